@@ -1,0 +1,1 @@
+"""The daemon: when drumigen's bars are played, through which port, and who asks."""

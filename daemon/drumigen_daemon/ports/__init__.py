@@ -1,0 +1,99 @@
+"""MIDI ports: one small protocol, and one module for each library behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from drumigen.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualPort:
+    """A port of ours, and patterns of the ports that it is to be connected with.
+
+    A pattern matches a port whose full name ("client:port") contains it, in any case; with
+    ``*`` or ``?`` in it, it is a glob over the whole name.
+    """
+
+    name: str
+    connect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """The ports that a backend opens: ``client:name`` for each, stable for its life."""
+
+    client: str = "drumigen"
+    inputs: tuple[VirtualPort, ...] = (VirtualPort("in"),)
+    outputs: tuple[VirtualPort, ...] = (VirtualPort("out"), VirtualPort("clock"))
+
+
+@dataclass(frozen=True, slots=True)
+class PortChange:
+    """Something came or went: our whole backend (``port`` is ``""``) or a connected port."""
+
+    port: str
+    """Name of our port (``"in"``, ``"out"`` ...); empty when the whole backend is meant."""
+    peer: str
+    """Full name of the other end; empty when the whole backend is meant."""
+    up: bool
+
+
+class Inbox(Protocol):
+    """Where a backend puts what it hears; safe to call from any thread."""
+
+    def put(self, source: str, data: bytes, at: Seconds) -> None:
+        """Take one MIDI message from ``source`` stamped ``at`` (monotonic seconds)."""
+
+
+class Backend(Protocol):
+    """A way to the MIDI system.
+
+    All methods are called from the engine's one thread.  None blocks for longer than a
+    millisecond, except :meth:`open`, :meth:`close` and :meth:`check`.
+    """
+
+    name: str
+    """The name in settings: ``jack``, ``alsa``, ``rtmidi`` or ``null``."""
+
+    queues: bool
+    """True if the system plays events that it is given ahead of time by itself."""
+
+    @property
+    def lead(self) -> Seconds:
+        """How long before its time an event must be handed over; 0 when ``queues`` is false."""
+
+    def open(self, plan: PortPlan, inbox: Inbox) -> None:
+        """Open every port of ``plan`` and connect what is there of its patterns.
+
+        Absent peers are no error: :meth:`check` connects them when they come.
+
+        Raises:
+            PortError: this MIDI system cannot be used here; the message says how to mend it.
+        """
+
+    def close(self) -> None:
+        """Close every port; what is queued and not yet played is dropped.  Idempotent."""
+
+    def send(self, port: str, data: bytes, at: Seconds) -> None:
+        """Have ``data`` (one MIDI message) leave our output ``port`` at ``at``.
+
+        A time already past, or nearer than can be kept, means at once.  Messages of one time
+        leave in the order they were given.  Where ``queues`` is false the caller has waited
+        and ``at`` is only informative.  While the system is down this does nothing.
+        """
+
+    def withdraw(self) -> None:
+        """Take back everything sent that has not left yet, on every output."""
+
+    def filenos(self) -> Sequence[int]:
+        """File descriptors that become readable when :meth:`receive` has something to do."""
+
+    def receive(self) -> None:
+        """Move what has arrived into the inbox; only for backends with :meth:`filenos`."""
+
+    def check(self) -> Sequence[PortChange]:
+        """Notice what came and went, connect and reopen what can be; called about twice a second.
+
+        May block for some milliseconds: the engine calls it in a gap between events.
+        """

@@ -1,0 +1,48 @@
+"""Every error that drumigen raises on purpose.
+
+DrumigenError
+├── SettingsError        a settings file, environment variable or flag is wrong
+├── StyleNotFoundError   no style of that name
+├── KitError             a kit map is wrong or missing
+├── PatternError         a bar or a metre breaks a rule
+├── MidiFileError        a Standard MIDI File cannot be read or written
+├── PortError            a MIDI port or backend cannot be used
+├── ChannelClosedError   the process at the other end is gone
+└── ControlError         a live control was refused
+"""
+
+
+class DrumigenError(Exception):
+    """Root of the tree; the message is one line and says what to do."""
+
+
+class SettingsError(DrumigenError):
+    """Raised when a setting is missing, unknown, of the wrong type or out of range."""
+
+
+class StyleNotFoundError(DrumigenError):
+    """Raised when no style has that name or alias; the message names near matches."""
+
+
+class KitError(DrumigenError):
+    """Raised when a kit map cannot be found or read."""
+
+
+class PatternError(DrumigenError):
+    """Raised when a hit, bar or metre is outside what can be played."""
+
+
+class MidiFileError(DrumigenError):
+    """Raised when a Standard MIDI File cannot be read or written."""
+
+
+class PortError(DrumigenError):
+    """Raised when a MIDI port or backend cannot be opened or has gone away."""
+
+
+class ChannelClosedError(DrumigenError):
+    """Raised when the process at the other end of a channel has closed it or died."""
+
+
+class ControlError(DrumigenError):
+    """Raised when a live control is unknown or its value is out of range."""
