@@ -1,5 +1,6 @@
 """MIDI ports: one small protocol, and one module for each library behind it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,19 @@ class VirtualPort:
 
     name: str
     connect: tuple[str, ...] = ()
+
+    def wants(self, full_name: str) -> bool:
+        """Tell whether a pattern of this port matches ``full_name``."""
+        name = full_name.lower()
+        return any(_matches(pattern.lower(), name) for pattern in self.connect)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if "*" not in pattern and "?" not in pattern:
+        return pattern in name
+    # port names hold brackets, which fnmatch would take for sets of characters
+    glob = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(glob, name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""The map between monotonic seconds and the time base of a MIDI system."""
+
+from typing import Final
+
+from drumigen.units import Seconds
+
+BUCKET: Final = 0.25
+"""Seconds of observations from which the least delayed one is taken."""
+
+MEMORY: Final = 32
+"""Buckets that the estimate remembers: 8 s, long against noise, short against thermal drift."""
+
+LATE: Final = 100e-6
+"""Seconds: a bucket whose best observation is later than this was delayed as a whole."""
+
+EARLY: Final = 200e-6
+"""Seconds: nothing arrives earlier than it was; a lead beyond this means that the base moved."""
+
+PATIENCE: Final = 4
+"""Delayed buckets in a row that are taken for lost time of the base, not for delay: 1 s."""
+
+SETTLED: Final = 8
+"""Buckets after which the map is good to 0.1 ms: 2 s."""
+
+
+class Timebase:
+    """A straight line between the two times, fitted again with each quarter of a second.
+
+    Observations are pairs (monotonic time of reading, base read) whose error is a reading delay:
+    it only ever makes the monotonic time too late.  So the line runs along the earliest of them:
+    the best of each bucket drives an alpha-beta filter whose memory grows to :data:`MEMORY`.
+
+    One thread observes; any thread may convert, without a lock.
+    """
+
+    __slots__ = ("_best", "_bucket_end", "_buckets", "_late", "_line", "slips")
+
+    def __init__(self, nominal_rate: float) -> None:
+        """Expect ``nominal_rate`` base units per second."""
+        # (monotonic, base, seconds per unit): swapped as a whole, so that readers need no lock
+        self._line = (0.0, 0.0, 1.0 / nominal_rate)
+        self._best: tuple[float, float, float] | None = None  # residual, monotonic, base
+        self._bucket_end = 0.0
+        self._buckets = 0
+        self._late: list[float] = []
+        self.slips = 0
+        """Times that the base was found to have lost or skipped time, and the map stepped."""
+
+    @property
+    def settled(self) -> bool:
+        """True once offset and rate are known well."""
+        return self._buckets >= SETTLED
+
+    def to_base(self, at: Seconds) -> float:
+        """Return the base time at monotonic ``at``."""
+        origin, base_origin, period = self._line
+        return base_origin + (at - origin) / period
+
+    def to_monotonic(self, base: float) -> Seconds:
+        """Return the monotonic time at which the base shows ``base``."""
+        origin, base_origin, period = self._line
+        return Seconds(origin + (base - base_origin) * period)
+
+    def observe(self, at: Seconds, base: float) -> None:
+        """Learn that ``base`` was read at monotonic ``at`` or a little before."""
+        if not self._buckets and self._best is None:
+            self._line = (at, base, self._line[2])
+            self._bucket_end = at + BUCKET
+        residual = at - self.to_monotonic(base)
+        if self._best is None or residual < self._best[0]:
+            self._best = (residual, at, base)
+            if not self._buckets and residual < 0:
+                self._line = (at, base, self._line[2])
+                self._best = (0.0, at, base)
+        if at >= self._bucket_end:
+            self._close_bucket(*self._best)
+            self._best = None
+            self._bucket_end = at + BUCKET
+
+    def _close_bucket(self, residual: float, at: float, base: float) -> None:
+        origin, base_origin, period = self._line
+        expected = origin + (base - base_origin) * period
+        if residual < -EARLY:
+            self._step(at, base)
+            return
+        if residual > LATE:
+            self._late.append(residual)
+            if len(self._late) == PATIENCE:
+                self._step(expected + min(self._late), base)
+                return
+            residual = LATE
+        else:
+            self._late.clear()
+        self._buckets = n = min(self._buckets + 1, MEMORY)
+        # gains of a least-squares line through n evenly spaced points
+        alpha = 2 * (2 * n - 1) / (n * (n + 1))
+        beta = 6 / (n * (n + 1)) if n > 1 else 0.0
+        elapsed = max(expected - origin, BUCKET)
+        self._line = (
+            expected + alpha * residual,
+            base,
+            period * (1 + beta * residual / elapsed),
+        )
+
+    def _step(self, origin: float, base: float) -> None:
+        """Start from a new offset; what is known of the rate stays true."""
+        self._line = (origin, base, self._line[2])
+        self._buckets = max(self._buckets, 1)
+        self._late.clear()
+        self.slips += 1

@@ -1,0 +1,143 @@
+"""The map follows a base that runs at its own rate, from readings that are always late."""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from drumigen.units import Seconds
+from drumigen_daemon.ports.timebase import Timebase
+
+RATE = 48_000.0
+PERIOD = 1024 / RATE
+HOUR = 3600.0
+GOAL = 0.2e-3
+WARM_UP = 2.5
+
+type_of_base = Callable[[float], float]
+
+
+def constant(ppm: float) -> type_of_base:
+    return lambda t: 7_000_000.0 + t * RATE * (1 + ppm * 1e-6)
+
+
+def wandering(ppm: float, cycle: float) -> type_of_base:
+    """Rate swings by +-ppm around nominal in `cycle` seconds; returns its integral."""
+    omega = 2 * math.pi / cycle
+    return lambda t: RATE * (t + ppm * 1e-6 / omega * (1 - math.cos(omega * t)))
+
+
+def readings(
+    base: type_of_base, *, seconds: float, seed: int, mean_delay: float = 60e-6
+) -> Iterator[tuple[Seconds, float, float]]:
+    """Give (monotonic time read, base read, true monotonic time) once a period."""
+    rng = random.Random(seed)
+    for k in range(int(seconds / PERIOD)):
+        true = 1000.0 + k * PERIOD
+        delay = rng.expovariate(1 / mean_delay)
+        if rng.random() < 0.02:
+            delay += 5e-3
+        yield Seconds(true + delay), base(true), true
+
+
+def worst_error(timebase: Timebase, base: type_of_base, *, seconds: float, seed: int) -> float:
+    """Largest error in seconds, both ways, now and half a second ahead, after warm-up."""
+    worst = 0.0
+    for at, value, true in readings(base, seconds=seconds, seed=seed):
+        timebase.observe(at, value)
+        if true < 1000.0 + WARM_UP:
+            continue
+        for ahead in (0.0, 0.5):
+            there = base(true + ahead)
+            worst = max(
+                worst,
+                abs(timebase.to_base(Seconds(true + ahead)) - there) / RATE,
+                abs(timebase.to_monotonic(there) - (true + ahead)),
+            )
+    return worst
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_a_base_100_ppm_off_is_followed_for_an_hour(ppm: float) -> None:
+    timebase = Timebase(RATE)
+    assert worst_error(timebase, constant(ppm), seconds=HOUR, seed=1) < GOAL
+    assert timebase.slips == 0
+
+
+@pytest.mark.parametrize("cycle", [600.0, HOUR])
+def test_a_slowly_drifting_rate_is_followed(cycle: float) -> None:
+    timebase = Timebase(RATE)
+    assert worst_error(timebase, wandering(50, cycle), seconds=1200, seed=2) < GOAL
+    assert timebase.slips == 0
+
+
+def test_a_very_late_first_reading_is_forgotten_within_the_warm_up() -> None:
+    timebase = Timebase(RATE)
+    timebase.observe(Seconds(1000.0 - PERIOD + 0.03), constant(0)(-PERIOD))
+    assert worst_error(timebase, constant(50), seconds=60, seed=3) < GOAL
+
+
+def test_readings_twice_a_second_are_enough() -> None:
+    timebase = Timebase(1.0)
+    rng = random.Random(4)
+    for k in range(2400):
+        true = 50.0 + k * 0.5
+        timebase.observe(Seconds(true + rng.uniform(0, 10e-6)), true * (1 - 80e-6))
+        if k > 20:
+            assert abs(timebase.to_base(Seconds(true + 0.5)) - (true + 0.5) * (1 - 80e-6)) < 50e-6
+
+
+def test_what_is_heard_and_answered_later_keeps_its_distance_to_a_frame() -> None:
+    base = constant(100)
+    timebase = Timebase(RATE)
+    pending: list[tuple[float, Seconds]] = []
+    for at, value, true in readings(base, seconds=120, seed=5):
+        timebase.observe(at, value)
+        if true < 1000.0 + WARM_UP + 8:
+            continue
+        pending.append((value, timebase.to_monotonic(value)))
+        if len(pending) > 20:  # some 0.4 s later an answer 24,000 frames after it is scheduled
+            heard, stamp = pending.pop(0)
+            step = timebase.to_monotonic(24_000) - timebase.to_monotonic(0)
+            assert abs(timebase.to_base(Seconds(stamp + step)) - (heard + 24_000)) < 1
+
+
+def test_the_map_never_steps_by_a_frame_while_nothing_is_lost() -> None:
+    base = constant(-100)
+    timebase = Timebase(RATE)
+    previous = 0.0
+    for at, value, true in readings(base, seconds=120, seed=6):
+        timebase.observe(at, value)
+        here = timebase.to_base(Seconds(true)) - value
+        if true > 1000.0 + WARM_UP:
+            assert abs(here - previous) < 1
+        previous = here
+
+
+@pytest.mark.parametrize("lost", [0.021, -0.021, 2.0])
+def test_lost_or_skipped_base_time_is_taken_over_within_two_seconds(lost: float) -> None:
+    timebase = Timebase(RATE)
+    for at, value, true in readings(constant(20), seconds=40, seed=7):
+        slipped = value - lost * RATE if true > 1020 else value
+        timebase.observe(at, slipped)
+        if true > 1022:
+            assert abs(timebase.to_monotonic(slipped) - true) < GOAL
+    assert timebase.slips == 1
+
+
+def test_a_second_of_uniformly_delayed_readings_moves_the_map_by_less_than_the_goal() -> None:
+    timebase = Timebase(RATE)
+    for at, value, true in readings(constant(20), seconds=40, seed=8):
+        late = 0.003 if 1020 < true < 1020.8 else 0.0
+        timebase.observe(Seconds(at + late), value)
+        if true > 1000 + WARM_UP:
+            assert abs(timebase.to_monotonic(value) - true) < GOAL
+
+
+def test_settled_says_when() -> None:
+    timebase = Timebase(RATE)
+    for at, value, true in readings(constant(20), seconds=4, seed=9):
+        timebase.observe(at, value)
+        assert timebase.settled or true < 1000 + WARM_UP
+    assert timebase.settled
