@@ -1,0 +1,73 @@
+"""Where the shipped configuration lies, and how a TOML file becomes a typed value."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from drumigen.errors import DrumigenError
+
+T = TypeVar("T")
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def config_path(*parts: str) -> Path:
+    """Return a path below the shipped configuration, whether or not a file is there.
+
+    In an installed wheel that is ``drumigen/config``; in a checkout the repository's ``config``.
+    """
+    installed = _PACKAGE / "config"
+    root = installed if installed.is_dir() else _PACKAGE.parent / "config"
+    return root.joinpath(*parts)
+
+
+def bank_path(name: str) -> Path:
+    """Return the path of the bar bank ``name``, whether or not it exists."""
+    return _PACKAGE / "banks" / f"{name}.mid"
+
+
+def read_toml(path: Path, kind: type[T], error: type[DrumigenError]) -> T:
+    """Read ``path`` as a value of ``kind``, checked by msgspec.
+
+    Raises:
+        DrumigenError: the given ``error``; its one line names file, key, value and what is
+            allowed there.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as failure:
+        message = f"{path}: cannot be read ({failure.strerror}); check the path"
+        raise error(message) from failure
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        message = f"{path}: not valid TOML: {failure}"
+        raise error(message) from failure
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as failure:
+        message = f"{path}: {_explained(raw, str(failure))}"
+        raise error(message) from failure
+
+
+def _explained(raw: Any, complaint: str) -> str:  # noqa: ANN401 - TOML holds anything
+    """Turn "Expected ... - at `$.a.b`" into "a.b = value: expected ..."."""
+    found = re.fullmatch(r"(.*) - at (?:`key` in )?`\$\.?(.*?)`", complaint)
+    if found is None:
+        return _lowered(complaint)
+    text, key = found.groups()
+    value = raw
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal():
+            value = value[int(part)]
+        else:
+            return f"{key}: {_lowered(text)}"
+    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    return f"{key}{shown}: {_lowered(text)}"
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
