@@ -1,0 +1,16 @@
+"""Grammars that write bars in the style of three producers, for the bar bank.
+
+Written from what is published about their feel, not from any recording.
+"""
+
+from collections.abc import Mapping
+
+from drumigen.grammars import j_dilla, metro_boomin, questlove
+from drumigen.grammars.pen import Grammar
+from drumigen.units import Bpm
+
+GRAMMARS: Mapping[str, Grammar] = {
+    "j_dilla": Grammar("j_dilla", Bpm(90.0), j_dilla.phrase, j_dilla.fill),
+    "metro_boomin": Grammar("metro_boomin", Bpm(140.0), metro_boomin.phrase, metro_boomin.fill),
+    "questlove": Grammar("questlove", Bpm(94.0), questlove.phrase, questlove.fill),
+}

@@ -1,0 +1,96 @@
+"""What a grammar writes bars with: chance, swing, milliseconds at its own tempo."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from drumigen.kit import Voice
+from drumigen.pattern import Bar, Hit, repaired
+from drumigen.timeline import Meter
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
+
+METER = Meter()
+EIGHTH = TICKS_PER_BEAT // 2
+STEPS = METER.sixteenths
+
+Phrase = tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """One producer: tempo of the written bars, and writers of phrases and fills by seed."""
+
+    name: str
+    tempo: Bpm
+    phrase: Callable[["Pen"], Phrase]
+    fill: Callable[["Pen"], Bar]
+    phrase_count: int = 12
+    fill_count: int = 8
+
+    def phrases(self) -> Iterator[tuple[str, Phrase]]:
+        """Yield (source, bars) of each phrase; the same every time."""
+        for number in range(self.phrase_count):
+            source = f"{self.name}/grammar/{number + 1}"
+            yield source, self.phrase(Pen(random.Random(source), self.tempo))  # noqa: S311 - music
+
+    def fills(self) -> Iterator[tuple[str, Bar]]:
+        """Yield (source, bar) of each fill; the same every time."""
+        for number in range(self.fill_count):
+            source = f"{self.name}/grammar/fill/{number + 1}"
+            yield source, self.fill(Pen(random.Random(source), self.tempo))  # noqa: S311 - music
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """Chance and tempo while writing."""
+
+    rng: random.Random
+    tempo: Bpm
+
+    def ms(self, low: float, high: float | None = None) -> int:
+        """Return ticks for ``low`` milliseconds, or for a draw between ``low`` and ``high``."""
+        drawn = low if high is None else self.rng.uniform(low, high)
+        return round(drawn * self.tempo * TICKS_PER_BEAT / 60_000)
+
+    def drawn(self, low: int, high: int) -> int:
+        """Return a velocity from ``low`` to ``high``."""
+        return self.rng.randint(low, high)
+
+    def chance(self, probability: float) -> bool:
+        """Return True with ``probability``."""
+        return self.rng.random() < probability
+
+    def some(self, steps: Sequence[int], low: int, high: int) -> list[int]:
+        """Return ``low`` to ``high`` of ``steps``, in order."""
+        count = min(len(steps), self.rng.randint(low, high))
+        return sorted(self.rng.sample(steps, count))
+
+
+def swung(step: int, percent: float) -> int:
+    """Return the offset in ticks of a sixteenth at an MPC swing of ``percent``."""
+    return round((percent - 50) / 100 * EIGHTH) if step % 2 else 0
+
+
+def hit_at(step: int, voice: Voice, velocity: int, offset: int = 0) -> Hit:
+    """Return a hit on sixteenth ``step`` of the bar."""
+    return Hit(Tick(step * TICKS_PER_SIXTEENTH), voice, velocity, offset)
+
+
+def playable(hits: Sequence[Hit]) -> Bar:
+    """Return the bar of ``hits``, less what no drummer could play."""
+    return repaired(Bar(METER, tuple(hits)))
+
+
+def loosened(bar: Bar, pen: Pen, spread_ms: float, velocity: int) -> Bar:
+    """Return the bar with a small residual on every hit: timing (SD, ms) and velocity (most)."""
+    return replace(
+        bar,
+        hits=tuple(
+            replace(
+                hit,
+                offset=hit.offset + round(pen.rng.gauss(0, pen.ms(spread_ms))),
+                velocity=max(1, min(127, hit.velocity + pen.drawn(-velocity, velocity))),
+            )
+            for hit in bar.hits
+        ),
+    )
