@@ -1,0 +1,225 @@
+"""The composition root: what runs, in which order it starts, and how it ends."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from drumigen.bank import load_bank
+from drumigen.styles import StyleCatalogue
+from drumigen.units import Seconds
+from drumigen_daemon.bar_source import ProcessBarSource
+from drumigen_daemon.capture import Capture
+from drumigen_daemon.child import Child
+from drumigen_daemon.engine_process import EngineSetup
+from drumigen_daemon.messages import (
+    AnyReport,
+    BarEntered,
+    EngineCounters,
+    EngineState,
+    Heard,
+    Panic,
+    PortMoved,
+    Ready,
+    Rejoin,
+    Remark,
+    Shutdown,
+    Sounded,
+    TransportState,
+)
+from drumigen_daemon.planner import BarReply, Planner
+from drumigen_daemon.session import Controls, Session
+from drumigen_daemon.status import Status
+
+log = logging.getLogger(__name__)
+
+LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+ENGINE_PATIENCE: Final = 1.0
+"""Seconds that the engine has to end once it was told to."""
+
+
+class Daemon:
+    """Everything of the control plane, wired together; one per process."""
+
+    def __init__(
+        self,
+        session: Session,
+        styles: StyleCatalogue,
+        engine: EngineSetup,
+        writer: str = "bank",
+        captured_bars: int = 4096,
+    ) -> None:
+        """Wire the parts; :meth:`run` starts them."""
+        self.controls = Controls(styles, session)
+        self.planner = Planner(session, lambda style: load_bank(styles.find(style).bank))
+        self.capture = Capture(captured_bars)
+        self._status = Status(style=session.style)
+        self._listeners: list[Callable[[Status], None]] = []
+        self._ended = asyncio.Event()
+        self._engine_ready = False
+        self._engine: Child[AnyReport] = Child(
+            "drumigen_daemon.engine_process",
+            msgspec.json.encode(engine).decode(),
+            kind=AnyReport,
+            on_message=self._reported,
+            on_start=self._engine_started,
+            on_loss=self._engine_lost,
+        )
+        self._source = ProcessBarSource(
+            writer,
+            on_bars=self._bars_written,
+            on_change=self._replan,
+            on_loss=self.planner.generator_lost,
+        )
+
+    # --- what others use -------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """Where everything stands now."""
+        session = self.controls.session
+        return replace(
+            self._status,
+            meters=self.planner.meters,
+            style=session.style,
+            kit=session.tune.kit,
+            seed=session.seed,
+            generator=self._source.state,
+            plan=replace(
+                self.planner.counters,
+                generator_restarts=self._source.child.restarts,
+                engine_restarts=self._engine.restarts,
+            ),
+            ready=self._engine_ready,
+        )
+
+    @property
+    def children(self) -> dict[str, int | None]:
+        """Process ids by part."""
+        return {"engine": self._engine.pid, "generator": self._source.child.pid}
+
+    def listen(self, listener: Callable[[Status], None]) -> None:
+        """Call ``listener`` with the status whenever the engine tells something new."""
+        self._listeners.append(listener)
+
+    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
+        """Carry out a control.
+
+        Raises:
+            ControlError: it is unknown or its value is wrong; nothing has changed.
+        """
+        before = self.controls.session
+        command = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of)
+        self._session_changed(before)
+        if command is not None:
+            self._engine.send(command)
+
+    def adopt(self, session: Session) -> None:
+        """Take a whole session, as after a reload of the settings."""
+        before = self.controls.session
+        self.controls.session = session
+        self._session_changed(before)
+
+    def end(self) -> None:
+        """Ask :meth:`run` to return."""
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Start everything, play until :meth:`end`, and leave nothing sounding.
+
+        Raises:
+            PortError: the MIDI system that was asked for cannot be used.
+        """
+        engine = asyncio.create_task(self._engine.run(), name="engine")
+        source = asyncio.create_task(self._source.run(), name="generator")
+        ended = asyncio.create_task(self._ended.wait(), name="ended")
+        try:
+            done, _ = await asyncio.wait(
+                (engine, source, ended), return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            # the engine silences what sounds and ends by itself; only then the others
+            self._engine.end(Shutdown())
+            await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
+            for task in (engine, source, ended):
+                task.cancel()
+            await asyncio.gather(engine, source, ended, return_exceptions=True)
+
+    # --- what the engine and the generator say ---------------------------------------------
+
+    def _reported(self, report: AnyReport) -> None:
+        match report:
+            case EngineState():
+                self._status = replace(
+                    self._status,
+                    transport=report.transport,
+                    lock=report.lock,
+                    master=report.master,
+                    line=report.line,
+                    stored_tick=report.tick,
+                )
+                self.planner.engine_is(report)
+            case BarEntered():
+                self.planner.bar_entered(report)
+                self._status = replace(self._status, bar_style=report.style, origin=report.origin)
+            case Sounded():
+                self.capture.add(report)
+            case EngineCounters():
+                self._status = replace(self._status, engine=report)
+            case Ready():
+                self._engine_ready = True
+                self._status = replace(
+                    self._status, backend=report.backend, ports=report.ports, detail=report.detail
+                )
+                log.info("playing through %s: %s", report.backend, ", ".join(report.ports))
+                log.info("engine: %s", report.detail)
+            case Remark():
+                log.log(LEVELS[report.level], "%s", report.text)
+            case PortMoved() | Heard():
+                pass
+        self._replan()
+
+    def _engine_started(self) -> None:
+        self._engine.send(self.controls.session.tune)
+        self._replan()
+        if self._status.transport is TransportState.ROLLING:
+            # the one before left notes sounding, and the song goes on
+            self._engine.send(Panic())
+            external = self._status.lock != "internal"
+            self._engine.send(Rejoin(self._status.line, external))
+
+    def _engine_lost(self) -> None:
+        self._engine_ready = False
+        self.planner.engine_lost()
+
+    def _bars_written(self, replies: Sequence[BarReply]) -> None:
+        self.planner.bars_written(replies)
+
+    def _replan(self) -> None:
+        """Send the engine what it lacks, and the generator what it should write next."""
+        plan = self.planner.plan()
+        if plan is not None:
+            self._engine.send(plan)
+        if self._source.idle:
+            requests = self.planner.requests()
+            if requests:
+                self._source.ask(requests)
+        if self._listeners:
+            status = self.status
+            for listener in self._listeners:
+                listener(status)
+
+    def _session_changed(self, before: Session) -> None:
+        session = self.controls.session
+        if session == before:
+            return
+        self.planner.set_session(session, Seconds(time.monotonic()))
+        if session.tune != before.tune:
+            self._engine.send(session.tune)
+        self._replan()

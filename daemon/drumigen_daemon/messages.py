@@ -1,0 +1,281 @@
+"""What crosses the seam between the engine and the control plane: small frozen values.
+
+The engine is the process that keeps time: MIDI ports, clock follower, transport, player.  The
+control plane decides what is played.  Commands go to the engine, reports come back; both are
+JSON, so that a corrupted peer can say nonsense but never run code.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from drumigen.kit import Voice
+from drumigen.pattern import Bar
+from drumigen.timeline import Timeline
+from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
+
+
+class Origin(StrEnum):
+    """Where a bar came from; all but the first two are fallbacks, best first."""
+
+    GENERATED = "generated"
+    """Written by the generator for this place in the song."""
+    REMEMBERED = "remembered"
+    """Sounded here before, and played again after a relocate."""
+    OLDER = "older"
+    """Written by the generator for another place, and not yet played."""
+    VARIATION = "variation"
+    """The last bar, varied by rule."""
+    BANK = "bank"
+    """From the style's built-in bar bank."""
+    REPEATED = "repeated"
+    """The engine repeated what it held, because the control plane sent nothing."""
+
+    @property
+    def fallback(self) -> bool:
+        """Whether a fault made this bar necessary."""
+        return self not in (Origin.GENERATED, Origin.REMEMBERED)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBar:
+    """A bar given its place: bar ``number`` of the song, whose bar line is at tick ``start``."""
+
+    number: int
+    start: Tick
+    bar: Bar
+    style: str = ""
+    origin: Origin = Origin.GENERATED
+
+    @property
+    def end(self) -> Tick:
+        """The tick of the next bar line."""
+        return Tick(self.start + self.bar.meter.ticks)
+
+
+class TransportState(StrEnum):
+    """Stopped; armed: told to go and waiting for the pulse that says when; rolling."""
+
+    STOPPED = "stopped"
+    ARMED = "armed"
+    ROLLING = "rolling"
+
+
+class ClockSource(StrEnum):
+    """Who gives the tempo."""
+
+    AUTO = "auto"
+    """A MIDI clock while one is heard, else our own."""
+    MIDI = "midi"
+    INTERNAL = "internal"
+
+
+class DropOut(StrEnum):
+    """What to do when the clock we follow falls silent while rolling."""
+
+    FREE_RUN = "free-run"
+    STOP = "stop"
+
+
+class Command(msgspec.Struct, frozen=True, tag=True):
+    """Root of what the control plane may ask."""
+
+
+class Plan(Command, frozen=True):
+    """From written tick ``from_tick`` on, the song is what ``bars`` say.
+
+    A bar replaces the one of its number; hits of the old one that are written before
+    ``from_tick`` stay.  Planned bars that overlap a new one are forgotten.
+    """
+
+    bars: tuple[PlannedBar, ...]
+    from_tick: Tick = Tick(0)
+
+
+class Start(Command, frozen=True):
+    """Roll from tick 0 at the next pulse."""
+
+
+class Continue(Command, frozen=True):
+    """Roll from the stored position at the next pulse."""
+
+
+class Stop(Command, frozen=True):
+    """Stop, and silence what sounds; the position is kept."""
+
+
+class Locate(Command, frozen=True):
+    """Move the playhead to ``tick``, stopped or rolling."""
+
+    tick: Tick
+
+
+class ReOne(Command, frozen=True):
+    """The beat nearest to now is the one: move the nearest bar line onto it."""
+
+
+class Rejoin(Command, frozen=True):
+    """Roll where ``line`` says that the song is: for an engine that replaces a dead one."""
+
+    line: Timeline
+    external: bool
+
+
+class Panic(Command, frozen=True):
+    """Silence everything on every used channel: offs, then CC 123 and CC 120."""
+
+
+class Shutdown(Command, frozen=True):
+    """Silence everything and end the engine."""
+
+
+class Tune(Command, frozen=True):
+    """Every live setting of the engine at once; a later one replaces an earlier one."""
+
+    tempo: Bpm = TEMPO_DEFAULT
+    """Of the internal clock, and of a follower that has heard no pulse."""
+    source: ClockSource = ClockSource.AUTO
+    drop_out: DropOut = DropOut.FREE_RUN
+    start_on_clock: bool = False
+    """Roll when pulses come after silence although no Start was heard (a lost Start)."""
+    reading: Literal["half", "normal", "double"] = "normal"
+    """How the clock's beats are read; scales song position too."""
+    clock_out: bool = True
+    """Send our clock and transport to the ``clock`` port while we are the master."""
+    offset_ms: float = 0.0
+    """Added to the time of every note; negative is earlier.  -200 to 200."""
+    voice_offsets_ms: dict[Voice, float] = {}
+    """Added per voice on top of ``offset_ms``."""
+    kit: str = "gm"
+
+    def __post_init__(self) -> None:
+        """Refuse what the engine could not play."""
+        if not TEMPO_MIN <= self.tempo <= TEMPO_MAX:
+            message = f"tempo {self.tempo} is outside {TEMPO_MIN:g}-{TEMPO_MAX:g} BPM"
+            raise ValueError(message)
+        offsets = (self.offset_ms, *self.voice_offsets_ms.values())
+        if not all(abs(offset) <= OFFSET_LIMIT_MS for offset in offsets):
+            message = f"an output offset is outside +-{OFFSET_LIMIT_MS:g} ms"
+            raise ValueError(message)
+
+    @property
+    def reading_factor(self) -> float:
+        """Song ticks per tick of the clock."""
+        return {"half": 0.5, "normal": 1.0, "double": 2.0}[self.reading]
+
+
+OFFSET_LIMIT_MS = 200.0
+"""Largest output offset either way."""
+
+AnyCommand = Plan | Start | Continue | Stop | Locate | ReOne | Rejoin | Panic | Shutdown | Tune
+
+
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """Root of what the engine tells."""
+
+
+class Ready(Report, frozen=True):
+    """The ports are open."""
+
+    backend: str
+    ports: tuple[str, ...]
+    detail: str = ""
+    """One line: which MIDI system and why; realtime or not."""
+
+
+class EngineState(Report, frozen=True):
+    """Where the engine is; sent when any of it changes, and at every beat."""
+
+    transport: TransportState
+    lock: str
+    """``internal``, or the follower's lock state."""
+    line: Timeline
+    """Song ticks against monotonic seconds; while not rolling it only gives the tempo."""
+    tick: Tick
+    """Where the playhead is, or will start."""
+    master: str = ""
+    """Whose clock is followed; empty for our own."""
+    located: int = 0
+    """Counts starts, continues and relocates, so that none goes unseen."""
+
+
+class BarEntered(Report, frozen=True):
+    """The playhead crossed the bar line of ``number``."""
+
+    number: int
+    style: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class SoundedNote:
+    """A note that left: song tick it was meant for (feel in, output offsets out)."""
+
+    tick: int
+    channel: int
+    note: int
+    velocity: int
+    duration: int
+
+
+class Sounded(Report, frozen=True):
+    """The notes that left during one bar, or part of one if it was cut short."""
+
+    number: int
+    start: Tick
+    meter: str
+    style: str
+    origin: Origin
+    tempo: Bpm
+    notes: tuple[SoundedNote, ...]
+
+
+class Heard(Report, frozen=True):
+    """A MIDI message that is not clock or transport, for the controls."""
+
+    source: str
+    data: tuple[int, ...]
+    at: Seconds
+
+
+class PortMoved(Report, frozen=True):
+    """A port, or the whole MIDI system, came or went."""
+
+    port: str
+    peer: str
+    up: bool
+
+
+RemarkLevel = Literal["info", "warning", "error"]
+
+
+class Remark(Report, frozen=True):
+    """One line for the log."""
+
+    level: RemarkLevel
+    text: str
+
+
+class EngineCounters(Report, frozen=True):
+    """Counts since the engine started; times in microseconds over the last report period."""
+
+    notes: int = 0
+    late_notes: int = 0
+    dropped_notes: int = 0
+    repeated_bars: int = 0
+    pulses: int = 0
+    lost_pulses: int = 0
+    duplicate_pulses: int = 0
+    foreign_pulses: int = 0
+    drop_outs: int = 0
+    resyncs: int = 0
+    port_losses: int = 0
+    controls_coalesced: int = 0
+    lateness_p50_us: float = 0.0
+    lateness_p99_us: float = 0.0
+    lateness_max_us: float = 0.0
+
+
+AnyReport = Ready | EngineState | BarEntered | Sounded | Heard | PortMoved | Remark | EngineCounters

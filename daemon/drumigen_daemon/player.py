@@ -1,0 +1,434 @@
+"""The player: turns the score into timed MIDI messages and never leaves a note hanging.
+
+Sans I/O but for the output it is given.  Bars stay in ticks; a hit becomes a message with a time
+one hand-over lead before it sounds, and can be taken back until it has left.  Every note-on
+carries the duty of its note-off, whatever happens next.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from drumigen.kit import KitMap, Voice
+from drumigen.timeline import Timeline
+from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds
+from drumigen_daemon.messages import PlannedBar, SoundedNote
+from drumigen_daemon.score import Score
+
+LOOK_AHEAD = 0.6
+"""Seconds of score that are kept sorted for playing; more than the largest early offset."""
+LOOK_BACK = 0.35
+"""Seconds behind the playhead in which a late hit may still be waiting."""
+LATE_LIMIT = 0.25
+"""A hit later than this (or than a sixteenth) is dropped: it would be a wrong note."""
+
+# floats: an event found due when waking must not be found not yet due when acting
+_TICK_SLACK = 1e-3
+_TIME_SLACK = 1e-7
+
+NOTES_PORT = "out"
+CLOCK_PORT = "clock"
+
+_CLOCK = bytes([0xF8])
+_ALL_NOTES_OFF, _ALL_SOUND_OFF = 123, 120
+
+
+class Output(Protocol):
+    """What the player needs of a MIDI backend; see :class:`~drumigen_daemon.ports.Backend`."""
+
+    queues: bool
+
+    @property
+    def lead(self) -> Seconds:
+        """How long before its time an event must be handed over."""
+
+    def send(self, port: str, data: bytes, at: Seconds) -> None:
+        """Have ``data`` leave ``port`` at ``at``."""
+
+    def withdraw(self) -> Seconds:
+        """Take back what has not left; return the time from which on nothing will leave."""
+
+
+class _Cue(NamedTuple):
+    """A hit that waits: ``due`` first, so that cues sort by it."""
+
+    due: float
+    written: int
+    sounding: int
+    voice: Voice
+    velocity: int
+    nth: int
+    bar: int
+
+
+class _Kind(IntEnum):
+    ON = 0
+    OFF = 1
+    PULSE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A message given to a queueing output, kept until its time has passed."""
+
+    at: float
+    kind: _Kind
+    note: tuple[int, int] = (0, 0)
+    cue: _Cue | None = None
+    pulse: int = 0
+
+
+class Player:
+    """Plays a :class:`Score` along a line of song ticks."""
+
+    def __init__(
+        self, output: Output, score: Score, kit: KitMap, clock: Callable[[], float]
+    ) -> None:
+        """Stand still; ``clock`` reads monotonic seconds and is only used to measure lateness."""
+        self._output = output
+        self._score = score
+        self._kit = kit
+        self._clock = clock
+        self._line: Timeline | None = None
+        self._offset = 0.0
+        self._voice_offsets: Mapping[Voice, float] = {}
+        self._floor = 0
+        self._bar: PlannedBar | None = None
+        self._cues: list[_Cue] = []
+        self._filled_to = 0
+        self._last_filled: PlannedBar | None = None
+        self._played: set[tuple[int, Voice, int]] = set()
+        self._ringing: dict[tuple[int, int], float] = {}
+        self._handed: list[_Handed] = []
+        self._stale_before = -math.inf
+        self._sounded: dict[int, list[SoundedNote]] = {}
+        self._pulse_line: Timeline | None = None
+        self._next_pulse = 0
+        self.used_channels: set[int] = set()
+        self.entered: deque[PlannedBar] = deque()
+        """Bars whose bar line was crossed, for the engine to report."""
+        self.finished: deque[tuple[PlannedBar, tuple[SoundedNote, ...]]] = deque()
+        """Bars that are over, with what sounded."""
+        self._waiting: list[PlannedBar] = []
+        self.notes = 0
+        self.late_notes = 0
+        self.dropped_notes = 0
+        self.lateness: deque[float] = deque(maxlen=4096)
+        """Seconds from the intended time to the hand-over (to the send, where nothing queues)."""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether it is playing along a line."""
+        return self._line is not None
+
+    @property
+    def line(self) -> Timeline | None:
+        """The line that is played along."""
+        return self._line
+
+    @property
+    def bar(self) -> PlannedBar | None:
+        """The bar that the playhead is in."""
+        return self._bar
+
+    def roll(self, line: Timeline, from_tick: int) -> None:
+        """Play along ``line`` whatever is written at ``from_tick`` or later."""
+        self._line = line
+        self._floor = from_tick
+        self._played.clear()
+        self._bar = None
+        self._cues = []
+        self._filled_to = from_tick
+        self._last_filled = None
+        self._stale_before = -math.inf
+
+    def follow(self, line: Timeline) -> None:
+        """Go on along another line: what has not left moves with it."""
+        if line == self._line:
+            return
+        self._line = line
+        self._time_cues()
+
+    def jump(self, line: Timeline, from_tick: int, now: Seconds) -> None:
+        """Go on elsewhere in the song without silencing what rings."""
+        self.recall(now)
+        self._forget_left(math.inf)
+        self._close_bars(math.inf)
+        self.roll(line, from_tick)
+
+    def set_offsets(self, offset: Seconds, by_voice: Mapping[Voice, float], now: Seconds) -> None:
+        """Add ``offset`` and the voice's own offset (seconds, either sign) to every time."""
+        self._offset = offset
+        self._voice_offsets = dict(by_voice)
+        self.recall(now)
+
+    def set_kit(self, kit: KitMap, now: Seconds) -> None:
+        """Play the voices of another kit from now on; what rings is ended as it was begun."""
+        if kit != self._kit:
+            self._kit = kit
+            self.recall(now)
+
+    def send_clock(self, line: Timeline | None, from_pulse: int = 0) -> None:
+        """Send a clock pulse at every 80 ticks of ``line`` from ``from_pulse`` on; None ends it."""
+        self._pulse_line = line
+        self._next_pulse = from_pulse
+
+    def steer_clock(self, line: Timeline) -> None:
+        """Change the tempo of the clock being sent."""
+        if self._pulse_line is not None:
+            self._pulse_line = line
+
+    def recall(self, now: Seconds) -> None:
+        """Take back everything that has not left, and look at the score afresh."""
+        if self._handed:
+            horizon = self._output.withdraw()
+            back = [handed for handed in self._handed if handed.at >= horizon]
+            self._handed = [handed for handed in self._handed if handed.at < horizon]
+            for handed in reversed(back):
+                self._undo(handed)
+        if self._line is None:
+            return
+        behind = max(self._floor, math.floor(self._line.tick_at(now - LOOK_BACK)))
+        bar = self._score.at(behind)
+        self._cues = []
+        self._last_filled = None
+        self._filled_to = bar.start if bar is not None else behind
+        # a bar that came late must not bring back what its predecessor has played
+        self._stale_before = self._line.tick_at(now - self._late_limit())
+
+    def halt(self, now: Seconds) -> None:
+        """Stop playing: take back what waits, end what rings, close the bar."""
+        self.recall(now)
+        self._forget_left(math.inf)
+        self._line = None
+        self._cues = []
+        self.silence(now)
+        self._close_bars(math.inf)
+        self._bar = None
+
+    def silence(self, now: Seconds) -> None:
+        """Send the note-off of everything that rings, at once."""
+        for note in list(self._ringing):
+            self._off(note, now)
+
+    def panic(self, now: Seconds) -> None:
+        """End what rings, then CC 123 and CC 120 on every channel that was ever used."""
+        self.silence(now)
+        for channel in sorted(self.used_channels):
+            for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
+                self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
+
+    def advance(self, now: Seconds) -> Seconds:
+        """Hand over everything due within the lead; return when to call again at the latest."""
+        lead = self._output.lead
+        until = now + lead
+        self._forget_left(now)
+        if self._line is not None:
+            ahead = self._line.tick_at(now + LOOK_AHEAD) + _TICK_SLACK
+            if ahead > self._filled_to:
+                self._fill(ahead)
+            self._cross_bar_lines(now)
+        self._hand_over(until, now)
+        return Seconds(self._next_wake(now, lead))
+
+    def _hand_over(self, until: float, now: float) -> None:
+        # three sorted sources, merged by time; an off goes before an on of the same moment
+        while True:
+            cue_at = self._cues[0].due if self._cues else math.inf
+            off_at, note = min(
+                ((at, n) for n, at in self._ringing.items()), default=(math.inf, (0, 0))
+            )
+            pulse_at = self._pulse_time()
+            first = min(cue_at, off_at, pulse_at)
+            if first > until + _TIME_SLACK:
+                return
+            if first == off_at:
+                self._off(note, Seconds(off_at))
+            elif first == pulse_at:
+                self._pulse(Seconds(pulse_at))
+            else:
+                self._strike(self._cues.pop(0), now)
+
+    def _next_wake(self, now: float, lead: float) -> float:
+        wake = min(
+            self._cues[0].due if self._cues else math.inf,
+            min(self._ringing.values(), default=math.inf),
+            self._pulse_time(),
+        )
+        wake -= lead
+        if self._line is not None:
+            wake = min(wake, self._line.time_of(self._filled_to) - LOOK_AHEAD)
+            next_line = self._bar.end if self._bar is not None else self._floor
+            line_at = self._line.time_of(next_line)
+            if self._bar is not None or line_at > now:
+                wake = min(wake, line_at)
+        return wake
+
+    def _fill(self, until: float) -> None:
+        while self._filled_to < until:
+            bar = self._score.at(self._filled_to)
+            if bar is None:
+                bar = self._score.improvised(self._filled_to, self._last_filled or self._bar)
+            if bar is None:
+                # nothing at all to play: look again a sixteenth on
+                self._filled_to += TICKS_PER_SIXTEENTH
+                continue
+            self._cues.extend(self._cues_of(bar))
+            self._filled_to = bar.end
+            self._last_filled = bar
+        self._time_cues()
+
+    def _cues_of(self, bar: PlannedBar) -> Iterator[_Cue]:
+        seen: dict[tuple[int, Voice], int] = {}
+        for hit in bar.bar.hits:
+            written = bar.start + hit.tick
+            nth = seen.get((written, hit.voice), 0)
+            seen[written, hit.voice] = nth + 1
+            sounding = written + hit.offset
+            if (
+                written >= self._floor
+                and sounding >= self._stale_before
+                and (written, hit.voice, nth) not in self._played
+            ):
+                yield _Cue(0.0, written, sounding, hit.voice, hit.velocity, nth, bar.number)
+
+    def _time_cues(self) -> None:
+        line = self._line
+        if line is None:
+            return
+        start, tick, per_tick = (
+            line.time_origin + self._offset,
+            line.tick_origin,
+            line.seconds_per_tick,
+        )
+        offsets = self._voice_offsets
+        self._cues = sorted(
+            cue._replace(due=start + (cue.sounding - tick) * per_tick + offsets.get(cue.voice, 0.0))
+            for cue in self._cues
+        )
+
+    def _strike(self, cue: _Cue, now: float) -> None:
+        self._played.add((cue.written, cue.voice, cue.nth))
+        at = cue.due
+        late = now - at
+        if late > 0.0:
+            if late > self._late_limit() or self._voice_played_step(cue):
+                self.dropped_notes += 1
+                return
+            if self._output.queues:
+                at = now
+        place = self._kit.note_of(cue.voice)
+        note = (place.channel, place.note)
+        for ended in (note, *self._choked_by(cue.voice)):
+            if self._ringing.get(ended, -1.0) > at:
+                self._off(ended, Seconds(at))
+        self.used_channels.add(place.channel)
+        self._output.send(
+            NOTES_PORT, bytes([0x90 | place.channel, place.note, cue.velocity]), Seconds(at)
+        )
+        self.lateness.append(self._clock() - cue.due)
+        self._ringing[note] = at + place.gate_ms / 1000.0
+        self.notes += 1
+        if late > 0.001:
+            self.late_notes += 1
+        self._handed.append(_Handed(at, _Kind.ON, note, cue))
+
+    def _late_limit(self) -> float:
+        if self._line is None:
+            return LATE_LIMIT
+        return min(LATE_LIMIT, TICKS_PER_SIXTEENTH * self._line.seconds_per_tick)
+
+    def _voice_played_step(self, cue: _Cue) -> bool:
+        # a late newcomer (a style switch) must not double a voice that has sounded on this step
+        step = cue.written // TICKS_PER_SIXTEENTH
+        return any(
+            voice is cue.voice and written // TICKS_PER_SIXTEENTH == step
+            for written, voice, nth in self._played
+            if (written, voice, nth) != (cue.written, cue.voice, cue.nth)
+        )
+
+    def _choked_by(self, voice: Voice) -> Iterator[tuple[int, int]]:
+        for choked in self._kit.chokes(voice):
+            place = self._kit.note_of(choked)
+            yield (place.channel, place.note)
+
+    def _off(self, note: tuple[int, int], at: Seconds) -> None:
+        del self._ringing[note]
+        channel, key = note
+        self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
+        self._handed.append(_Handed(at, _Kind.OFF, note))
+
+    def _pulse_time(self) -> float:
+        if self._pulse_line is None:
+            return math.inf
+        return self._pulse_line.time_of(self._next_pulse * TICKS_PER_PULSE)
+
+    def _pulse(self, at: Seconds) -> None:
+        self._output.send(CLOCK_PORT, _CLOCK, at)
+        self._handed.append(_Handed(at, _Kind.PULSE, pulse=self._next_pulse))
+        self._next_pulse += 1
+
+    def _undo(self, handed: _Handed) -> None:
+        if handed.kind is _Kind.PULSE:
+            self._next_pulse = min(self._next_pulse, handed.pulse)
+        elif handed.kind is _Kind.OFF:
+            self._ringing[handed.note] = handed.at
+        elif handed.cue is not None:
+            self._ringing.pop(handed.note, None)
+            self._played.discard((handed.cue.written, handed.cue.voice, handed.cue.nth))
+            self.notes -= 1
+
+    def _forget_left(self, now: float) -> None:
+        left = [handed for handed in self._handed if handed.at <= now]
+        if not left:
+            return
+        self._handed = [handed for handed in self._handed if handed.at > now]
+        for handed in left:
+            cue = handed.cue
+            if cue is not None:
+                self._sounded.setdefault(cue.bar, []).append(
+                    SoundedNote(
+                        cue.sounding,
+                        *handed.note,
+                        cue.velocity,
+                        self._gate_ticks(cue.voice),
+                    )
+                )
+
+    def _gate_ticks(self, voice: Voice) -> int:
+        if self._line is None:
+            return TICKS_PER_PULSE
+        seconds = self._kit.note_of(voice).gate_ms / 1000.0
+        return max(1, round(seconds / self._line.seconds_per_tick))
+
+    def _cross_bar_lines(self, now: float) -> None:
+        line = self._line
+        if line is None:
+            return
+        tick = line.tick_at(now) + _TICK_SLACK
+        if self._bar is not None and self._bar.start <= tick < self._bar.end:
+            # a plan may have replaced it
+            self._bar = self._score.at(self._bar.start) or self._bar
+        else:
+            bar = self._score.at(tick)
+            if bar is not None and (self._bar is None or bar.start != self._bar.start):
+                self._bar = bar
+                self._score.entered(bar)
+                self.entered.append(bar)
+                self._waiting.append(bar)
+                self._prune(bar)
+        if self._waiting:
+            self._close_bars(tick - LOOK_BACK / line.seconds_per_tick)
+
+    def _close_bars(self, tick: float) -> None:
+        while self._waiting and self._waiting[0].end <= tick:
+            bar = self._waiting.pop(0)
+            notes = tuple(sorted(self._sounded.pop(bar.number, ()), key=lambda n: n.tick))
+            self.finished.append((bar, notes))
+
+    def _prune(self, bar: PlannedBar) -> None:
+        before = bar.start - 2 * bar.bar.meter.ticks
+        self._played = {key for key in self._played if key[0] >= before}

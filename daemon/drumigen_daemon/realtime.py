@@ -1,0 +1,76 @@
+"""Realtime permission of this process: scheduling, locked memory, short timers.  Linux, macOS."""
+
+import ctypes
+import gc
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+SWITCH_INTERVAL: Final = 0.0001
+"""Seconds a Python thread may keep the interpreter lock while another wants it."""
+
+_PR_SET_TIMERSLACK: Final = 29  # <linux/prctl.h>
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <asm-generic/mman.h>
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """What this process was granted."""
+
+    scheduling: str
+    """``"fifo 70"`` or the reason why not."""
+    memory: str
+    """``"locked"`` or the reason why not."""
+
+    @property
+    def granted(self) -> bool:
+        """Whether the thread runs ahead of every ordinary one."""
+        return self.scheduling.startswith("fifo")
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        return f"scheduling {self.scheduling}, memory {self.memory}"
+
+
+def become_realtime(priority: int) -> Realtime:
+    """Ask the system to run this thread at once when it wakes; being refused is no error.
+
+    ``priority`` is that of SCHED_FIFO, 1-99; 0 asks for nothing.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    if not priority:
+        return Realtime("ordinary (switched off)", "not locked")
+    return Realtime(_fifo(priority), _lock_memory())
+
+
+def settle() -> None:
+    """Call when everything is built: what lives now is never looked at by the collector again."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _fifo(priority: int) -> str:
+    if not hasattr(os, "sched_setscheduler"):
+        return "ordinary (this system offers no SCHED_FIFO)"
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        # timers of ordinary threads are rounded by 50 us unless asked otherwise
+        _libc().prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        return f"ordinary ({error.strerror}: allow rtprio {priority}, e.g. by the group audio)"
+    return f"fifo {priority}"
+
+
+def _lock_memory() -> str:
+    if not sys.platform.startswith("linux"):
+        return "not locked (only done on Linux)"
+    # on fault: only pages that are used, so that the footprint stays what it was
+    if _libc().mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
+        return "locked"
+    return f"not locked ({os.strerror(ctypes.get_errno())}: allow memlock)"
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

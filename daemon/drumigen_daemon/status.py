@@ -1,0 +1,67 @@
+"""One frozen snapshot of the daemon: what the terminal, the socket, MQTT and the log show."""
+
+from dataclasses import dataclass, field
+
+from drumigen.timeline import Meter, MeterMap, Timeline
+from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
+from drumigen_daemon.messages import EngineCounters, Origin, TransportState
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCounters:
+    """Counts of the control plane since it started."""
+
+    bars: int = 0
+    fallback_bars: int = 0
+    """Bars that sounded and were not the generator's own for that place."""
+    late_bars: int = 0
+    """Bars that the generator delivered after their bar line, or not at all."""
+    by_origin: dict[Origin, int] = field(default_factory=dict)
+    generator_restarts: int = 0
+    engine_restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where everything stands."""
+
+    transport: TransportState = TransportState.STOPPED
+    lock: str = "unlocked"
+    """``internal``, ``unlocked``, ``locking``, ``locked`` or ``coasting``."""
+    master: str = ""
+    line: Timeline = Timeline(TEMPO_DEFAULT, 0.0, Seconds(0.0))
+    """Song ticks against monotonic seconds; gives the tempo, and the playhead while rolling."""
+    stored_tick: Tick = Tick(0)
+    """Where the song will start, while it does not roll."""
+    meters: MeterMap = MeterMap()
+    style: str = ""
+    bar_style: str = ""
+    """Style of the bar that sounds."""
+    origin: Origin | None = None
+    """Where the bar that sounds came from."""
+    kit: str = "gm"
+    seed: int = 1
+    backend: str = ""
+    ports: tuple[str, ...] = ()
+    detail: str = ""
+    """How the engine runs: realtime or not."""
+    generator: str = "starting"
+    """``starting``, ``ready`` or ``restarting``."""
+    plan: PlanCounters = PlanCounters()
+    engine: EngineCounters = EngineCounters()
+    ready: bool = False
+    """Ports are open and the first bar is there."""
+
+    def tick_at(self, now: Seconds) -> float:
+        """Return where the playhead is."""
+        if self.transport is TransportState.ROLLING:
+            return self.line.tick_at(now)
+        return float(self.stored_tick)
+
+    def place_at(self, now: Seconds) -> tuple[int, int, Meter]:
+        """Return bar and beat as on screen (both from 1), and the metre."""
+        tick = max(0.0, self.tick_at(now))
+        bar = self.meters.bar_at(tick)
+        meter = self.meters.meter_of(bar)
+        beat = int((tick - self.meters.start_of(bar)) // meter.beat_ticks)
+        return bar + 1, beat + 1, meter
