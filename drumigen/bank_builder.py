@@ -272,7 +272,8 @@ def _write(path: Path, name: str, phrases: Sequence[Part], fills: Sequence[Part]
     # The first bar is empty: a hit may sound before the bar line that it belongs to.
     bars = [Bar(METER), *(bar for _, part in parts for bar in part.bars)]
     tick = METER.ticks
-    markers, tempos = [], []
+    markers: list[Marker] = []
+    tempos: list[TempoMark] = []
     for word, part in parts:
         markers.append(Marker(Tick(tick), f"{word} {part.source}"))
         if not tempos or tempos[-1].tempo != TempoMark.of(part.tempo).tempo:
