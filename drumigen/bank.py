@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from drumigen.fitting import fit
 from drumigen.kit import load_kit
 from drumigen.midifile import read_song
-from drumigen.pattern import Bar, fit
+from drumigen.pattern import Bar
 from drumigen.resources import bank_path
 from drumigen.song import Song, bars_from_song
 from drumigen.timeline import Meter

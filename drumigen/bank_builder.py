@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from drumigen.bank import FILL, PHRASE, Bank, bank_from_song
+from drumigen.bank_recipes import RECIPES, Recipe
 from drumigen.errors import PatternError
 from drumigen.grammars import GRAMMARS
 from drumigen.kit import VOICES, KitMap, Voice, load_kit
@@ -25,68 +26,13 @@ FILLS_MAX = 12
 ALIKE_MAX = 0.85
 """Share of hits in common above which a phrase or fill repeats another and is left out."""
 
-_EIGHTH = TICKS_PER_BEAT // 2
-_BACKBEAT = (TICKS_PER_BEAT, 3 * TICKS_PER_BEAT)
-_HALF_TIME = (2 * TICKS_PER_BEAT,)
-_DOUBLE_TIME = tuple(range(_EIGHTH, 4 * TICKS_PER_BEAT, TICKS_PER_BEAT))
+KICK_LOUD = 84
+"""Velocity that a phrase's loudest tenth of kicks should reach, so that styles match in level."""
+
 _BACKBEAT_SHARE = 0.85
 _SETTLING_ROUNDS = 20
 _TOMS = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
 _ACCENTS = frozenset((Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP))
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Which takes make a bank: the dataset's styles, tempi, and what a bar must have.
-
-    ``backbeats`` are the ticks of which one set has a snare of 60 or more through the phrase;
-    ``toms`` is the most hits on toms in a bar.
-    """
-
-    styles: tuple[str, ...]
-    tempo: tuple[int, int]
-    backbeats: tuple[tuple[int, ...], ...] = (_BACKBEAT,)
-    toms: int = 2
-
-
-RECIPES: dict[str, Recipe] = {
-    "rock": Recipe(("rock", "rock/indie", "rock/folk"), (80, 145)),
-    "funk": Recipe(("funk", "funk/fast", "funk/rock", "funk/latin", "jazz/funk"), (80, 130)),
-    "jazz": Recipe(("jazz", "jazz/swing", "jazz/mediumfast"), (100, 215), ((),), 3),
-    "hiphop": Recipe(("hiphop",), (67, 112)),
-    "soul": Recipe(("soul", "soul/motown"), (90, 148)),
-    "latin": Recipe(
-        (
-            "latin",
-            "latin/bounce",
-            "latin/brazilian",
-            "latin/brazilian-baiao",
-            "latin/brazilian-bossa",
-            "latin/brazilian-samba",
-            "latin/brazilian-songo",
-            "latin/samba",
-        ),
-        (84, 130),
-        ((),),
-        16,
-    ),
-    "afrocuban": Recipe(
-        ("afrocuban", "afrocuban/bembe", "afrocuban/rhumba", "afrocuban/calypso"),
-        (105, 128),
-        ((),),
-        16,
-    ),
-    "afrobeat": Recipe(("afrobeat", "highlife"), (90, 126), ((),), 6),
-    "punk": Recipe(("punk",), (120, 180), (_BACKBEAT, _DOUBLE_TIME)),
-    "neworleans": Recipe(
-        ("neworleans/funk", "neworleans/secondline", "neworleans/shuffle"), (80, 124), ((),), 6
-    ),
-    "reggae": Recipe(("reggae", "reggae/slow"), (60, 130), (_BACKBEAT, _HALF_TIME)),
-    "country": Recipe(("country",), (70, 130), (_BACKBEAT, _DOUBLE_TIME)),
-    "pop": Recipe(("pop", "pop/soft"), (80, 145), (_BACKBEAT, _HALF_TIME)),
-    "dance": Recipe(("dance/disco", "dance/breakbeat"), (110, 175)),
-    "blues": Recipe(("blues/shuffle", "rock/shuffle"), (70, 135)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +104,7 @@ def _phrases(take: Part, recipe: Recipe) -> Iterator[Part]:
             window = bars[start : start + length]
             if _is_groove(window, recipe, usual):
                 score = _roughness(window, take.tempo) - bonus
-                yield replace(take, bars=_centred(window), score=score)
+                yield replace(take, bars=_kick_raised(_centred(window)), score=score)
 
 
 def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
@@ -168,6 +114,7 @@ def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
             or not 0.6 * usual <= len(bar.hits) <= 1.5 * usual
             or len(bar.hits) < 6
             or sum(hit.voice in _TOMS for hit in bar.hits) > recipe.toms
+            or (recipe.needs and sum(hit.voice is recipe.needs for hit in bar.hits) < 3)
         ):
             return False
     loud = [
@@ -185,8 +132,7 @@ def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
 
 def _roughness(bars: Sequence[Bar], tempo: Bpm) -> float:
     """Return milliseconds of spread on the quarters, and a price for restlessness."""
-    ms_per_tick = 60_000 / (tempo * TICKS_PER_BEAT)
-    on_beat = [hit.offset * ms_per_tick for bar in bars for hit in bar.hits if _is_on_beat(hit)]
+    on_beat = [hit.offset * _ms(tempo) for bar in bars for hit in bar.hits if _is_on_beat(hit)]
     pairs = pairwise(bars)
     change = 1 - statistics.mean(_alike(_shape(one), _shape(two)) for one, two in pairs)
     no_kick = sum(all(hit.voice is not Voice.KICK for hit in bar.at(0)) for bar in bars)
@@ -207,9 +153,17 @@ def _fills(take: Part, handicap: float, usual: float) -> Iterator[Part]:
             and struck[-1].tick >= 3.5 * TICKS_PER_BEAT
             and _longest_rest(bar) <= TICKS_PER_BEAT
         ):
+            (centred,) = _kick_raised(_centred((bar,)))
+            off = statistics.mean(abs(hit.offset) for hit in centred.hits) * _ms(take.tempo)
             loud = statistics.mean(hit.velocity for hit in struck)
-            score = handicap - loud / 20 - 4 * len({hit.voice for hit in struck})
-            yield replace(take, bars=_centred((bar,)), score=score)
+            drums = len({hit.voice for hit in struck})
+            score = handicap + off - loud / 20 - 4 * drums
+            yield replace(take, bars=(centred,), score=score)
+
+
+def _ms(tempo: Bpm) -> float:
+    """Return the milliseconds of a tick."""
+    return 60_000 / (tempo * TICKS_PER_BEAT)
 
 
 def _longest_rest(bar: Bar) -> int:
@@ -234,6 +188,25 @@ def _centred(bars: Sequence[Bar]) -> tuple[Bar, ...]:
             bar,
             hits=tuple(
                 replace(hit, offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset - mean)))
+                for hit in bar.hits
+            ),
+        )
+        for bar in bars
+    )
+
+
+def _kick_raised(bars: Sequence[Bar]) -> tuple[Bar, ...]:
+    """Return the bars with the kick made up to twice as loud where its pad was set too low."""
+    kicks = [hit.velocity for bar in bars for hit in bar.hits if hit.voice is Voice.KICK]
+    loud = statistics.quantiles(kicks, n=10)[-1] if len(kicks) > 1 else KICK_LOUD
+    factor = max(1.0, min(2.0, KICK_LOUD / max(1.0, loud)))
+    return tuple(
+        replace(
+            bar,
+            hits=tuple(
+                replace(hit, velocity=min(127, round(hit.velocity * factor)))
+                if hit.voice is Voice.KICK
+                else hit
                 for hit in bar.hits
             ),
         )

@@ -1,5 +1,6 @@
 """The deterministic mock: the beat every drummer can play, for tests and for the worst case."""
 
+from drumigen.fitting import felt_beat
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
@@ -14,8 +15,7 @@ def mock_bar(meter: Meter) -> Bar:
 
     Counted in quarters; in 6/8, 9/8 and 12/8 the dotted quarters are counted instead.
     """
-    compound = meter.denominator == 8 and meter.numerator > 3 and meter.numerator % 3 == 0
-    beat = 3 * _EIGHTH if compound else TICKS_PER_BEAT
+    beat = felt_beat(meter)
     hits = [
         Hit(Tick(tick), Voice.CLOSED_HAT, _HAT - 14 * (tick % beat != 0))
         for tick in range(0, meter.ticks, _EIGHTH)

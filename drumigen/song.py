@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from drumigen.errors import MidiFileError
 from drumigen.kit import KitMap, Voice
-from drumigen.pattern import Bar, Hit, written
+from drumigen.notation import written
+from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter, MeterMap
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, Bpm, Tick
 
@@ -77,7 +78,7 @@ class Song:
     meters: tuple[MeterMark, ...] = ()
     markers: tuple[Marker, ...] = ()
     name: str = ""
-    end: Tick = Tick(0)  # noqa: RUF009 - an int
+    end: Tick = Tick(0)
 
     def __post_init__(self) -> None:
         """Bring everything into the one order that a file can tell.

@@ -29,29 +29,31 @@ class _Shift:
 
 def phrase(pen: Pen) -> Phrase:
     """Return a two-bar template and its repeat, whose last bar turns around."""
-    hat_swing, kick_swing = pen.rng.choice(
-        (
-            (QUINTUPLET_SWING, 50.0),
-            (SEPTUPLET_SWING, 50.0),
-            (53.0, QUINTUPLET_SWING),
-            (50.0, QUINTUPLET_SWING),
-            (50.0, SEPTUPLET_SWING),
-        )
-    )
+    hat_swing, kick_swing = pen.rng.choice(_SWINGS)
     shift = _Shift(hat_swing, kick_swing, -pen.ms(8, 30), pen.ms(4, 25), pen.ms(-3, 3))
-    hats = pen.rng.choice(_HATS)
+    hats = pen.rng.choice(_HATS if hat_swing > 50 else (*_HATS, _EIGHTHS))
     one, two = (_written(pen, shift, hats) for _ in range(2))
     turned = _with_extra_kick(pen, two, shift)
     # Two bars come back as they were, as they do from a sampler; the fourth turns around.
     return one, two, one, turned
 
 
+_SWINGS = (
+    (QUINTUPLET_SWING, 50.0),
+    (SEPTUPLET_SWING, 50.0),
+    (53.0, QUINTUPLET_SWING),
+    (50.0, QUINTUPLET_SWING),
+    (50.0, SEPTUPLET_SWING),
+)
+"""Swing of the hats and of the kick, in MPC percent: one is straighter than the other."""
+
+_EIGHTHS = tuple(range(0, 16, 2))
 _HATS: tuple[tuple[int, ...], ...] = (
-    tuple(range(0, 16, 2)),
+    tuple(range(16)),
     (0, 2, 4, 6, 7, 8, 10, 12, 14),
     (0, 2, 3, 4, 6, 8, 10, 11, 12, 14),
     (0, 2, 4, 5, 6, 8, 10, 12, 14, 15),
-    (0, 4, 6, 8, 12, 14),
+    (0, 1, 2, 4, 6, 7, 8, 9, 10, 12, 14, 15),
 )
 _KICKS: tuple[tuple[int, ...], ...] = (
     (0, 7, 10),
