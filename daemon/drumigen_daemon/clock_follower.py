@@ -7,7 +7,6 @@ what a gap means.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
 
 from drumigen.timeline import Timeline
 from drumigen.units import (
@@ -28,6 +27,7 @@ _BURST = 0.005  # seconds between the pulses of a burst, at most
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
+_FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
 _CONFLICT = 0.4  # share of foreign pulses of late
 
 
@@ -66,8 +66,8 @@ class ClockFollower:
 
     *Two masters.*  Told apart by ``source`` where it differs: the first heard is followed until it
     has been silent for two beats.  From one source, pulses off the comb that is followed are
-    foreign as long as they keep being so.  A second comb exactly half-way cannot be told from a
-    doubled tempo and is followed as that.
+    foreign as long as they keep being so.  A second comb half-way, within the jitter, cannot be
+    told from a doubled tempo and is followed as that; one within 2 ms looks like duplicates.
     """
 
     def __init__(self, tempo: Bpm = TEMPO_DEFAULT) -> None:
@@ -93,30 +93,27 @@ class ClockFollower:
         self._reset()
 
     def pulse(self, at: Seconds, source: str = "") -> int | None:
-        """Take the F8 stamped ``at`` and return its number, or None when it is not the clock's.
+        """Take the F8 stamped ``at`` and return its number, or None when it does not count.
 
-        Numbers count from 0, the first pulse ever followed, and include lost pulses.
+        Numbers count from 0, the first pulse ever followed, and include lost pulses.  None is for
+        duplicates, pulses of a master that is not followed, and stamps that are no time.
         """
-        if not isfinite(at):
-            return None
-        self._now = max(at, self._now) if self._heard else at
-        if not self._from_followed(at, source):
-            self._foreign += 1
+        if not abs(at) < _FOREVER or not self._from_followed(at, source):
             return None
         track = self._filter
         if track is None:
             return self._acquire(at, 0)
         since = at - self._last
         period = track.v
-        if abs(since) > _TWO_BEATS * period or (track.heard == 1 and since > 1.1 * PERIOD_MAX):
-            if abs(since) > _TWO_BEATS * period:
+        long_gap = abs(since) > _TWO_BEATS * period
+        if long_gap or (track.heard == 1 and since > 1.1 * PERIOD_MAX):
+            if long_gap:
                 self._epoch += 1
                 self._drop_out()
-            skipped = round((at - track.x) / period)
-            number = track.number + max(1, skipped)
-            self._owed = max(0, min(skipped - 1, _TWO_BEATS))
-            return self._acquire(at, number)
-        if at < track.x + 0.5 * period or track.heard == 1:
+            skipped = round((at - track.x) / period) - 1
+            self._owed = max(0, min(skipped, _TWO_BEATS))
+            return self._acquire(at, track.number + 1 + max(0, skipped))
+        if at < track.x + 0.5 * period and track.early(at):
             if self._owed and -_TWICE < since < min(_BURST, 0.5 * period):
                 self._owed -= 1
                 self._filled += 1
@@ -132,12 +129,14 @@ class ClockFollower:
     def _from_followed(self, at: float, source: str) -> bool:
         """Note who was heard; tell whether it is the followed master, or has become it."""
         heard = self._heard
+        self._now = max(at, self._now) if heard else at
         if not heard:
             self._followed = source
         elif source != self._followed:
             limit = _TWO_BEATS * self._period
             heard[source] = at
             if abs(at - heard.get(self._followed, at)) <= limit:
+                self._foreign += 1
                 return False
             self._followed = source
         heard[source] = at
@@ -187,7 +186,7 @@ class ClockFollower:
 
     def advance(self, now: Seconds) -> None:
         """Let time pass without pulses: after more than two periods of silence, coast."""
-        if not isfinite(now):
+        if not abs(now) < _FOREVER:
             return
         self._now = max(now, self._now)
         track = self._filter
@@ -252,7 +251,7 @@ class ClockFollower:
     def conflict(self) -> bool:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
         track = self._filter
-        comb = track is not None and track.leader.recent_extra > _CONFLICT
+        comb = track is not None and track.leader.comb > _CONFLICT
         return comb or len(self.masters) > 1
 
 
