@@ -299,7 +299,7 @@ class Conductor:
         self._epoch = self.follower.epoch
         step = TICKS_PER_PULSE * self._transport.reading
         self._transport.join(pulse, round(round(line.tick_at(at) / step) * step))
-        self._player.roll(self.line, math.ceil(self.line.tick_at(at)))
+        self._roll_midway(at)
 
     def _tell_followers(self, message: bytes, at: Seconds) -> None:
         if self._tune.clock_out and not self._external:
@@ -308,6 +308,11 @@ class Conductor:
     def _roll(self) -> None:
         self._held = None
         self._player.roll(self.line, self._transport.position)
+
+    def _roll_midway(self, at: Seconds) -> None:
+        self._held = None
+        # what is written on the pulse that we join with still belongs to us
+        self._player.roll(self.line, round(self.line.tick_at(at)) - TICKS_PER_PULSE // 2)
 
     def _halt(self, now: Seconds) -> None:
         self._held = None
@@ -337,7 +342,7 @@ class Conductor:
             "warning", "a clock without a Start: rolling as if it began with its first pulse"
         )
         self._transport.join(self._first_pulse, self._transport.position)
-        self._player.roll(self.line, math.ceil(self.line.tick_at(at)))
+        self._roll_midway(at)
 
     def _follow(self) -> None:
         if self.follower.epoch != self._epoch:

@@ -107,7 +107,7 @@ class Player:
         self._sounded: dict[int, list[SoundedNote]] = {}
         self._pulse_line: Timeline | None = None
         self._next_pulse = 0
-        self.used_channels: set[int] = set()
+        self._channels = set(kit.channels)
         self.entered: deque[PlannedBar] = deque()
         """Bars whose bar line was crossed, for the engine to report."""
         self.finished: deque[tuple[PlannedBar, tuple[SoundedNote, ...]]] = deque()
@@ -169,6 +169,7 @@ class Player:
         """Play the voices of another kit from now on; what rings is ended as it was begun."""
         if kit != self._kit:
             self._kit = kit
+            self._channels.update(kit.channels)
             self.recall(now)
 
     def send_clock(self, line: Timeline | None, from_pulse: int = 0) -> None:
@@ -215,9 +216,9 @@ class Player:
             self._off(note, now)
 
     def panic(self, now: Seconds) -> None:
-        """End what rings, then CC 123 and CC 120 on every channel that was ever used."""
+        """End what rings, then CC 123 and CC 120 on every channel that was ever in use."""
         self.silence(now)
-        for channel in sorted(self.used_channels):
+        for channel in sorted(self._channels):
             for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
                 self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
 
@@ -325,7 +326,6 @@ class Player:
         for ended in (note, *self._choked_by(cue.voice)):
             if self._ringing.get(ended, -1.0) > at:
                 self._off(ended, Seconds(at))
-        self.used_channels.add(place.channel)
         self._output.send(
             NOTES_PORT, bytes([0x90 | place.channel, place.note, cue.velocity]), Seconds(at)
         )

@@ -97,8 +97,12 @@ class Backend(Protocol):
         and ``at`` is only informative.  While the system is down this does nothing.
         """
 
-    def withdraw(self) -> None:
-        """Take back everything sent that has not left yet, on every output."""
+    def withdraw(self) -> Seconds:
+        """Take back everything sent that has not left yet, on every output.
+
+        Returns the time from which on nothing will leave: what was sent for earlier has left,
+        or is already in the hands of the system.
+        """
 
     def filenos(self) -> Sequence[int]:
         """File descriptors that become readable when :meth:`receive` has something to do."""
