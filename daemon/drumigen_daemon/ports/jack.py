@@ -1,0 +1,490 @@
+"""MIDI through a JACK server (jackd or PipeWire): notes leave on the exact frame.
+
+The only module that imports JACK-Client.
+
+We are two clients: ``drumigen`` with the outputs, and ``drumigen-in`` with the inputs (whose ports
+answer to ``drumigen:in`` as well, by alias).  As one client, connected with a DAW in both
+directions, we would close a loop in JACK's graph, and JACK breaks a loop by holding one of its
+connections back for a whole period: the drums would sound up to 21 ms late.
+"""
+
+import contextlib
+import heapq
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+from drumigen.errors import PortError
+from drumigen.units import Seconds
+from drumigen_daemon.midi_stream import MidiStream
+from drumigen_daemon.ports import Inbox, PortChange, PortPlan, VirtualPort
+from drumigen_daemon.ports.timebase import Timebase
+
+if TYPE_CHECKING:
+    import jack
+
+OnWritten = Callable[[int, int], None]
+
+LEAD_MIN: Final = 10e-3
+LEAD_MARGIN: Final = 1e-3
+"""Seconds beyond two periods: one is being played, one computed."""
+
+OPEN_TIMEOUT: Final = 3.0
+"""Seconds within which a healthy server admits a client; it takes 20 ms."""
+
+STALL: Final = 1.0
+"""Seconds without a cycle after which the server counts as gone."""
+
+RETRY: Final = 1.0
+"""Seconds between attempts to find a server again."""
+
+BURST: Final = 128
+"""Events written in one cycle at most: thousands would outlast it and be lost altogether."""
+
+_ACTIVE_SENSING = b"\xfe"
+
+
+def probe() -> str:
+    """Say which JACK server would be used.
+
+    Raises:
+        PortError: there is none, or JACK-Client is not installed.
+
+    """
+    (client,) = _Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
+    try:
+        return f"JACK server at {client.samplerate} Hz, {client.blocksize} frames a period"
+    finally:
+        client.close()
+
+
+class Sentinel:
+    """Watches one JACK server for those who cannot: a client that does nothing else."""
+
+    def __init__(self, name: str) -> None:
+        """Join the server as ``name``; raises :class:`PortError` if there is none."""
+        (self._client,) = _Opening(name, exact=False).wait(OPEN_TIMEOUT)
+        self.down = threading.Event()
+        """Set at once, from a thread of JACK, when the server dies or turns us out."""
+        self._client.set_shutdown_callback(lambda *_: self.down.set())
+        self._client.activate()
+
+    def close(self) -> None:
+        """Leave the server.  Idempotent."""
+        _leave(self._client)
+
+
+class JackBackend:
+    """Our ports on a JACK server; they open again by themselves after it was restarted.
+
+    An incoming event is stamped with the time of its frame: its cycle is computed ahead, so the
+    stamp may lie up to one period in the future.  JACK mixes whatever is connected with an input
+    port, so the source of a message is our own port (``drumigen:in``).
+    """
+
+    name = "jack"
+    queues = True
+
+    def __init__(self, *, on_written: OnWritten | None = None) -> None:
+        """Report each (intended frame, written frame) to ``on_written``, from JACK's thread."""
+        self._on_written = on_written
+        self._plan: PortPlan | None = None
+        self._inbox: Inbox | None = None
+        self._session: _Session | None = None
+        self._opening: _Opening | None = None
+        self._leaving: threading.Thread | None = None
+        self._retry_at = 0.0
+        self._lead = LEAD_MIN
+        self._xruns = 0
+
+    @property
+    def lead(self) -> Seconds:
+        """Two periods and a margin, at least 10 ms; grows and shrinks with the period."""
+        if self._session is not None:
+            self._lead = self._session.lead
+        return Seconds(self._lead)
+
+    @property
+    def xruns(self) -> int:
+        """Cycles that the server reported as missed since :meth:`open`."""
+        return self._xruns + (self._session.xruns if self._session else 0)
+
+    def open(self, plan: PortPlan, inbox: Inbox) -> None:
+        """Join the server that runs; never starts one."""
+        self._session = _Session(_open(plan).wait(OPEN_TIMEOUT), plan, inbox, self._on_written)
+        self._plan, self._inbox = plan, inbox
+        self._session.settle()
+
+    def close(self) -> None:
+        """Leave the server, or stop waiting for it."""
+        self._plan = self._inbox = None
+        if self._opening is not None:
+            self._opening.abandon()
+            self._opening = None
+        self._end_session()
+
+    def send(self, port: str, data: bytes, at: Seconds) -> None:
+        """Queue ``data`` for the frame at ``at``."""
+        session = self._session
+        if session is not None and not session.down:
+            session.send(port, data, at)
+
+    def withdraw(self) -> None:
+        """Empty the queue; what is in the period now computed still leaves."""
+        if self._session is not None:
+            self._session.withdraw()
+
+    def filenos(self) -> Sequence[int]:
+        """Return none: JACK's thread fills the inbox."""
+        return ()
+
+    def receive(self) -> None:
+        """Do nothing: JACK's thread fills the inbox."""
+
+    def check(self) -> Sequence[PortChange]:
+        """Connect what appeared; when the server has gone, look for it once a second."""
+        if self._plan is None:
+            return []
+        if self._session is not None:
+            if self._session.alive():
+                return self._session.connect_peers()
+            self._end_session()
+            return [PortChange("", "", up=False)]
+        return self._reopen(self._plan)
+
+    def _reopen(self, plan: PortPlan) -> Sequence[PortChange]:
+        now = time.monotonic()
+        if self._opening is None:
+            # libjack shares its view of the server among the clients of a process, and crashes
+            # when one of a former server is still open
+            if now < self._retry_at or (self._leaving is not None and self._leaving.is_alive()):
+                return []
+            self._retry_at = now + RETRY
+            self._opening = _open(plan)
+        opening = self._opening
+        if not opening.done(0.05):
+            return []
+        self._opening = None
+        assert self._inbox is not None
+        try:
+            self._session = _Session(opening.result(), plan, self._inbox, self._on_written)
+        except PortError:
+            return []  # not back yet: the next attempt is a second away
+        return [PortChange("", "", up=True), *self._session.connect_peers()]
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._xruns += self._session.xruns
+            self._leaving = self._session.close()
+            self._session = None
+
+
+def _open(plan: PortPlan) -> "_Opening":
+    return _Opening(plan.client, *([f"{plan.client}-in"] if plan.inputs else []))
+
+
+@dataclass(slots=True)
+class _End:
+    """One of our ports, and the full names of the peers seen connected with it."""
+
+    ours: VirtualPort
+    port: "jack.OwnMidiPort"
+    peers: set[str] = field(default_factory=set)
+
+
+class _Session:
+    """One life of our clients, from joining a server to leaving it or losing it."""
+
+    def __init__(
+        self,
+        clients: "Sequence[jack.Client]",
+        plan: PortPlan,
+        inbox: Inbox,
+        on_written: OnWritten | None,
+    ) -> None:
+        self._clients = clients
+        self._client = client = clients[0]
+        self._listener = listener = clients[-1]
+        self._inbox = inbox
+        self._on_written = on_written
+        self._jack_error = _library().JackError
+        self._timebase = Timebase(client.samplerate)
+        # (frame, sequence, index of the output, data).  Two threads use it without a lock: a
+        # heap operation on tuples that differ in their integers is one step under the GIL.
+        self._queue: list[tuple[int, int, int, bytes]] = []
+        self._sequence = itertools.count()
+        self._play_frame: int | None = None
+        self._listen_frame: int | None = None
+        self._fault: BaseException | None = None
+        self._cycle_seen = (-1, time.monotonic())
+        self.cycles = 0
+        self.xruns = 0
+        self.down = False
+        self.lead = LEAD_MIN
+        try:
+            self._outputs = [client.midi_outports.register(port.name) for port in plan.outputs]
+            self._index = {port.name: index for index, port in enumerate(plan.outputs)}
+            self._inputs = [
+                (
+                    listener.midi_inports.register(port.name),
+                    f"{plan.client}:{port.name}",
+                    MidiStream(sysex_limit=0),
+                )
+                for port in plan.inputs
+            ]
+            self._ends = [
+                *map(_End, plan.inputs, (port for port, _, _ in self._inputs)),
+                *map(_End, plan.outputs, self._outputs),
+            ]
+            self._take_blocksize(client.blocksize)
+            client.set_blocksize_callback(self._take_blocksize)
+            client.set_xrun_callback(self._take_xrun)
+            client.set_process_callback(self._guarded(self._play))
+            if self._inputs:
+                listener.set_process_callback(self._guarded(self._listen))
+            for each in clients:
+                each.set_shutdown_callback(self._take_shutdown)
+                each.activate()
+        except self._jack_error as error:
+            self.close()
+            message = f"JACK refused our ports ({error}): restart the JACK server"
+            raise PortError(message) from error
+        for port, source, _ in self._inputs:
+            with contextlib.suppress(self._jack_error):  # only a courtesy
+                port.set_alias(source)
+
+    def settle(self) -> None:
+        """Wait for some cycles, so that the first stamps and events are mapped well."""
+        deadline = time.monotonic() + 0.5
+        while self.cycles < 8 and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def close(self) -> threading.Thread:
+        self.down = True
+        return _leave(*self._clients)
+
+    def send(self, port: str, data: bytes, at: Seconds) -> None:
+        frame = round(self._timebase.to_base(at))
+        heapq.heappush(self._queue, (frame, next(self._sequence), self._index[port], data))
+
+    def withdraw(self) -> None:
+        self._queue = []
+
+    def alive(self) -> bool:
+        """Tell whether the server lives and still calls us.
+
+        A server that hangs must not be asked for anything: the answer would never come.
+        """
+        if self._fault is not None:
+            raise self._fault
+        now = time.monotonic()
+        seen, since = self._cycle_seen
+        if self.cycles != seen:
+            self._cycle_seen = (self.cycles, now)
+        elif now - since > STALL:
+            self.down = True
+        return not self.down
+
+    def connect_peers(self) -> Sequence[PortChange]:
+        changes: list[PortChange] = []
+        for end in self._ends:
+            try:
+                connected = self._peers_of(end)
+                gone, end.peers = end.peers - connected, end.peers & connected
+                changes += [PortChange(end.ours.name, peer, up=False) for peer in sorted(gone)]
+                if self._connect_matching(end, connected):
+                    connected = self._peers_of(end)
+            except self._jack_error:
+                continue  # a peer went while it was looked at: the next check sees it gone
+            come, end.peers = connected - end.peers, connected
+            changes += [PortChange(end.ours.name, peer, up=True) for peer in sorted(come)]
+        return changes
+
+    def _peers_of(self, end: _End) -> set[str]:
+        return {peer.name for peer in self._client.get_all_connections(end.port)}
+
+    def _connect_matching(self, end: _End, connected: set[str]) -> bool:
+        """Connect the peers that the patterns of ``end`` name; tell whether there were any."""
+        if not end.ours.connect:
+            return False
+        own = tuple(client.name + ":" for client in self._clients)
+        hears = end.port.is_input
+        found = False
+        for peer in self._client.get_ports(is_midi=True, is_output=hears, is_input=not hears):
+            if peer.name.startswith(own) or peer.name in connected:
+                continue
+            # hardware is system:midi_capture_1, and bears its maker's name only as an alias
+            if any(map(end.ours.wants, (peer.name, *peer.aliases))):
+                self._client.connect(*((peer, end.port) if hears else (end.port, peer)))
+                found = True
+        return found
+
+    def _guarded(self, cycle: Callable[[Seconds, int], None]) -> Callable[[int], None]:
+        def callback(frames: int) -> None:
+            now = Seconds(time.monotonic())
+            try:
+                cycle(now, frames)
+            except BaseException as error:  # the library would drop it and never call again
+                self._fault = error
+                raise
+
+        return callback
+
+    def _listen(self, _now: Seconds, _frames: int) -> None:
+        start = self._listen_frame = unwrap(self._listen_frame, self._listener.last_frame_time)
+        for port, source, stream in self._inputs:
+            for offset, event in port.incoming_midi_events():
+                at = self._timebase.to_monotonic(start + offset)
+                for message in stream.feed(bytes(event)):
+                    if message != _ACTIVE_SENSING:
+                        self._inbox.put(source, message, at)
+
+    def _play(self, now: Seconds, frames: int) -> None:
+        start = self._play_frame = unwrap(self._play_frame, self._client.last_frame_time)
+        self._timebase.observe(now, start)
+        self.cycles += 1
+        outputs = self._outputs
+        for port in outputs:
+            port.clear_buffer()
+        queue = self._queue  # as one object: withdraw() replaces it meanwhile
+        end = start + frames
+        for _ in range(BURST):
+            if not queue or queue[0][0] >= end:
+                break
+            event = heapq.heappop(queue)
+            frame, _, index, data = event
+            offset = max(frame - start, 0)
+            room = outputs[index].reserve_midi_event(offset, len(data))
+            if not room:
+                heapq.heappush(queue, event)  # the buffer of this cycle is full
+                break
+            room[:] = data
+            if self._on_written is not None:
+                self._on_written(frame, start + offset)
+
+    def _take_blocksize(self, frames: int) -> None:
+        self.lead = max(LEAD_MIN, 2 * frames / self._client.samplerate + LEAD_MARGIN)
+
+    def _take_xrun(self, _delay_us: float) -> None:
+        self.xruns += 1
+
+    def _take_shutdown(self, _status: object, _reason: str) -> None:
+        self.down = True
+
+
+class _Opening:
+    """Joins a server in a thread of its own, for a hung server never answers."""
+
+    def __init__(self, *names: str, exact: bool = True) -> None:
+        self._names = names
+        self._exact = exact
+        self._jack = _library()
+        # one item at most, a list of clients: whoever pops it owns them
+        self._opened: deque[list[jack.Client]] = deque()
+        self._error: jack.JackOpenError | None = None
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name="jack-open", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float) -> "list[jack.Client]":
+        """Return a client for each name, or raise :class:`PortError`."""
+        if not self.done(timeout):
+            self.abandon()
+            message = f"the JACK server {server_name()!r} does not answer: restart it"
+            raise PortError(message)
+        return self.result()
+
+    def done(self, timeout: float) -> bool:
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def result(self) -> "list[jack.Client]":
+        if self._opened:
+            return self._opened.pop()
+        if self._error is None or self._error.status.server_failed:
+            message = (
+                f"no JACK server {server_name()!r} runs: start jackd or PipeWire's JACK, "
+                "or set JACK_DEFAULT_SERVER to the name of the one that does"
+            )
+        else:  # jackd calls a taken name a server error
+            message = (
+                f"the JACK server {server_name()!r} refuses a client {self._error.name!r}: "
+                "stop the other drumigen, or choose another client name"
+            )
+        raise PortError(message) from self._error
+
+    def abandon(self) -> None:
+        """Let the clients go, now or when the server lets us in at last."""
+        self._abandoned = True
+        self._close_abandoned()
+
+    def _run(self) -> None:
+        clients: list[jack.Client] = []
+        try:
+            for name in self._names:
+                clients.append(  # noqa: PERF401 - those before a failure must be closed
+                    self._jack.Client(name, use_exact_name=self._exact, no_start_server=True)
+                )
+        except self._jack.JackOpenError as error:
+            self._error = error
+            for client in clients:
+                client.close()
+            return
+        self._opened.append(clients)
+        if self._abandoned:
+            self._close_abandoned()
+
+    def _close_abandoned(self) -> None:
+        with contextlib.suppress(IndexError):  # not open, or the other thread has them
+            _leave(*self._opened.pop())
+
+
+def server_name() -> str:
+    """Return the name of the JACK server that libjack would choose."""
+    return os.environ.get("JACK_DEFAULT_SERVER", "default")
+
+
+def unwrap(last: int | None, frame: int) -> int:
+    """Continue ``last`` by JACK's 32-bit frame counter, which wraps once a day at 48 kHz."""
+    if last is None:
+        return frame
+    return last + (frame - last + 2**31) % 2**32 - 2**31
+
+
+def _leave(*clients: "jack.Client") -> threading.Thread:
+    """Close ``clients``; behind our back if the server hangs, for then it takes forever."""
+
+    def close() -> None:
+        for client in clients:
+            client.close()
+
+    thread = threading.Thread(target=close, name="jack-close", daemon=True)
+    thread.start()
+    thread.join(1.0)
+    return thread
+
+
+def _library() -> ModuleType:
+    try:
+        import jack as library  # noqa: PLC0415 - absent on some machines, and it loads libjack
+    except (ImportError, OSError) as error:
+        message = (
+            f"JACK cannot be used ({error}): "
+            "install libjack (Debian: libjack-jackd2-0) and pip install JACK-Client"
+        )
+        raise PortError(message) from error
+    # libjack prints to stderr whenever a server is absent; what matters comes as exceptions
+    library.set_error_function(_ignore)
+    library.set_info_function(_ignore)
+    module: ModuleType = library
+    return module
+
+
+def _ignore(_message: str) -> None:
+    pass

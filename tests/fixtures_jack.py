@@ -1,0 +1,145 @@
+"""A real JACK server with its dummy driver, private to one test session, and a peer to play with.
+
+A test module takes part with ``from fixtures_jack import jack_server``.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jack
+import pytest
+
+from drumigen.units import Seconds
+
+RATE = 48_000
+
+
+class JackServer:
+    """``jackd`` under a name of its own, found through ``JACK_DEFAULT_SERVER``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killed = False
+
+    def start(self, period: int = 256) -> None:
+        program = shutil.which("jackd")
+        if program is None:
+            pytest.fail("jackd is missing: apt-get install --no-install-recommends jackd2")
+        command = [
+            program,
+            "-r",
+            "-n",
+            self.name,
+            "-d",
+            "dummy",
+            "-r",
+            str(RATE),
+            "-p",
+            str(period),
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        jack.set_error_function(lambda _: None)
+        wait_for(self._answers, 10, "jackd did not come up: try it by hand, and look at /dev/shm")
+        self._killed = False
+
+    def _answers(self) -> bool:
+        try:
+            jack.Client("are-you-there", no_start_server=True).close()
+        except jack.JackOpenError:
+            return False
+        return True
+
+    def hang(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+            self._killed = number == signal.SIGKILL
+
+    def clean_up(self) -> None:
+        """Stop; a killed server holds one of JACK's 8 places until one of its name ends well."""
+        self.stop()
+        if self._killed:
+            self.start()
+            self.stop()
+
+
+@pytest.fixture
+def jack_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JackServer]:
+    """A server not yet started."""
+    name = f"drumigen-test-{os.getpid()}"
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+    server = JackServer(name)
+    yield server
+    server.clean_up()
+
+
+class JackPeer:
+    """Another program on the server: plays messages on given frames, records those it hears."""
+
+    def __init__(self, name: str = "peer") -> None:
+        self.client: Any = jack.Client(name, use_exact_name=True, no_start_server=True)
+        self.ears: Any = self.client.midi_inports.register("ears")
+        self.voice: Any = self.client.midi_outports.register("voice")
+        self.heard: list[tuple[int, bytes]] = []
+        self.xruns = 0
+        self.to_play: list[tuple[int, bytes]] = []
+        self.client.set_process_callback(self._process)
+        self.client.set_xrun_callback(self._xrun)
+        self.client.activate()
+
+    def _process(self, frames: int) -> None:
+        start = self.client.last_frame_time
+        self.heard += [
+            (start + offset, bytes(data)) for offset, data in self.ears.incoming_midi_events()
+        ]
+        self.voice.clear_buffer()
+        while self.to_play and self.to_play[0][0] < start + frames:
+            frame, data = self.to_play.pop(0)
+            self.voice.write_midi_event(max(frame - start, 0), data)
+
+    def _xrun(self, _delay: float) -> None:
+        self.xruns += 1
+
+    def play(self, events: Sequence[tuple[int, bytes]]) -> None:
+        self.to_play += events
+
+    def close(self) -> None:
+        self.client.deactivate()
+        self.client.close()
+
+
+class Heard:
+    """An inbox that keeps everything."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, bytes, Seconds]] = []
+
+    def put(self, source: str, data: bytes, at: Seconds) -> None:
+        self.events.append((source, data, at))
+
+
+def wait_for(condition: Callable[[], object], seconds: float, complaint: str) -> None:
+    """Return as soon as ``condition`` holds; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(complaint)
+        time.sleep(0.01)
