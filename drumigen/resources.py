@@ -11,6 +11,9 @@ from drumigen.errors import DrumigenError
 
 T = TypeVar("T")
 
+TOML_MAX = 1_000_000
+"""Bytes; a settings file has some thousands."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -29,6 +32,31 @@ def bank_path(name: str) -> Path:
     return _PACKAGE / "banks" / f"{name}.mid"
 
 
+def load_toml(path: Path, error: type[DrumigenError]) -> dict[str, Any]:
+    """Read the tables of ``path``, unchecked.
+
+    Raises:
+        DrumigenError: the given ``error``; one line that names the file.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            # a pipe would block, and a device never end
+            message = f"{path}: not a file; check the path"
+            raise error(message)
+        if path.stat().st_size > TOML_MAX:
+            message = f"{path}: larger than {TOML_MAX} bytes; check the path"
+            raise error(message)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as failure:
+        message = f"{path}: cannot be read ({failure.strerror}); check the path"
+        raise error(message) from failure
+    except (ValueError, RecursionError) as failure:
+        # also what tomllib lets through: numbers of thousands of digits, endless nesting
+        why = " ".join(str(failure).split())
+        message = f"{path}: not valid TOML: {why}"
+        raise error(message) from failure
+
+
 def read_toml(path: Path, kind: type[T], error: type[DrumigenError]) -> T:
     """Read ``path`` as a value of ``kind``, checked by msgspec.
 
@@ -36,14 +64,7 @@ def read_toml(path: Path, kind: type[T], error: type[DrumigenError]) -> T:
         DrumigenError: the given ``error``; its one line names file, key, value and what is
             allowed there.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as failure:
-        message = f"{path}: cannot be read ({failure.strerror}); check the path"
-        raise error(message) from failure
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        message = f"{path}: not valid TOML: {failure}"
-        raise error(message) from failure
+    raw = load_toml(path, error)
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as failure:

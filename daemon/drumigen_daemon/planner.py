@@ -169,6 +169,11 @@ class Planner:
                 bars.append(choice.planned)
         return Plan(tuple(bars), self._boundary) if bars else None
 
+    def sent_bar(self, number: int) -> PlannedBar | None:
+        """Return bar ``number`` as the engine has it, if it was sent lately."""
+        choice = self._sent.get(number)
+        return None if choice is None else choice.planned
+
     def requests(self) -> tuple[BarRequest, ...]:
         """Return the bars that the generator should write now, the most urgent first."""
         requests = []

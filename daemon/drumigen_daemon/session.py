@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from drumigen.errors import ControlError, DrumigenError
-from drumigen.kit import Voice, load_kit
+from drumigen.kit import Voice
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
-from drumigen.units import TEMPO_MAX, TEMPO_MIN, Tick
+from drumigen.units import Tick
 from drumigen_daemon.messages import (
-    OFFSET_LIMIT_MS,
     ClockSource,
     Command,
     Continue,
@@ -25,8 +25,21 @@ from drumigen_daemon.messages import (
     Stop,
     Tune,
 )
-
-SEED_MAX: Final = 2**31 - 1
+from drumigen_daemon.values import (
+    BAR,
+    KIT,
+    METER,
+    OFFSET_MS,
+    READING,
+    SEED,
+    STYLE,
+    SWITCH,
+    TEMPO,
+    TEXT_MAX,
+    Allowed,
+    choice,
+    shown,
+)
 
 
 class Quantum(StrEnum):
@@ -50,62 +63,22 @@ class Session:
     tune: Tune = Tune()
 
 
-def _number(value: Any, low: float, high: float) -> float:  # noqa: ANN401 - from outside
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not low <= number <= high:
-        message = f"{value!r} is out of range: use {low:g} to {high:g}"
-        raise ControlError(message)
-    return number
-
-
-def _choice(value: Any, kind: type[StrEnum]) -> Any:  # noqa: ANN401
-    try:
-        return kind(str(value))
-    except ValueError:
-        message = f"{value!r} is not one of {', '.join(kind)}"
-        raise ControlError(message) from None
-
-
-def _switch(value: Any) -> bool:  # noqa: ANN401
-    named = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
-    try:
-        return named[str(value).lower()]
-    except KeyError:
-        message = f"{value!r} is not on or off"
-        raise ControlError(message) from None
-
-
-def _reading(value: Any) -> str:  # noqa: ANN401
-    if value not in ("half", "normal", "double"):
-        message = f"{value!r} is not one of half, normal, double"
-        raise ControlError(message)
-    return str(value)
-
-
-def _kit(value: Any) -> str:  # noqa: ANN401
-    load_kit(str(value))
-    return str(value)
-
-
-_TUNED: Final[Mapping[str, Callable[[Any], object]]] = {
-    "tempo": lambda value: _number(value, TEMPO_MIN, TEMPO_MAX),
-    "source": lambda value: _choice(value, ClockSource),
-    "drop_out": lambda value: _choice(value, DropOut),
-    "start_on_clock": _switch,
-    "clock_out": _switch,
-    "reading": _reading,
-    "offset_ms": lambda value: _number(value, -OFFSET_LIMIT_MS, OFFSET_LIMIT_MS),
-    "kit": _kit,
+_TUNED: Final[Mapping[str, Allowed[Any]]] = {
+    "tempo": TEMPO,
+    "source": choice(ClockSource),
+    "drop_out": choice(DropOut),
+    "start_on_clock": SWITCH,
+    "clock_out": SWITCH,
+    "reading": READING,
+    "offset_ms": OFFSET_MS,
+    "kit": KIT,
 }
 
-_OWN: Final[Mapping[str, Callable[[Any], object]]] = {
-    "seed": lambda value: int(_number(value, 0, SEED_MAX)),
-    "meter": lambda value: Meter.parse(str(value)),
-    "quantum": lambda value: _choice(value, Quantum),
-    "variation": _switch,
+_OWN: Final[Mapping[str, Allowed[Any]]] = {
+    "seed": SEED,
+    "meter": METER,
+    "quantum": choice(Quantum),
+    "variation": SWITCH,
 }
 
 _ACTIONS: Final[Mapping[str, Callable[[], Command]]] = {
@@ -118,15 +91,16 @@ _ACTIONS: Final[Mapping[str, Callable[[], Command]]] = {
 
 _VOICE_OFFSET = "offset_ms."
 
-CONTROL_NAMES: Final = (
-    "style",
-    *_OWN,
-    *_TUNED,
-    *(f"{_VOICE_OFFSET}{voice}" for voice in Voice),
-    "bar",
-    *_ACTIONS,
-)
-"""Everything that can be controlled: settings with a value, ``bar`` (relocate), and actions."""
+CONTROLS: Final[Mapping[str, str]] = {
+    "style": STYLE.said,
+    **{name: allowed.said for name, allowed in {**_OWN, **_TUNED}.items()},
+    **{f"{_VOICE_OFFSET}{voice}": OFFSET_MS.said for voice in Voice},
+    "bar": BAR.said,
+    **dict.fromkeys(_ACTIONS, ""),
+}
+"""Everything that can be controlled, and what it takes: settings, ``bar`` (relocate), actions."""
+
+ALIASES: Final[Mapping[str, str]] = {"metre": "meter", "bpm": "tempo"}
 
 
 class Controls:
@@ -138,7 +112,7 @@ class Controls:
         self.session = session
 
     def apply(
-        self, name: str, value: Any = None, *, bar_tick: Callable[[int], Tick]
+        self, name: str, value: object = None, *, bar_tick: Callable[[int], Tick]
     ) -> Command | None:
         """Carry out control ``name``; return what the engine has to be told besides settings.
 
@@ -147,32 +121,36 @@ class Controls:
         Raises:
             ControlError: no such control, or a value it does not take; nothing has changed.
         """
+        name = ALIASES.get(name, name)
+        if name not in CONTROLS:
+            near = get_close_matches(name[:TEXT_MAX], CONTROLS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CONTROLS)}"
+            message = f"no control {shown(name)}: {hint}"
+            raise ControlError(message)
         try:
             return self._apply(name, value, bar_tick)
         except DrumigenError as error:
-            message = f"{name}: {error}" if name in CONTROL_NAMES else str(error)
+            message = f"{name}: {error}"
             raise ControlError(message) from error
 
-    def _apply(self, name: str, value: Any, bar_tick: Callable[[int], Tick]) -> Command | None:  # noqa: ANN401
+    def _apply(self, name: str, value: object, bar_tick: Callable[[int], Tick]) -> Command | None:
         session = self.session
         if name in _ACTIONS:
             return _ACTIONS[name]()
         if name == "bar":
-            return Locate(bar_tick(int(_number(value, 1, 1_000_000)) - 1))
+            return Locate(bar_tick(BAR.take(value) - 1))
         if name == "style":
-            self.session = replace(session, style=self._styles.find(str(value)).name)
+            self.session = replace(session, style=self._styles.find(str(value)[:TEXT_MAX]).name)
         elif name in _OWN:
-            self.session = replace(session, **{name: _OWN[name](value)})  # type: ignore[arg-type]
+            self.session = replace(session, **{name: _OWN[name].take(value)})
         elif name in _TUNED:
-            changed = {name: _TUNED[name](value)}
-            self.session = replace(session, tune=msgspec.structs.replace(session.tune, **changed))
-        elif name.startswith(_VOICE_OFFSET):
-            voice = _choice(name.removeprefix(_VOICE_OFFSET), Voice)
-            offset = _number(value, -OFFSET_LIMIT_MS, OFFSET_LIMIT_MS)
-            offsets = {**session.tune.voice_offsets_ms, voice: offset}
-            tune = msgspec.structs.replace(session.tune, voice_offsets_ms=offsets)
-            self.session = replace(session, tune=tune)
+            self._tune(**{name: _TUNED[name].take(value)})
         else:
-            message = f"no control {name!r}: there are {', '.join(CONTROL_NAMES)}"
-            raise ControlError(message)
+            voice = Voice(name.removeprefix(_VOICE_OFFSET))
+            offset = OFFSET_MS.take(value)
+            self._tune(voice_offsets_ms={**session.tune.voice_offsets_ms, voice: offset})
         return None
+
+    def _tune(self, **changed: object) -> None:
+        tune = msgspec.structs.replace(self.session.tune, **changed)
+        self.session = replace(self.session, tune=tune)

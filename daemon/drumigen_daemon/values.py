@@ -1,0 +1,204 @@
+"""What a single value from outside may be: settings, flags and controls share these ranges."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, Generic, NoReturn, TypeVar
+
+from drumigen.errors import ControlError, DrumigenError
+from drumigen.kit import Voice, load_kit
+from drumigen.styles import StyleCatalogue, load_styles
+from drumigen.timeline import Meter
+from drumigen.units import TEMPO_MAX, TEMPO_MIN
+from drumigen_daemon.messages import OFFSET_LIMIT_MS
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+SEED_MAX: Final = 2**31 - 1
+TEXT_MAX: Final = 1000
+"""Longest text that is looked at: longer than any path or name in use."""
+LIST_MAX: Final = 64
+_SHOWN_MAX: Final = 60
+
+
+def shown(value: object) -> str:
+    """Return ``value`` for an error message: one line, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a huge number"
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` without line breaks or other control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed(Generic[T]):
+    """What may be given for one setting or control."""
+
+    said: str
+    """What is allowed, for people: "20 to 400"."""
+    kinds: tuple[type, ...]
+    """What it is in TOML or JSON; text stands for any of them on a command line."""
+    parse: Callable[[Any], T]
+    """Returns the value; raises ValueError, TypeError, OverflowError or a DrumigenError."""
+
+    def take(self, value: object, *, strict: bool = False) -> T:
+        """Return what ``value`` means; ``strict`` refuses text where it is not meant as such.
+
+        Raises:
+            ControlError: one line with the value and what is allowed.
+        """
+        text = isinstance(value, str)
+        fits = isinstance(value, self.kinds)
+        if isinstance(value, bool) and bool not in self.kinds:
+            fits = False
+        if not (fits or (text and not strict)) or (text and len(str(value)) > TEXT_MAX):
+            self._refuse(value)
+        try:
+            return self.parse(value)
+        except DrumigenError as error:
+            raise ControlError(one_line(str(error))) from error
+        except (TypeError, ValueError, OverflowError):
+            self._refuse(value)
+
+    def _refuse(self, value: object) -> NoReturn:
+        message = f"{shown(value)} is not allowed: use {self.said}"
+        raise ControlError(message) from None
+
+
+def number(low: float, high: float) -> Allowed[float]:
+    """Allow numbers from ``low`` to ``high``."""
+
+    def parse(value: Any) -> float:  # noqa: ANN401 - from outside
+        read = float(value)
+        if not low <= read <= high:  # nor is NaN
+            raise ValueError
+        return read
+
+    return Allowed(f"{low:g} to {high:g}", (int, float), parse)
+
+
+def whole(low: int, high: int) -> Allowed[int]:
+    """Allow whole numbers from ``low`` to ``high``."""
+
+    def parse(value: Any) -> int:  # noqa: ANN401 - from outside
+        read = int(value)
+        if not low <= read <= high or (isinstance(value, float) and value != read):
+            raise ValueError
+        return read
+
+    return Allowed(f"a whole number from {low} to {high}", (int, float), parse)
+
+
+def choice(kind: type[E]) -> Allowed[E]:
+    """Allow the values of an enumeration."""
+    return Allowed(_listed(tuple(kind)), (str,), lambda value: kind(value.strip().lower()))
+
+
+def one_of(*names: str) -> Allowed[str]:
+    """Allow a few names."""
+
+    def parse(value: str) -> str:
+        return names[names.index(value.strip().lower())]
+
+    return Allowed(_listed(names), (str,), parse)
+
+
+def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
+    """Allow a printable text of ``low`` to ``high`` characters, none of them in ``without``."""
+
+    def parse(value: str) -> str:
+        if not low <= len(value) <= high or not value.isprintable() or set(value) & set(without):
+            raise ValueError
+        return value
+
+    return Allowed(said, (str,), parse)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+
+
+_SWITCH: Final = {
+    "on": True,
+    "true": True,
+    "yes": True,
+    "1": True,
+    "off": False,
+    "false": False,
+    "no": False,
+    "0": False,
+}
+
+
+def _switch(value: object) -> bool:
+    named = _SWITCH.get(str(value).strip().lower())
+    if named is None:
+        raise ValueError
+    return named
+
+
+def _kit(value: str) -> str:
+    load_kit(value)
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from outside
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
+    parts = [part for part in parts if part != ""]
+    if len(parts) > LIST_MAX:
+        raise ValueError
+    for part in parts:
+        if not isinstance(part, str) or len(part) > TEXT_MAX or not part.isprintable():
+            raise ValueError
+    return tuple(parts)
+
+
+def _voice_offsets(value: Any) -> dict[Voice, float]:  # noqa: ANN401 - from outside
+    if isinstance(value, str):
+        pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
+        value = dict(pairs)
+    offsets = {}
+    for name, offset in value.items():
+        voice = VOICE.take(str(name))
+        try:
+            offsets[voice] = OFFSET_MS.take(offset)
+        except ControlError as error:
+            message = f"{voice}: {error}"
+            raise ControlError(message) from error
+    return offsets
+
+
+@cache
+def shipped_styles() -> StyleCatalogue:
+    """Return the catalogue of the shipped styles, read once.
+
+    Raises:
+        SettingsError: a style file is wrong.
+    """
+    return load_styles()
+
+
+TEMPO: Final = number(TEMPO_MIN, TEMPO_MAX)
+OFFSET_MS: Final = number(-OFFSET_LIMIT_MS, OFFSET_LIMIT_MS)
+SEED: Final = whole(0, SEED_MAX)
+BAR: Final = whole(1, 1_000_000)
+"""A bar as on screen, from 1."""
+SWITCH: Final = Allowed("on or off", (bool, int), _switch)
+METER: Final = Allowed("a metre like 4/4 or 7/8", (str,), Meter.parse)
+READING: Final = one_of("half", "normal", "double")
+VOICE: Final = choice(Voice)
+KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _kit)
+STYLE: Final = Allowed(
+    "the name of a style", (str,), lambda value: shipped_styles().find(value).name
+)
+TEXTS: Final = Allowed(f"a list of at most {LIST_MAX} texts", (list, tuple), _texts)
+VOICE_OFFSETS: Final[Allowed[Mapping[Voice, float]]] = Allowed(
+    f"a table of voices with {OFFSET_MS.said} each", (dict,), _voice_offsets
+)
