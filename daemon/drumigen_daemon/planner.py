@@ -107,13 +107,15 @@ class Planner:
 
     def engine_is(self, state: EngineState) -> None:
         """Take the engine's state."""
+        moved = state.located != self._moves
         self._rolling = state.transport is TransportState.ROLLING
         self._line = state.line
         self._tick = max(0, state.tick)
-        if state.located != self._moves:
+        if moved:
             self._moves = state.located
             self._boundary = Tick(0)
-        self._bar = self.meters.bar_at(self._tick)
+        if moved or not self._rolling:
+            self._bar = self.meters.bar_at(self._tick)
 
     def bar_entered(self, entered: BarEntered) -> None:
         """Take note that a bar has begun to sound."""

@@ -1,0 +1,97 @@
+"""Engine, planner and a generator that can be made to fail, together on virtual time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rig import Rig
+
+from drumigen.bank import load_bank
+from drumigen.pattern import Bar
+from drumigen.units import Seconds
+from drumigen_daemon.bar_writer import BankWriter, BarWriter
+from drumigen_daemon.messages import BarEntered, EngineState, Report
+from drumigen_daemon.planner import BarReply, BarRequest, Planner
+from drumigen_daemon.session import Session
+
+
+class ScriptedSource:
+    """Writes bars after a delay; can be dead, hung or late as the script says."""
+
+    def __init__(self, rig: Rig, writer: BarWriter, answer: Callable[[list[BarReply]], None]) -> None:
+        self.rig = rig
+        self.writer = writer
+        self.delay = 0.02
+        self.alive = True
+        self.busy = False
+        self.asked: list[BarRequest] = []
+        self._answer = answer
+
+    @property
+    def idle(self) -> bool:
+        return self.alive and not self.busy
+
+    def ask(self, requests: Sequence[BarRequest]) -> None:
+        self.busy = True
+        self.asked += requests
+        bars = self.writer.write(requests)
+
+        def reply() -> None:
+            if self.alive and self.busy:
+                self.busy = False
+                self._answer([BarReply(r, b) for r, b in zip(requests, bars, strict=True)])
+
+        self.rig.at(self.rig.now + self.delay, reply)
+
+
+class Band:
+    """What :class:`drumigen_daemon.app.Daemon` wires, without processes."""
+
+    def __init__(self, session: Session, writer: BarWriter | None = None) -> None:
+        self.rig = Rig()
+        self.session = session
+        self.planner = Planner(session, load_bank)
+        self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
+        self.entered: list[BarEntered] = []
+        self.played: list[Bar] = []
+        self.rig.on_report = self._reported
+        self.rig.obey(session.tune)
+        self.replan()
+
+    def change(self, **changes: object) -> None:
+        self.session = replace(self.session, **changes)  # type: ignore[arg-type]
+        self.planner.set_session(self.session, Seconds(self.rig.now))
+        self.rig.obey(self.session.tune)
+        self.replan()
+
+    def kill_generator(self) -> None:
+        self.source.alive = False
+        self.source.busy = False
+        self.planner.generator_lost()
+
+    def revive_generator(self) -> None:
+        self.source.alive = True
+        self.replan()
+
+    def replan(self) -> None:
+        plan = self.planner.plan()
+        if plan is not None:
+            self.rig.obey(plan)
+        if self.source.idle:
+            requests = self.planner.requests()
+            if requests:
+                self.source.ask(requests)
+
+    def _written(self, replies: list[BarReply]) -> None:
+        self.planner.bars_written(replies)
+        self.replan()
+
+    def _reported(self, report: Report) -> None:
+        if isinstance(report, EngineState):
+            self.planner.engine_is(report)
+        elif isinstance(report, BarEntered):
+            self.entered.append(report)
+            self.played.append(self.rig.engine._score.at(self.planner.meters.start_of(report.number)).bar)  # type: ignore[union-attr]
+            self.planner.bar_entered(report)
+        else:
+            return
+        self.replan()
