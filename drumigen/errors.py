@@ -6,6 +6,7 @@ DrumigenError
 ├── KitError             a kit map is wrong or missing
 ├── PatternError         a bar or a metre breaks a rule
 ├── MidiFileError        a Standard MIDI File cannot be read or written
+├── SoundError           a sound file cannot be made
 ├── PortError            a MIDI port or backend cannot be used
 ├── ChannelClosedError   the process at the other end is gone
 └── ControlError         a live control was refused
@@ -34,6 +35,10 @@ class PatternError(DrumigenError):
 
 class MidiFileError(DrumigenError):
     """Raised when a Standard MIDI File cannot be read or written."""
+
+
+class SoundError(DrumigenError):
+    """Raised when a sound file cannot be made from a MIDI file."""
 
 
 class PortError(DrumigenError):

@@ -1,0 +1,344 @@
+"""Settings: what was given in the file, then in the environment, then as flags; all of it checked.
+
+Every value is checked by the range that the control of the same meaning has, so that a settings
+file can ask for no more than a performer can.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+import msgspec
+
+from drumigen.errors import ControlError, SettingsError
+from drumigen.kit import Voice
+from drumigen.resources import load_toml
+from drumigen.timeline import Meter
+from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen_daemon.bar_writer import WRITERS
+from drumigen_daemon.engine_process import EngineSetup
+from drumigen_daemon.messages import ClockSource, DropOut, Tune
+from drumigen_daemon.ports import PortPlan, VirtualPort
+from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.values import (
+    KIT,
+    METER,
+    OFFSET_MS,
+    READING,
+    SEED,
+    STYLE,
+    SWITCH,
+    TEMPO,
+    TEXTS,
+    VOICE_OFFSETS,
+    Allowed,
+    choice,
+    one_line,
+    one_of,
+    shown,
+    text,
+    whole,
+)
+
+FILE_NAME: Final = "drumigen.toml"
+CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"
+SYSTEM_FILE: Final = Path("/etc/drumigen") / FILE_NAME
+SOCKET_NAME: Final = "drumigen.sock"
+
+BACKENDS: Final = ("auto", "jack", "alsa", "rtmidi", "null")
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+Reading = Literal["half", "normal", "double"]
+Patterns = Annotated[tuple[str, ...], TEXTS]
+
+
+@dataclass(frozen=True, slots=True)
+class MidiSettings:
+    """Which MIDI system, and what our ports are connected with."""
+
+    backend: Annotated[str, one_of(*BACKENDS)] = "auto"
+    api: Annotated[str, one_of("auto", "alsa", "jack", "coremidi", "winmm")] = "auto"
+    """The system below rtmidi."""
+    client: Annotated[str, text(1, 32, "1 to 32 characters, no colon", ":")] = "drumigen"
+    inputs: Patterns = ()
+    outputs: Patterns = ()
+    clock_outputs: Patterns = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    """Who gives the tempo, and how it is understood."""
+
+    source: Annotated[ClockSource, choice(ClockSource)] = ClockSource.AUTO
+    tempo: Annotated[float, TEMPO] = TEMPO_DEFAULT
+    reading: Annotated[Reading, READING] = "normal"
+    drop_out: Annotated[DropOut, choice(DropOut)] = DropOut.FREE_RUN
+    start_on_clock: Annotated[bool, SWITCH] = False
+    send_clock: Annotated[bool, SWITCH] = True
+
+
+@dataclass(frozen=True, slots=True)
+class SongSettings:
+    """What is played."""
+
+    style: Annotated[str, STYLE] = "rock"
+    meter: Annotated[Meter, METER] = Meter()
+    seed: Annotated[int, SEED] = 1
+    quantum: Annotated[Quantum, choice(Quantum)] = Quantum.BEAT
+    variation: Annotated[bool, SWITCH] = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """How it leaves."""
+
+    kit: Annotated[str, KIT] = "gm"
+    offset_ms: Annotated[float, OFFSET_MS] = 0.0
+    voice_offsets_ms: Annotated[Mapping[Voice, float], VOICE_OFFSETS] = field(
+        default_factory=dict, hash=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSettings:
+    """Who writes the bars."""
+
+    writer: Annotated[str, one_of(*WRITERS)] = "bank"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The process that keeps time."""
+
+    realtime_priority: Annotated[int, whole(0, 99)] = 70
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """How the running daemon is spoken to."""
+
+    socket: Annotated[str, text(0, 100, "a path of at most 100 characters")] = ""
+    """Path of the local socket; empty for :func:`socket_paths`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """What is remembered for export."""
+
+    bars: Annotated[int, whole(1, 100_000)] = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is told."""
+
+    level: Annotated[str, one_of(*LEVELS)] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set before the daemon starts; a section each."""
+
+    midi: MidiSettings = MidiSettings()
+    clock: ClockSettings = ClockSettings()
+    song: SongSettings = SongSettings()
+    output: OutputSettings = OutputSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    engine: EngineSettings = EngineSettings()
+    control: ControlSettings = ControlSettings()
+    capture: CaptureSettings = CaptureSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def session(self) -> Session:
+        """The live state to begin with."""
+        clock, song, output = self.clock, self.song, self.output
+        tune = Tune(
+            tempo=Bpm(clock.tempo),
+            source=clock.source,
+            drop_out=clock.drop_out,
+            start_on_clock=clock.start_on_clock,
+            reading=clock.reading,
+            clock_out=clock.send_clock,
+            offset_ms=output.offset_ms,
+            voice_offsets_ms=dict(output.voice_offsets_ms),
+            kit=output.kit,
+        )
+        return Session(song.style, song.seed, song.meter, song.quantum, song.variation, tune)
+
+    @property
+    def engine_setup(self) -> EngineSetup:
+        """What the engine's process is told."""
+        midi = self.midi
+        plan = PortPlan(
+            midi.client,
+            (VirtualPort("in", midi.inputs),),
+            (VirtualPort("out", midi.outputs), VirtualPort("clock", midi.clock_outputs)),
+        )
+        api = None if midi.api == "auto" else midi.api
+        return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
+
+
+LIVE_SECTIONS: Final = ("clock", "song", "output", "log")
+"""Sections that a reload takes into the running daemon; the others need a restart."""
+
+
+def _allowed() -> dict[str, dict[str, Allowed[Any]]]:
+    return {
+        section: {
+            key: hint.__metadata__[0]
+            for key, hint in get_type_hints(kind, include_extras=True).items()
+        }
+        for section, kind in get_type_hints(Settings).items()
+        if isinstance(section, str)
+    }
+
+
+ALLOWED: Final[Mapping[str, Mapping[str, Allowed[Any]]]] = _allowed()
+"""What every key of every section takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value for a key, and where it was given."""
+
+    key: str
+    """``section.key``."""
+    value: object
+    origin: str
+    """As named in errors: file and key, a variable, or a flag."""
+    strict: bool = False
+    """Text stands only for itself: in files, where numbers have a form of their own."""
+
+
+def load_settings(
+    path: Path | None, environment: Mapping[str, str], flags: Sequence[Given] = ()
+) -> Settings:
+    """Return the defaults, overridden by the file, the environment and the flags, in this order.
+
+    Raises:
+        SettingsError: a value is wrong or unknown; one line that says which and what is allowed.
+    """
+    given = [*(_in_file(path) if path else ()), *_in_environment(environment), *flags]
+    values: dict[str, dict[str, Any]] = {}
+    for each in given:
+        section, _, key = each.key.partition(".")
+        try:
+            value = ALLOWED[section][key].take(each.value, strict=each.strict)
+        except ControlError as error:
+            message = one_line(f"{each.origin}: {error}")
+            raise SettingsError(message) from error
+        values.setdefault(section, {})[key] = value
+    defaults = Settings()
+    changed = {name: replace(getattr(defaults, name), **keys) for name, keys in values.items()}
+    return replace(defaults, **changed)
+
+
+def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the settings file to use: the one asked for, the user's, the system's, or None.
+
+    Raises:
+        SettingsError: a file was asked for and is not there.
+    """
+    for path, asker in (
+        (explicit, "--config"),
+        (Path(environment.get(CONFIG_VARIABLE, "")), CONFIG_VARIABLE),
+    ):
+        if path is not None and str(path) != ".":
+            if not path.is_file():
+                message = one_line(f"{asker}: there is no file {path}; check the path")
+                raise SettingsError(message)
+            return path
+    candidates = [SYSTEM_FILE]
+    home = environment.get("HOME", "")
+    folder = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    if folder:
+        candidates.insert(0, Path(folder) / "drumigen" / FILE_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where the control socket may be, best first; the daemon takes the first."""
+    if settings.control.socket:
+        return (Path(settings.control.socket).expanduser(),)
+    folders = [
+        environment.get("RUNTIME_DIRECTORY", "").partition(":")[0],  # given by systemd
+        environment.get("XDG_RUNTIME_DIR", ""),
+        "/run/drumigen",
+    ]
+    user = os.getuid() if hasattr(os, "getuid") else environment.get("USERNAME", "user")
+    own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
+    usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
+    return tuple(folder / SOCKET_NAME for folder in (*usable, own))
+
+
+def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
+    """Return the changed keys that only a restart can adopt."""
+    return tuple(
+        f"{section}.{key}"
+        for section, keys in ALLOWED.items()
+        if section not in LIVE_SECTIONS
+        for key in keys
+        if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
+    )
+
+
+def adopted(session: Session, before: Settings, after: Settings) -> Session:
+    """Return ``session`` with what differs between two settings; what was set live stays."""
+    old, new = before.session, after.session
+    changed = {
+        item.name: getattr(new, item.name)
+        for item in fields(Session)
+        if getattr(new, item.name) != getattr(old, item.name) and item.name != "tune"
+    }
+    tuned = {
+        name: getattr(new.tune, name)
+        for name in Tune.__struct_fields__
+        if getattr(new.tune, name) != getattr(old.tune, name)
+    }
+    return replace(session, **changed, tune=msgspec.structs.replace(session.tune, **tuned))
+
+
+def _in_file(path: Path) -> list[Given]:
+    given = []
+    for section, table in load_toml(path, SettingsError).items():
+        if section not in ALLOWED:
+            _unknown(f"{path}: no section [{shown(section)[1:-1]}]", section, ALLOWED)
+        if not isinstance(table, dict):
+            message = f"{path}: {section} = {shown(table)}: write a section, [{section}]"
+            raise SettingsError(message)
+        for key, value in table.items():
+            if key not in ALLOWED[section]:
+                name = f"{section}.{shown(key)[1:-1]}"
+                _unknown(f"{path}: no setting {name}", key, ALLOWED[section])
+            found = value
+            if (section, key) == ("output", "kit") and str(value).endswith(".toml"):
+                found = str(path.parent / str(value))  # it lies beside this file
+            given.append(Given(f"{section}.{key}", found, f"{path}: {section}.{key}", strict=True))
+    return given
+
+
+def _in_environment(environment: Mapping[str, str]) -> list[Given]:
+    given = []
+    for name, value in environment.items():
+        # others may well set DRUMIGEN_PORT for a service of that name; ours have a section
+        prefix, _, rest = name.partition("_")
+        section, _, key = rest.lower().partition("_")
+        if prefix != "DRUMIGEN" or section not in ALLOWED or name == CONFIG_VARIABLE:
+            continue
+        if key not in ALLOWED[section]:
+            names = [f"DRUMIGEN_{section}_{known}".upper() for known in ALLOWED[section]]
+            _unknown(f"environment: no setting {shown(name)[1:-1]}", name, names)
+        given.append(Given(f"{section}.{key}", value, name))
+    return given
+
+
+def _unknown(complaint: str, name: str, known: Mapping[str, object] | Sequence[str]) -> None:
+    near = get_close_matches(name[:100], list(known), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    message = one_line(f"{complaint}: {hint}")
+    raise SettingsError(message)
