@@ -165,7 +165,7 @@ class ClockFollower:
         if abs(period - self._period) > _TEMPO_JUMP * period:
             self._period = period
         else:
-            self._period += _SMOOTH * (period - self._period)
+            self._period += max(_SMOOTH, 2.0 / track.heard) * (period - self._period)
         if lead.jumps != self._jumps and lead.weight > 0.8:
             self._jumps = lead.jumps
             self._epoch += 1

@@ -8,7 +8,13 @@ dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and Kiru
 chapter 11), and for steps Bayesian change-point detection (Adams and MacKay, 2007).
 """
 
-from drumigen_daemon.tempo_hypothesis import HORIZON, NOISE_START, RESTLESSNESS, Hypothesis
+from drumigen_daemon.tempo_hypothesis import (
+    HORIZON,
+    NOISE_START,
+    RESTLESSNESS,
+    Hypothesis,
+    chance_of_lost,
+)
 
 PERIOD_MIN = 0.00625  # seconds between pulses at 400 BPM
 PERIOD_MAX = 0.125  # and at 20 BPM
@@ -128,8 +134,10 @@ class TempoFilter:
             rough.hear(at, self._late)
             out.append(rough)
         if abs(error) > 0.1 * v:
-            jump = lead.child(_P_JUMP / v)
-            jump.number += max(1, round((at - lead.x) / v))
+            skipped = max(0, round(error / v))
+            jump = lead.child(_P_JUMP / v * chance_of_lost(skipped))
+            jump.number += 1 + skipped
+            jump.lost += skipped
             jump.x = at
             jump.pxx = jump.noise
             jump.pxv = jump.pxa = 0.0

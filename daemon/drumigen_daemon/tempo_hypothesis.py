@@ -30,9 +30,14 @@ _P_LOST = 5e-4  # chances per pulse
 _P_LOST_ON = 0.9  # that the next pulse of a gap is lost too
 _P_EXTRA = 3e-4
 _P_COMB = 0.9  # that a further foreign pulse keeps the distance of the two before
-_P_HALF_WAY = 0.2  # of foreign pulses half-way being a second master, not a doubled tempo
+_P_HALF_WAY = 0.1  # of foreign pulses half-way being a second master, not a doubled tempo
 _EARLY = -0.08  # periods: pulses earlier than this may be extra ones
 _FAR = 3.0  # periods: nothing is that late, so pulses were lost
+
+
+def chance_of_lost(skipped: int) -> float:
+    """Return the chance that exactly these next pulses get lost."""
+    return _P_LOST * _P_LOST_ON ** (skipped - 1) if skipped > 0 else 1.0
 
 
 class Hypothesis:
@@ -71,10 +76,31 @@ class Hypothesis:
     def child(self, chance: float) -> Self:
         """Return a copy with ``chance`` of this one's weight."""
         new = type(self).__new__(type(self))
-        for name in Hypothesis.__slots__:
-            setattr(new, name, getattr(self, name))
-        new.weight *= chance
+        new.weight = chance * self.weight
         new.age = 0
+        new.kind = self.kind
+        new.number = self.number
+        new.x = self.x
+        new.v = self.v
+        new.a = self.a
+        new.noise = self.noise
+        new.noise_count = self.noise_count
+        new.pxx = self.pxx
+        new.pxv = self.pxv
+        new.pvv = self.pvv
+        new.pxa = self.pxa
+        new.pva = self.pva
+        new.paa = self.paa
+        new.took = self.took
+        new.outlying = self.outlying
+        new.extra_at = self.extra_at
+        new.extra_gap = self.extra_gap
+        new.comb = self.comb
+        new.lost = self.lost
+        new.extra = self.extra
+        new.outliers = self.outliers
+        new.steps = self.steps
+        new.jumps = self.jumps
         return new
 
     def settle(self) -> None:
@@ -118,7 +144,7 @@ class Hypothesis:
 
     def _lost_prior(self, error: float, skipped: int, late: float, *, contrary: bool) -> float:
         """Return the chance that ``skipped`` pulses were lost, or 1 if this one is late."""
-        chance = _P_LOST * _P_LOST_ON ** (skipped - 1)
+        chance = chance_of_lost(skipped)
         var = self.pxx + self.noise + skipped * skipped * self.pvv
         rest = error - skipped * self.v
         lost = chance * exp(-0.5 * rest * rest / var) / sqrt(var)
@@ -133,10 +159,10 @@ class Hypothesis:
         if error * error < 9.0 * var:
             return False
         foreign = 1.0 / self.v
+        off = at - self.extra_at - self.extra_gap
         if self.extra:
-            gap = at - self.extra_at - self.extra_gap
-            wide = 6.0 * self.noise
-            regular = exp(-0.5 * gap * gap / wide) / (_ROOT_TAU * sqrt(wide))
+            wide = 2.0 * self.noise
+            regular = exp(-0.5 * off * off / wide) / (_ROOT_TAU * sqrt(wide))
             foreign += _P_COMB * (regular - foreign)
         foreign *= max(_P_EXTRA, self.comb)
         half_way = error + 0.5 * self.v
@@ -150,8 +176,12 @@ class Hypothesis:
         self.weight *= foreign
         self.took = False
         self.outlying = 0.0
-        self.extra_gap = at - self.extra_at if self.extra else self.v
-        self.extra_at = at
+        if self.extra and abs(off) < 0.2 * self.v:
+            self.extra_at = at - 0.5 * off
+            self.extra_gap += 0.1 * off
+        else:
+            self.extra_gap = at - self.extra_at if self.extra else self.v
+            self.extra_at = at
         self.extra += 1
         self.comb += 0.3 * (1.0 - self.comb)
         return True
