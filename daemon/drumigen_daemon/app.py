@@ -15,11 +15,11 @@ from drumigen.units import Seconds
 from drumigen_daemon.bar_source import ProcessBarSource
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
-from drumigen_daemon.engine_process import EngineSetup
 from drumigen_daemon.messages import (
     AnyReport,
     BarEntered,
     EngineCounters,
+    EngineSetup,
     EngineState,
     Heard,
     Panic,

@@ -115,6 +115,7 @@ class Engine:
         self._player.send_clock(None)
         self._player.recall(now)
         self._player.panic(now)
+        self._collect()
         self.stopped = True
 
     def ports_changed(self, changes: Sequence[PortChange], now: Seconds) -> None:

@@ -1,7 +1,7 @@
 """The engine's own process: real ports, real time, and nothing else.
 
 ``python -m drumigen_daemon.engine_process DESCRIPTOR SETUP`` where SETUP is an
-:class:`EngineSetup` in JSON.
+:class:`~drumigen_daemon.messages.EngineSetup` in JSON.
 """
 
 import gc
@@ -21,8 +21,8 @@ from drumigen.errors import ChannelClosedError, PortError
 from drumigen.units import Seconds
 from drumigen_daemon.channel import Channel
 from drumigen_daemon.engine import Engine
-from drumigen_daemon.messages import AnyCommand, Ready, Remark
-from drumigen_daemon.ports import Backend, PortPlan
+from drumigen_daemon.messages import AnyCommand, EngineSetup, Ready, Remark
+from drumigen_daemon.ports import Backend
 from drumigen_daemon.ports.choose import choose
 from drumigen_daemon.realtime import become_realtime, settle
 
@@ -35,16 +35,6 @@ CHECK_GAP: Final = 0.02
 CHECK_PATIENCE: Final = 2.0
 """...but not for longer than this."""
 SILENCE_BEFORE_CLOSING: Final = 0.02
-
-
-class EngineSetup(msgspec.Struct, frozen=True):
-    """What the engine is told before it begins."""
-
-    plan: PortPlan = PortPlan()
-    backend: str = "auto"
-    api: str | None = None
-    priority: int = 70
-    """Of SCHED_FIFO; 0 asks for no realtime."""
 
 
 class MidiInbox:

@@ -15,6 +15,7 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar
 from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
+from drumigen_daemon.ports import PortPlan
 
 
 class Origin(StrEnum):
@@ -77,6 +78,16 @@ class DropOut(StrEnum):
 
     FREE_RUN = "free-run"
     STOP = "stop"
+
+
+class EngineSetup(msgspec.Struct, frozen=True):
+    """What the engine is told before it begins."""
+
+    plan: PortPlan = PortPlan()
+    backend: str = "auto"
+    api: str | None = None
+    priority: int = 70
+    """Of SCHED_FIFO; 0 asks for no realtime."""
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
