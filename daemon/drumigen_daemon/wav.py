@@ -1,12 +1,17 @@
-"""Sound from a MIDI file, through FluidSynth where it is installed."""
+"""Sound from a song, through FluidSynth where it is installed."""
 
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from drumigen.errors import SoundError
+from drumigen.kit import KitMap, load_kit
+from drumigen.midifile import write_song
+from drumigen.song import Song
 
 SOUNDFONTS: Final = (
     "/usr/share/sounds/sf3/default-GM.sf3",
@@ -37,8 +42,20 @@ def synthesizer() -> str | None:
     return shutil.which("fluidsynth")
 
 
-def render_wav(midi: Path, wav: Path) -> None:
-    """Render the file ``midi`` to ``wav``, 16 bit stereo at 44.1 kHz.
+def in_general_midi(song: Song, kit: KitMap) -> Song:
+    """Return ``song``, which plays ``kit``, as it is for a General MIDI kit."""
+    general = load_kit()
+    notes = []
+    for note in song.notes:
+        voice = kit.voice_of(note.note, note.channel)
+        if voice is not None:
+            place = general.note_of(voice)
+            notes.append(replace(note, channel=place.channel, note=place.note))
+    return replace(song, notes=tuple(notes))
+
+
+def write_wav(song: Song, kit: KitMap, wav: Path) -> None:
+    """Render ``song``, which plays ``kit``, to ``wav``: 16 bit stereo at 44.1 kHz.
 
     Raises:
         SoundError: FluidSynth or a soundfont is missing, or it failed; one line.
@@ -48,9 +65,17 @@ def render_wav(midi: Path, wav: Path) -> None:
         missing = "FluidSynth" if program is None else "a soundfont"
         message = f"{missing} is not installed, so there is no {wav}: {HOW_TO_GET}"
         raise SoundError(message)
-    command = [program, "-ni", "-q", "-g", "1", "-r", "44100", "-F", str(wav), str(font), str(midi)]
-    wav.unlink(missing_ok=True)
+    with TemporaryDirectory(prefix="drumigen-") as folder:
+        midi = Path(folder) / "song.mid"
+        write_song(in_general_midi(song, kit), midi)
+        command = [program, "-ni", "-q", "-g", "1", "-r", "44100", "-F", str(wav.absolute())]
+        _run([*command, str(font), str(midi)], wav)
+
+
+def _run(command: list[str], wav: Path) -> None:
+    program = command[0]
     try:
+        wav.unlink(missing_ok=True)
         done = subprocess.run(  # noqa: S603 - the program was found on PATH
             command, check=False, capture_output=True, text=True, errors="replace", timeout=PATIENCE
         )

@@ -1,0 +1,209 @@
+"""The command line: what can be asked for; each command lives in a module of its own."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from drumigen.errors import DrumigenError, PortError, SettingsError
+from drumigen_daemon.settings import Given, Settings, find_file, load_settings
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNAVAILABLE: Final = 69  # <sysexits.h>, which Windows lacks
+EXIT_CONFIG: Final = 78
+EXIT_INTERRUPTED: Final = 130
+
+BARS_MAX: Final = 100_000
+
+FLAGS: Final[Mapping[str, tuple[str, str]]] = {
+    "style": ("song.style", "--style"),
+    "bpm": ("clock.tempo", "--bpm"),
+    "metre": ("song.meter", "--metre"),
+    "seed": ("song.seed", "--seed"),
+    "kit": ("output.kit", "--kit"),
+    "backend": ("midi.backend", "--backend"),
+    "socket": ("control.socket", "--socket"),
+}
+"""Flags that are settings: option, key, and how errors name it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and leave."""
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = importlib.import_module(
+            f"drumigen_daemon.commands.{options.module}"
+        ).main
+        return command(options)
+    except DrumigenError as error:
+        sys.stderr.write(f"drumigen: {error}\n")
+        return _status(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has left: nothing more can be said, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+
+
+def settings_of(options: argparse.Namespace, **preset: object) -> Settings:
+    """Return the settings of this call: file, environment, ``preset``, flags.
+
+    Raises:
+        SettingsError: one of them is wrong.
+    """
+    given = [Given(key.replace("__", "."), value, key) for key, value in preset.items()]
+    for option, (key, flag) in FLAGS.items():
+        value = getattr(options, option, None)
+        if value is not None:
+            given.append(Given(key, value, flag))
+    for assignment in getattr(options, "set", ()):
+        key, equals, value = assignment.partition("=")
+        section, _, name = key.strip().partition(".")
+        if not equals or not known_key(section, name):
+            message = f"--set {assignment!r}: write SECTION.KEY=VALUE, as in --set clock.tempo=100"
+            raise SettingsError(message)
+        given.append(Given(f"{section}.{name}", value.strip(), f"--set {section}.{name}"))
+    return load_settings(find_file(options.config, os.environ), os.environ, given)
+
+
+def known_key(section: str, name: str) -> bool:
+    """Tell whether there is such a setting."""
+    return name in getattr(getattr(Settings(), section, None), "__dataclass_fields__", ())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = Parser(
+        prog="drumigen",
+        description="A drummer for live performance: follows MIDI clock and plays in sync.",
+        allow_abbrev=False,
+    )
+    common = Parser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, module: str, summary: str) -> Parser:
+        added: Parser = commands.add_parser(
+            name, help=summary, description=summary, parents=[common], allow_abbrev=False
+        )
+        added.set_defaults(module=module, command=name)
+        return added
+
+    _add_play(command("play", "play", "play now, with a live view; needs no MIDI"))
+    _add_run(command("run", "run", "run the daemon: follow MIDI clock until stopped"))
+    _add_render(command("render", "render", "write bars to a MIDI file, offline"))
+    _add_ports(command("ports", "ports", "list MIDI ports, and which of ours connect to them"))
+    command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    _add_control(command("control", "remote", "change something in the running daemon"))
+    _add_status(command("status", "remote", "say what the running daemon does"))
+    _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
+    return top
+
+
+def _add_song_flags(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--style", metavar="NAME", help="style, by name or alias")
+    to.add_argument("--bpm", "--tempo", metavar="BPM", help="tempo, 20 to 400")
+    to.add_argument("--metre", "--meter", metavar="N/D", help="metre, such as 7/8")
+    to.add_argument("--seed", metavar="N", help="the same seed plays the same song")
+    to.add_argument("--kit", metavar="KIT", help="kit, by name or path of a .toml file")
+    _add_set(to)
+
+
+def _add_set(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any other setting"
+    )
+
+
+def _add_file_flags(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--output", type=Path, metavar="FILE.mid", help="MIDI file to write")
+    to.add_argument("--wav", type=Path, metavar="FILE.wav", help="also render it by FluidSynth")
+
+
+def _add_play(to: argparse.ArgumentParser) -> None:
+    _add_song_flags(to)
+    to.add_argument(
+        "--bars", type=_count(0), default=16, metavar="N", help="how many; 0 plays on (16)"
+    )
+    to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
+    _add_file_flags(to)
+
+
+def _add_run(to: argparse.ArgumentParser) -> None:
+    _add_song_flags(to)
+    to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
+    to.add_argument("--socket", metavar="PATH", help="local socket to be controlled through")
+
+
+def _add_render(to: argparse.ArgumentParser) -> None:
+    _add_song_flags(to)
+    to.add_argument("--bars", type=_count(1), default=16, metavar="N", help="how many (16)")
+    _add_file_flags(to)
+
+
+def _add_ports(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--backend", help="only this MIDI system")
+    _add_set(to)
+
+
+def _add_socket(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--socket", metavar="PATH", help="local socket of the daemon")
+
+
+def _add_control(to: argparse.ArgumentParser) -> None:
+    _add_socket(to)
+    to.add_argument("--list", action="store_true", help="list what can be controlled")
+    to.add_argument("name", nargs="?", help="what, as in: drumigen control tempo 128")
+    to.add_argument("value", nargs="?", help="its new value")
+
+
+def _add_status(to: argparse.ArgumentParser) -> None:
+    _add_socket(to)
+    to.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _add_export(to: argparse.ArgumentParser) -> None:
+    _add_socket(to)
+    to.add_argument("--bars", type=_count(1), default=64, metavar="N", help="the last N bars (64)")
+    _add_file_flags(to)
+
+
+def _count(low: int) -> Callable[[str], int]:
+    def whole(value: str) -> int:
+        try:
+            count = int(value)
+        except ValueError:
+            count = -1
+        if not low <= count <= BARS_MAX:
+            message = f"{value[:40]!r} is not allowed: use a whole number from {low} to {BARS_MAX}"
+            raise argparse.ArgumentTypeError(message)
+        return count
+
+    return whole
+
+
+def _status(error: DrumigenError) -> int:
+    match error:
+        case SettingsError():
+            return EXIT_CONFIG
+        case PortError():
+            return EXIT_UNAVAILABLE
+        case _:
+            return EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of ``drumigen``, each imported only when it is called for."""

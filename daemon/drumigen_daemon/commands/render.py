@@ -1,0 +1,72 @@
+"""``drumigen render``: bars to a file as fast as they can be written, without ports or clock."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from drumigen.bank import load_bank
+from drumigen.kit import load_kit
+from drumigen.midifile import write_song
+from drumigen.song import Marker, Song, song_from_bars
+from drumigen.units import Bpm
+from drumigen_daemon.bar_writer import WRITERS, BarWriter
+from drumigen_daemon.cli import settings_of
+from drumigen_daemon.messages import BarEntered, PlannedBar
+from drumigen_daemon.planner import FILL_EVERY, BarReply, Planner
+from drumigen_daemon.session import Session
+from drumigen_daemon.values import shipped_styles
+from drumigen_daemon.wav import write_wav
+
+
+def main(options: argparse.Namespace) -> int:
+    """Render to the files that were asked for."""
+    settings = settings_of(options)
+    session = settings.session
+    style = shipped_styles().find(session.style)
+    advice = style.tempo_advice(session.tune.tempo)
+    if advice:
+        sys.stderr.write(f"drumigen: {advice}\n")
+    bars = planned_bars(session, WRITERS[settings.generator.writer](), options.bars)
+    song = rendered(bars, session)
+    output = options.output or default_file(session)
+    write_song(song, output)
+    sys.stdout.write(f"wrote {output}: {options.bars} bars of {style.title}, {session.meter}, ")
+    sys.stdout.write(f"{session.tune.tempo:g} BPM, seed {session.seed}\n")
+    if options.wav:
+        write_wav(song, load_kit(session.tune.kit), options.wav)
+        sys.stdout.write(f"wrote {options.wav}\n")
+    return 0
+
+
+def default_file(session: Session) -> Path:
+    """Return the name of the file that is written when none was given."""
+    return Path(f"drumigen-{session.style}-{session.tune.tempo:g}.mid")
+
+
+def planned_bars(session: Session, writer: BarWriter, count: int) -> list[PlannedBar]:
+    """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
+    planner = Planner(session, lambda style: load_bank(shipped_styles().find(style).bank))
+    bars: dict[int, PlannedBar] = {}
+    for number in range(count):
+        requests = planner.requests()
+        planner.bars_written(map(BarReply, requests, writer.write(requests)))
+        plan = planner.plan()
+        bars.update((bar.number, bar) for bar in (plan.bars if plan else ()))
+        entered = bars[number]
+        planner.bar_entered(BarEntered(number, entered.style, entered.origin))
+    return [bars[number] for number in range(count)]
+
+
+def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
+    """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
+    markers = []
+    for bar in bars:
+        fill = bar.number % FILL_EVERY == FILL_EVERY - 1
+        if fill or bar.number % FILL_EVERY == 0:
+            markers.append(Marker(bar.start, f"{bar.style} fill" if fill else bar.style))
+    kit = load_kit(session.tune.kit)
+    tempo = Bpm(session.tune.tempo)
+    return song_from_bars(
+        [bar.bar for bar in bars], kit, tempo, f"drumigen {session.style}", markers
+    )
