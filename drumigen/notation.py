@@ -29,7 +29,7 @@ _DIVISIONS = (
     _Division((640,), 2.0),  # triplets
     _Division((320,), 8.0),  # sixteenth triplets
     _Division((240,), 12.0),  # 32nds
-    _Division((480, 320), 16.0),  # a triplet roll over straight sixteenths
+    _Division((480, 320), 24.0),  # a triplet roll over straight sixteenths
 )
 """Steps in ticks, doubt in nats.  A bar is at home in sixteenths or in triplets."""
 
@@ -37,8 +37,8 @@ _SPREAD = 80.0
 """Ticks of human timing error about a written position: 21 ms at 120 BPM, as measured on the
 quarters of the Groove MIDI Dataset."""
 
-_SPREAD_TIGHT, _TIGHT = 20.0, 8
-"""The same for a programmed bar, known by a median error of at most 8 ticks."""
+_SPREAD_TIGHT, _TIGHT = 20.0, 16
+"""The same for a programmed bar, known by no error above 16 ticks."""
 
 _COLLISION = 12.0
 """Nats against a division that writes two hits of one voice at the same place."""
@@ -54,9 +54,8 @@ def written(strokes: Sequence[tuple[int, Voice]], meter: Meter) -> tuple[tuple[T
     beats: defaultdict[int, list[int]] = defaultdict(list)
     for index, (tick, _) in enumerate(strokes):
         beats[max(0, min(tick, meter.ticks - 1)) // TICKS_PER_BEAT].append(index)
-    errors = sorted(min(abs(t - way.nearest(t)) for way in _DIVISIONS) for t, _ in strokes)
-    tight = bool(errors) and errors[len(errors) // 2] <= _TIGHT
-    spread = _SPREAD_TIGHT if tight else _SPREAD
+    errors = (min(abs(t - way.nearest(t)) for way in _DIVISIONS) for t, _ in strokes)
+    spread = _SPREAD_TIGHT if all(error <= _TIGHT for error in errors) else _SPREAD
     divided = {
         beat: [_divided([strokes[i] for i in indices], beat, way, meter) for way in _DIVISIONS]
         for beat, indices in beats.items()

@@ -9,7 +9,7 @@ from drumigen.kit import KitMap, Voice
 from drumigen.notation import written
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter, MeterMap
-from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, Bpm, Tick
+from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
 
 MICROSECONDS_PER_MINUTE = 60_000_000
 TEMPO_MICROSECONDS_MAX = 0xFF_FF_FF
@@ -179,8 +179,11 @@ def bars_from_song(song: Song, kit: KitMap) -> list[Bar]:
         for (_, voice, velocity), (tick, offset) in zip(here, places, strict=True):
             if tick < meter.ticks:
                 hits.append(Hit(tick, voice, velocity, offset))
-            else:
+            elif number + 1 < count:
                 early.append(Hit(Tick(0), voice, velocity, offset))
+            else:
+                last = Tick(tick - TICKS_PER_SIXTEENTH)
+                hits.append(Hit(last, voice, velocity, offset + TICKS_PER_SIXTEENTH))
         bars.append(Bar(meter, tuple(_loudest(hits))))
     return bars
 

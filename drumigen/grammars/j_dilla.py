@@ -12,6 +12,7 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_SIXTEENTH
 
+STRAIGHT = 50.0
 SEPTUPLET_SWING = 100 * 4 / 7
 QUINTUPLET_SWING = 60.0
 
@@ -30,8 +31,10 @@ class _Shift:
 def phrase(pen: Pen) -> Phrase:
     """Return a two-bar template and its repeat, whose last bar turns around."""
     hat_swing, kick_swing = pen.rng.choice(_SWINGS)
-    shift = _Shift(hat_swing, kick_swing, -pen.ms(8, 30), pen.ms(4, 25), pen.ms(-3, 3))
-    hats = pen.rng.choice(_HATS if hat_swing > 50 else (*_HATS, _EIGHTHS))
+    # a swung kick is late by its swing already
+    late = pen.ms(4, 25) if kick_swing == STRAIGHT else pen.ms(2, 8)
+    shift = _Shift(hat_swing, kick_swing, -pen.ms(8, 30), late, pen.ms(-3, 3))
+    hats = pen.rng.choice(_HATS if hat_swing > STRAIGHT else (*_HATS, _EIGHTHS))
     one, two = (_written(pen, shift, hats) for _ in range(2))
     turned = _with_extra_kick(pen, two, shift)
     # Two bars come back as they were, as they do from a sampler; the fourth turns around.
@@ -39,11 +42,11 @@ def phrase(pen: Pen) -> Phrase:
 
 
 _SWINGS = (
-    (QUINTUPLET_SWING, 50.0),
-    (SEPTUPLET_SWING, 50.0),
+    (QUINTUPLET_SWING, STRAIGHT),
+    (SEPTUPLET_SWING, STRAIGHT),
     (53.0, QUINTUPLET_SWING),
-    (50.0, QUINTUPLET_SWING),
-    (50.0, SEPTUPLET_SWING),
+    (STRAIGHT, QUINTUPLET_SWING),
+    (STRAIGHT, SEPTUPLET_SWING),
 )
 """Swing of the hats and of the kick, in MPC percent: one is straighter than the other."""
 
@@ -102,7 +105,7 @@ def _with_extra_kick(pen: Pen, bar: Bar, shift: _Shift) -> Bar:
 
 def fill(pen: Pen) -> Bar:
     """Return a stutter, not a roll round the toms: kick and snare trade the last beats."""
-    shift = _Shift(QUINTUPLET_SWING, QUINTUPLET_SWING, -pen.ms(8, 20), pen.ms(8, 25), 0)
+    shift = _Shift(QUINTUPLET_SWING, QUINTUPLET_SWING, -pen.ms(8, 20), pen.ms(2, 8), 0)
     start = pen.rng.choice((8, 10, 12))
     hits = [hit_at(12, Voice.SNARE, 116, shift.snare), _kick(start, 104, shift)]
     for step in range(start + 1, STEPS):
