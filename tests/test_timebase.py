@@ -15,21 +15,21 @@ HOUR = 3600.0
 GOAL = 0.2e-3
 WARM_UP = 2.5
 
-type_of_base = Callable[[float], float]
+Base = Callable[[float], float]
 
 
-def constant(ppm: float) -> type_of_base:
+def constant(ppm: float) -> Base:
     return lambda t: 7_000_000.0 + t * RATE * (1 + ppm * 1e-6)
 
 
-def wandering(ppm: float, cycle: float) -> type_of_base:
+def wandering(ppm: float, cycle: float) -> Base:
     """Rate swings by +-ppm around nominal in `cycle` seconds; returns its integral."""
     omega = 2 * math.pi / cycle
     return lambda t: RATE * (t + ppm * 1e-6 / omega * (1 - math.cos(omega * t)))
 
 
 def readings(
-    base: type_of_base, *, seconds: float, seed: int, mean_delay: float = 60e-6
+    base: Base, *, seconds: float, seed: int, mean_delay: float = 60e-6
 ) -> Iterator[tuple[Seconds, float, float]]:
     """Give (monotonic time read, base read, true monotonic time) once a period."""
     rng = random.Random(seed)
@@ -41,7 +41,7 @@ def readings(
         yield Seconds(true + delay), base(true), true
 
 
-def worst_error(timebase: Timebase, base: type_of_base, *, seconds: float, seed: int) -> float:
+def worst_error(timebase: Timebase, base: Base, *, seconds: float, seed: int) -> float:
     """Largest error in seconds, both ways, now and half a second ahead, after warm-up."""
     worst = 0.0
     for at, value, true in readings(base, seconds=seconds, seed=seed):

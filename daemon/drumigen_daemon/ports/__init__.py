@@ -13,7 +13,8 @@ class VirtualPort:
     """A port of ours, and patterns of the ports that it is to be connected with.
 
     A pattern matches a port whose full name ("client:port") contains it, in any case; with
-    ``*`` or ``?`` in it, it is a glob over the whole name.
+    ``*`` or ``?`` in it, it is a glob over the whole name.  "Midi Through", which would hand our
+    notes back to us, is only matched by a pattern that names it.
     """
 
     name: str
@@ -26,6 +27,8 @@ class VirtualPort:
 
 
 def _matches(pattern: str, name: str) -> bool:
+    if "midi through" in name and "through" not in pattern:
+        return False
     if "*" not in pattern and "?" not in pattern:
         return pattern in name
     # port names hold brackets, which fnmatch would take for sets of characters

@@ -135,10 +135,11 @@ class JackBackend:
         if session is not None and not session.down:
             session.send(port, data, at)
 
-    def withdraw(self) -> None:
-        """Empty the queue; what is in the period now computed still leaves."""
-        if self._session is not None:
-            self._session.withdraw()
+    def withdraw(self) -> Seconds:
+        """Take back what is not in the period that is being computed; return where that ends."""
+        if self._session is None or self._session.down:
+            return Seconds(time.monotonic())
+        return self._session.withdraw()
 
     def filenos(self) -> Sequence[int]:
         """Return none: JACK's thread fills the inbox."""
@@ -215,9 +216,12 @@ class _Session:
         self._on_written = on_written
         self._jack_error = _library().JackError
         self._timebase = Timebase(client.samplerate)
-        # (frame, sequence, index of the output, data).  Two threads use it without a lock: a
-        # heap operation on tuples that differ in their integers is one step under the GIL.
-        self._queue: list[tuple[int, int, int, bytes]] = []
+        # (time, sequence, index of the output, data), a heap.  Two threads use it without a lock:
+        # a heap operation on tuples that differ in their numbers is one step under the GIL.
+        # Times become frames only when written, so what has one time keeps its order.
+        self._queue: list[tuple[Seconds, int, int, bytes]] = []
+        # held for microseconds, by whoever takes more than one step at the queue
+        self._sorting = threading.Lock()
         self._sequence = itertools.count()
         self._play_frame: int | None = None
         self._listen_frame: int | None = None
@@ -270,11 +274,15 @@ class _Session:
         return _leave(*self._clients)
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
-        frame = round(self._timebase.to_base(at))
-        heapq.heappush(self._queue, (frame, next(self._sequence), self._index[port], data))
+        heapq.heappush(self._queue, (at, next(self._sequence), self._index[port], data))
 
-    def withdraw(self) -> None:
-        self._queue = []
+    def withdraw(self) -> Seconds:
+        # what belongs to the period under way must stay: its notes have been struck
+        with self._sorting:
+            horizon = self._timebase.to_monotonic((self._play_frame or 0) + self._client.blocksize)
+            self._queue[:] = [event for event in self._queue if event[0] < horizon]
+            heapq.heapify(self._queue)
+        return Seconds(horizon)
 
     def alive(self) -> bool:
         """Tell whether the server lives and still calls us.
@@ -347,18 +355,24 @@ class _Session:
 
     def _play(self, now: Seconds, frames: int) -> None:
         start = self._play_frame = unwrap(self._play_frame, self._client.last_frame_time)
-        self._timebase.observe(now, start)
+        timebase = self._timebase
+        timebase.observe(now, start)
         self.cycles += 1
         outputs = self._outputs
         for port in outputs:
             port.clear_buffer()
-        queue = self._queue  # as one object: withdraw() replaces it meanwhile
-        end = start + frames
+        with self._sorting:
+            self._write_due(start, start + frames)
+
+    def _write_due(self, start: int, end: int) -> None:
+        queue, timebase, outputs = self._queue, self._timebase, self._outputs
         for _ in range(BURST):
-            if not queue or queue[0][0] >= end:
+            if not queue or (frame := round(timebase.to_base(queue[0][0]))) >= end:
                 break
+            # what is due has the earliest time, but another one may have been queued just now
             event = heapq.heappop(queue)
-            frame, _, index, data = event
+            at, _, index, data = event
+            frame = round(timebase.to_base(at))
             offset = max(frame - start, 0)
             room = outputs[index].reserve_midi_event(offset, len(data))
             if not room:

@@ -1,0 +1,80 @@
+"""Which MIDI system to use: the one that was named, or the best that works here."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from drumigen.errors import PortError
+from drumigen_daemon.ports import Backend, alsa, jack, rtmidi
+from drumigen_daemon.ports.null import NullBackend
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """Whether a backend can be used here."""
+
+    name: str
+    usable: bool
+    reason: str
+    """One line: what would be used, or how to make it usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    name: str
+    probe: Callable[[], str]
+    make: Callable[[], Backend]
+
+
+def _candidates(api: str | None) -> tuple[_Candidate, ...]:
+    """Return the backends, best first: exact frames, exact kernel time, at once, never."""
+    return (
+        _Candidate("jack", jack.probe, jack.JackBackend),
+        _Candidate("alsa", alsa.probe, alsa.AlsaBackend),
+        _Candidate("rtmidi", partial(rtmidi.probe, api), partial(rtmidi.RtMidiBackend, api)),
+        _Candidate("null", lambda: "always works, and nothing sounds", NullBackend),
+    )
+
+
+def survey(api: str | None = None) -> list[BackendReport]:
+    """Look at every backend, best first; leaves nothing open and takes at most some seconds."""
+    return [_report(candidate) for candidate in _candidates(api)]
+
+
+def choose(name: str, api: str | None = None) -> Backend:
+    """Return the backend ``name``: auto, jack, alsa, rtmidi or null; not yet opened.
+
+    ``auto`` is the first usable one of :func:`survey`, so in the worst case ``null``.  ``api`` is
+    the system below rtmidi: alsa, jack, coremidi or winmm; None for the best that works.
+
+    Raises:
+        PortError: there is no backend of that name, or it cannot be used here.
+
+    """
+    candidates = _candidates(api)
+    if name == "auto":
+        return _best(candidates)
+    for candidate in candidates:
+        if candidate.name == name:
+            candidate.probe()
+            return candidate.make()
+    known = ", ".join(["auto", *(each.name for each in candidates)])
+    message = f"no MIDI backend {name!r}: choose one of {known}"
+    raise PortError(message)
+
+
+def _best(candidates: tuple[_Candidate, ...]) -> Backend:
+    best = next(candidate for candidate in candidates if _report(candidate).usable)
+    if best.name == "null":
+        log.warning("no MIDI system works here, nothing will sound: see `drumigen doctor`")
+    return best.make()
+
+
+def _report(candidate: _Candidate) -> BackendReport:
+    try:
+        return BackendReport(candidate.name, usable=True, reason=candidate.probe())
+    except PortError as error:
+        return BackendReport(candidate.name, usable=False, reason=str(error))
