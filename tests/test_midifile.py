@@ -5,7 +5,7 @@ from io import BytesIO
 from itertools import product
 from pathlib import Path
 
-import mido
+import mido  # type: ignore[import-untyped]
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -185,6 +185,11 @@ def test_without_a_stated_tempo_it_is_120() -> None:
 def test_a_change_of_metre_is_in_the_file_at_its_bar_line() -> None:
     assert SONG.meters == (MeterMark(Tick(0), Meter()), MeterMark(Tick(7680), Meter(7, 8)))
     assert bars_from_song(SONG, GM) == [mock_bar(Meter()), mock_bar(Meter(7, 8))]
+
+
+def test_a_metre_stated_inside_a_bar_counts_from_the_next() -> None:
+    song = replace(SONG, meters=(MeterMark(Tick(0), Meter()), MeterMark(Tick(100), Meter(3, 4))))
+    assert [bar.meter for bar in bars_from_song(song, GM)] == [Meter(), Meter(3, 4), Meter(3, 4)]
 
 
 def test_rests_at_the_end_are_bars_too() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import METERS, bars, meters, playable_bars, straight_bars, voices
 
 from drumigen.errors import PatternError
-from drumigen.fitting import fit
+from drumigen.fitting import felt_beat, fit
 from drumigen.kit import HATS, Voice, load_kit
 from drumigen.mock import mock_bar
 from drumigen.notation import written
@@ -216,9 +216,16 @@ def test_backbeats_stay_on_the_felt_beats(meter: str, backbeats: list[float]) ->
     assert ticks(fitted, Voice.SNARE) == [int(beat * BEAT) for beat in backbeats]
 
 
-@pytest.mark.parametrize("meter", METERS, ids=str)
-def test_eighth_note_hats_flow_on_to_the_end_of_any_metre(meter: Meter) -> None:
-    assert ticks(fit(mock_bar(FOUR), meter), *HATS) == list(range(0, meter.ticks, 960))
+@pytest.mark.parametrize("old", METERS, ids=str)
+@pytest.mark.parametrize("new", METERS, ids=str)
+def test_eighth_note_hats_flow_on_to_the_end_of_any_metre(old: Meter, new: Meter) -> None:
+    felt = 640 if felt_beat(old) > felt_beat(new) else 960
+    assert ticks(fit(mock_bar(old), new), *HATS) == list(range(0, new.ticks, felt))
+
+
+def test_a_longer_metre_does_not_crash_again() -> None:
+    bar = Bar(FOUR, (*mock_bar(FOUR).hits, Hit(Tick(0), Voice.CRASH, 110)))
+    assert ticks(fit(bar, Meter(5, 4)), Voice.CRASH) == [0]
 
 
 def test_triplets_become_the_eighths_of_a_compound_metre() -> None:
