@@ -35,6 +35,16 @@ __all__ = [
     "write_song",
 ]
 
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    struct.error,
+    mido.KeySignatureError,
+)
+"""What mido raises on bytes that are no MIDI file."""
+
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; three hundred times a song of drums."""
 
@@ -137,7 +147,7 @@ def _parsed(data: bytes) -> mido.MidiFile:
         except EOFError as failure:
             message = "the MIDI file is cut short; export or download it again"
             raise MidiFileError(message) from failure
-        except (OSError, ValueError, LookupError, TypeError, struct.error) as failure:
+        except _UNREADABLE as failure:
             why = " ".join(str(failure).split()) or "unknown content"
             message = f"not a readable MIDI file ({why}); export it again"
             raise MidiFileError(message) from failure

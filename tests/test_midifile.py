@@ -90,6 +90,7 @@ def complaint(data: bytes) -> str:
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"MThd")
+@example(b"MTrk\x00\x00\x00\x06\x00\xff\x59\x02\x08\xb8")  # a key of eight sharps
 @example(b"MTrk\xff\xff\xff\xff")
 @example(b"MTrk\x00\x00\x00\x0c" + b"\xff" * 12)
 def test_junk_is_refused_in_one_line(data: bytes) -> None:
