@@ -3,12 +3,15 @@
 A test module takes part with ``from fixtures_jack import jack_server``.
 """
 
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 import jack
@@ -28,34 +31,25 @@ class JackServer:
         self._killed = False
 
     def start(self, period: int = 256) -> None:
-        program = shutil.which("jackd")
-        if program is None:
+        program, wait = shutil.which("jackd"), shutil.which("jack_wait")
+        if program is None or wait is None:
             pytest.fail("jackd is missing: apt-get install --no-install-recommends jackd2")
-        command = [
-            program,
-            "-r",
-            "-n",
-            self.name,
-            "-d",
-            "dummy",
-            "-r",
-            str(RATE),
-            "-p",
-            str(period),
-        ]
+        # realtime where it is permitted: without it a busy machine tears holes into any clock
+        scheduling = ["-R", "-P", "60"] if realtime_permitted() else ["-r"]
+        driver = ["-d", "dummy", "-r", str(RATE), "-p", str(period)]
+        command = [program, *scheduling, "-n", self.name, *driver]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        # asked by another program: libjack crashes when a process that still has a client of the
+        # server's former life opens a new one
+        answer = subprocess.run(
+            [wait, "-s", self.name, "-w", "-t", "10"], capture_output=True, check=False
+        )
+        if answer.returncode != 0:
+            pytest.fail("jackd did not come up: try it by hand, and look at /dev/shm")
         jack.set_error_function(lambda _: None)
-        wait_for(self._answers, 10, "jackd did not come up: try it by hand, and look at /dev/shm")
         self._killed = False
-
-    def _answers(self) -> bool:
-        try:
-            jack.Client("are-you-there", no_start_server=True).close()
-        except jack.JackOpenError:
-            return False
-        return True
 
     def hang(self) -> None:
         assert self._process is not None
@@ -79,6 +73,13 @@ class JackServer:
         if self._killed:
             self.start()
             self.stop()
+
+
+def realtime_permitted() -> bool:
+    """Whether this user may have SCHED_FIFO, asked in a process of its own."""
+    script = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))"
+    asked = subprocess.run([sys.executable, "-c", script], check=False, stderr=subprocess.DEVNULL)
+    return asked.returncode == 0
 
 
 @pytest.fixture
@@ -124,6 +125,66 @@ class JackPeer:
     def close(self) -> None:
         self.client.deactivate()
         self.client.close()
+
+
+class PeerProcess:
+    """A :class:`JackPeer` in a process of its own.
+
+    Needed beside RtMidi, whose calls to JACK hold the interpreter's lock: callbacks of this
+    process would wait for it, the server for them, and RtMidi for the server.
+    """
+
+    def __init__(self, name: str = "peer") -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve_peer, args=(theirs, name), daemon=True)
+        self._process.start()
+        theirs.close()
+        assert self._connection.recv() == "ready"
+
+    @property
+    def heard(self) -> list[tuple[int, bytes]]:
+        heard: list[tuple[int, bytes]] = self._ask("heard")
+        return heard
+
+    def play_soon(self, messages: Sequence[bytes]) -> None:
+        """Play all ``messages`` on one frame, 50 ms from now."""
+        self._ask("play_soon", messages)
+
+    def port_names(self) -> list[str]:
+        names: list[str] = self._ask("port_names")
+        return names
+
+    def connect(self, source: str, destination: str) -> None:
+        self._ask("connect", source, destination)
+
+    def close(self) -> None:
+        self._connection.send(None)
+        self._process.join(10)
+        self._process.close()
+        self._connection.close()
+
+    def _ask(self, what: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever it answers
+        self._connection.send((what, *arguments))
+        return self._connection.recv()
+
+
+def _serve_peer(connection: Connection, name: str) -> None:
+    jack.set_error_function(lambda _: None)
+    peer = JackPeer(name)
+    answers: dict[str, Callable[..., object]] = {
+        "heard": lambda: peer.heard,
+        "play_soon": lambda messages: peer.play(
+            [(peer.client.frame_time + RATE // 20, message) for message in messages]
+        ),
+        "port_names": lambda: [port.name for port in peer.client.get_ports(is_midi=True)],
+        "connect": peer.client.connect,
+    }
+    connection.send("ready")
+    while (question := connection.recv()) is not None:
+        what, *arguments = question
+        connection.send(answers[what](*arguments))
+    peer.close()
 
 
 class Heard:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from drumigen.bank import load_bank
+from drumigen.errors import PortError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.bar_source import ProcessBarSource
@@ -52,8 +53,9 @@ class Daemon:
         engine: EngineSetup,
         writer: str = "bank",
         captured_bars: int = 4096,
+        engine_module: str = "drumigen_daemon.engine_process",
     ) -> None:
-        """Wire the parts; :meth:`run` starts them."""
+        """Wire the parts; :meth:`run` starts them, the engine as ``python -m engine_module``."""
         self.controls = Controls(styles, session)
         self.planner = Planner(session, lambda style: load_bank(styles.find(style).bank))
         self.capture = Capture(captured_bars)
@@ -61,8 +63,9 @@ class Daemon:
         self._listeners: list[Callable[[Status], None]] = []
         self._ended = asyncio.Event()
         self._engine_ready = False
+        self._complaint = ""
         self._engine: Child[AnyReport] = Child(
-            "drumigen_daemon.engine_process",
+            engine_module,
             msgspec.json.encode(engine).decode(),
             kind=AnyReport,
             on_message=self._reported,
@@ -89,6 +92,7 @@ class Daemon:
             kit=session.tune.kit,
             seed=session.seed,
             generator=self._source.state,
+            processes={"engine": self._engine.pid, "generator": self._source.child.pid},
             plan=replace(
                 self.planner.counters,
                 generator_restarts=self._source.child.restarts,
@@ -96,11 +100,6 @@ class Daemon:
             ),
             ready=self._engine_ready,
         )
-
-    @property
-    def children(self) -> dict[str, int | None]:
-        """Process ids by part."""
-        return {"engine": self._engine.pid, "generator": self._source.child.pid}
 
     def listen(self, listener: Callable[[Status], None]) -> None:
         """Call ``listener`` with the status whenever the engine tells something new."""
@@ -143,6 +142,8 @@ class Daemon:
             )
             for task in done:
                 task.result()
+        except PortError as error:
+            raise PortError(self._complaint or str(error)) from error
         finally:
             # the engine silences what sounds and ends by itself; only then the others
             self._engine.end(Shutdown())
@@ -181,6 +182,8 @@ class Daemon:
                 log.info("engine: %s", report.detail)
             case Remark():
                 log.log(LEVELS[report.level], "%s", report.text)
+                if report.level == "error":
+                    self._complaint = report.text
             case PortMoved() | Heard():
                 pass
         self._replan()

@@ -77,15 +77,17 @@ class MidiInbox:
 class EngineProcess:
     """Runs an :class:`Engine` until its channel closes or it is told to end."""
 
-    def __init__(self, channel: Channel[AnyCommand], setup: EngineSetup) -> None:
-        """Open the ports.
+    def __init__(
+        self, channel: Channel[AnyCommand], setup: EngineSetup, backend: Backend
+    ) -> None:
+        """Open the ports on ``backend``.
 
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
         self._channel = channel
         self._inbox = MidiInbox()
-        self._backend: Backend = choose(setup.backend, setup.api)
+        self._backend = backend
         self._backend.open(setup.plan, self._inbox)
         granted = become_realtime(setup.priority)
         self._engine = Engine(self._backend, time.monotonic, Seconds(time.monotonic()))
@@ -168,7 +170,7 @@ def main() -> int:
     channel: Channel[AnyCommand] = Channel.inherited(int(sys.argv[1]), AnyCommand)
     setup = msgspec.json.decode(sys.argv[2], type=EngineSetup)
     try:
-        process = EngineProcess(channel, setup)
+        process = EngineProcess(channel, setup, choose(setup.backend, setup.api))
     except PortError as error:
         channel.send(Remark("error", str(error)))
         return os.EX_UNAVAILABLE

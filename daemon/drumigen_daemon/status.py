@@ -1,6 +1,9 @@
 """One frozen snapshot of the daemon: what the terminal, the socket, MQTT and the log show."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
 
 from drumigen.timeline import Meter, MeterMap, Timeline
 from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
@@ -47,6 +50,8 @@ class Status:
     """How the engine runs: realtime or not."""
     generator: str = "starting"
     """``starting``, ``ready`` or ``restarting``."""
+    processes: dict[str, int | None] = field(default_factory=dict)
+    """Process ids of ``engine`` and ``generator``."""
     plan: PlanCounters = PlanCounters()
     engine: EngineCounters = EngineCounters()
     ready: bool = False
@@ -65,3 +70,32 @@ class Status:
         meter = self.meters.meter_of(bar)
         beat = int((tick - self.meters.start_of(bar)) // meter.beat_ticks)
         return bar + 1, beat + 1, meter
+
+
+def described(status: Status, now: Seconds) -> dict[str, Any]:
+    """Return ``status`` as plain values, for programs: bars and beats as on screen."""
+    bar, beat, meter = status.place_at(now)
+    return {
+        "transport": status.transport,
+        "bar": bar,
+        "beat": beat,
+        "meter": str(meter),
+        "tempo": round(status.line.tempo, 3),
+        "lock": status.lock,
+        "master": status.master,
+        "style": status.style,
+        "bar_style": status.bar_style,
+        "origin": status.origin,
+        "kit": status.kit,
+        "seed": status.seed,
+        "backend": status.backend,
+        "ports": status.ports,
+        "engine": status.detail,
+        "generator": status.generator,
+        "ready": status.ready,
+        "processes": status.processes,
+        "counters": {
+            **asdict(status.plan),
+            **msgspec.structs.asdict(status.engine),
+        },
+    }

@@ -1,0 +1,122 @@
+"""A process of its own on a JACK server: records MIDI by the frame, and leads the transport.
+
+Run by tests and benchmarks as ``python jack_stage.py NAME``.  Takes one JSON command a line on
+standard input and answers each with one line: ``{"do": "connect", "args": [from, to]}``, and so
+on for the methods of :class:`Stage`.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+import jack
+
+PORTS = ("notes", "clock")
+
+
+class Stage:
+    """Two MIDI inputs to record with, one output to play with, and the transport's tempo map."""
+
+    def __init__(self, name: str) -> None:
+        self.client: Any = jack.Client(name, use_exact_name=True, no_start_server=True)
+        self.inputs = [self.client.midi_inports.register(port) for port in PORTS]
+        self.voice: Any = self.client.midi_outports.register("voice")
+        self.events: list[tuple[str, int, tuple[int, ...]]] = []
+        self.script: list[tuple[int, bytes]] = []
+        self.xruns: list[int] = []
+        self.bpm = 120.0
+        self.anchor = (0, 0.0)
+        """Transport frame and beat at which the present tempo began."""
+        self.client.set_process_callback(self._process)
+        self.client.set_xrun_callback(self._xrun)
+        self.client.activate()
+
+    def _process(self, frames: int) -> None:
+        start = self.client.last_frame_time
+        for name, port in zip(PORTS, self.inputs, strict=True):
+            for offset, data in port.incoming_midi_events():
+                self.events.append((name, start + offset, tuple(bytes(data))))
+        self.voice.clear_buffer()
+        while self.script and self.script[0][0] < start + frames:
+            frame, data = self.script.pop(0)
+            self.voice.write_midi_event(max(0, frame - start), data)
+
+    def _xrun(self, _delay: float) -> None:
+        self.xruns.append(self.client.frame_time)
+
+    def _timebase(self, _state: int, _frames: int, position: Any, new: bool) -> None:
+        frame, beat = self.anchor
+        rate = self.client.samplerate
+        if new:
+            self.anchor = frame, beat = (0, 0.0) if position.frame < frame else self.anchor
+        beats = beat + (position.frame - frame) / rate * self.bpm / 60.0
+        position.valid = jack._lib.JackPositionBBT
+        position.bar = int(beats // 4) + 1
+        position.beat = int(beats % 4) + 1
+        position.tick = int((beats % 1) * 1920)
+        position.bar_start_tick = (position.bar - 1) * 4 * 1920
+        position.beats_per_bar = 4
+        position.beat_type = 4
+        position.ticks_per_beat = 1920
+        position.beats_per_minute = self.bpm
+
+    def connect(self, source: str, target: str) -> None:
+        """Connect two ports; waits some seconds for them to appear."""
+        for _ in range(200):
+            try:
+                self.client.connect(source, target)
+            except jack.JackError:
+                time.sleep(0.05)
+            else:
+                return
+        self.client.connect(source, target)
+
+    def disconnect(self, source: str, target: str) -> None:
+        self.client.disconnect(source, target)
+
+    def lead(self, bpm: float) -> None:
+        """Become timebase master."""
+        self.bpm = bpm
+        self.client.set_timebase_callback(self._timebase)
+
+    def tempo(self, bpm: float) -> None:
+        frame = self.client.transport_frame
+        beats = self.anchor[1] + (frame - self.anchor[0]) / self.client.samplerate * self.bpm / 60
+        self.anchor, self.bpm = (frame, beats), bpm
+
+    def start(self) -> None:
+        self.client.transport_start()
+
+    def stop(self) -> None:
+        self.client.transport_stop()
+
+    def locate(self, frame: int) -> None:
+        self.client.transport_locate(frame)
+
+    def play(self, events: list[tuple[float, list[int]]]) -> int:
+        """Play messages (seconds from now, bytes) on their frames; return the frame of now."""
+        now = int(self.client.frame_time) + 2 * self.client.blocksize
+        rate = self.client.samplerate
+        self.script += [(now + round(at * rate), bytes(data)) for at, data in events]
+        return now
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was heard since the last time, and the frames of xruns."""
+        events, self.events = self.events, []
+        xruns, self.xruns = self.xruns, []
+        return {"events": events, "xruns": xruns, "rate": self.client.samplerate}
+
+
+def main() -> None:
+    jack.set_error_function(lambda _: None)
+    stage = Stage(sys.argv[1])
+    for line in sys.stdin:
+        command = json.loads(line)
+        result = getattr(stage, command["do"])(*command.get("args", ()))
+        print(json.dumps(result), flush=True)
+    stage.client.close()
+
+
+if __name__ == "__main__":
+    main()
