@@ -23,7 +23,6 @@ from drumigen_daemon.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
 _TWO_BEATS = 2 * CLOCK_PPQN  # pulses
 _COAST_AFTER = 2.25  # periods since the last pulse: one lost pulse (2) is no drop-out
 _TWICE = 0.002  # seconds: a MIDI cable cannot carry two clock bytes of one master closer than this
-_BURST = 0.005  # seconds between the pulses of a burst, at most
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
@@ -113,13 +112,13 @@ class ClockFollower:
             skipped = round((at - track.x) / period) - 1
             self._owed = max(0, min(skipped, _TWO_BEATS))
             return self._acquire(at, track.number + 1 + max(0, skipped))
-        if at < track.x + 0.5 * period and track.early(at):
-            if self._owed and -_TWICE < since < min(_BURST, 0.5 * period):
+        if since < 0.75 * period and track.early(at):
+            if self._owed and since > -_TWICE:
                 self._owed -= 1
                 self._filled += 1
                 self._last = max(at, self._last)
                 return track.number
-            if abs(since) < min(_TWICE, 0.25 * period):
+            if track.certain and abs(since) < min(_TWICE, 0.25 * period):
                 self._duplicates += 1
                 return None
         elif since > _COAST_AFTER * period:

@@ -34,9 +34,10 @@ _ROOM = 10  # steady stories
 _YOUNG = 4  # pulses for which a newborn story is kept unheard
 _OLD = 24  # pulses after which like stories are one
 _BELIEF = 3  # pulses that must agree before a step is reported
-_DOUBT = 0.01  # weight of all older stories below which a younger one is believed
-_GONE = 1e-9
-_UNLIKE = 1e-6
+_DOUBT = 0.01  # weight below which an older story may go, and a younger one is believed
+_GONE = 3e-5  # weight of a story that is dropped
+_GONE_RIVAL = 1e-9  # the same where it counts the pulses otherwise, which nothing would mend
+_UNLIKE = 1e-6  # weight below which a moving story begins anew
 
 
 class TempoFilter:
@@ -54,6 +55,7 @@ class TempoFilter:
         self.heard = 1
         self._last = at
         self._late = 0.02
+        self._agreed = 1.0
         self._pool = [Hypothesis(at, period, number, NOISE_START * size) for size in _NOISES]
         self.leader = self._pool[1]
 
@@ -92,6 +94,11 @@ class TempoFilter:
         self._breed()
         self._average()
 
+    @property
+    def certain(self) -> bool:
+        """Whether hardly any weight is on stories with another number."""
+        return self._agreed > 0.9
+
     def early(self, at: float) -> bool:
         """Tell whether ``at`` is clearly before the next pulse is due."""
         if self.heard == 1:
@@ -111,6 +118,9 @@ class TempoFilter:
         self.number += 1
         self.x = self._last = at
         self.v = gap
+        total = len(self._pool)
+        for h in self._pool:
+            h.weight /= total
         self._breed()
 
     def _surprised(self, at: float) -> list[Hypothesis]:
@@ -175,8 +185,9 @@ class TempoFilter:
         steady: list[Hypothesis] = []
         moving: list[Hypothesis | None] = [None] * len(RESTLESSNESS)
         settled = 0.0
+        number = lead.number
         for h in self._pool:
-            if h.kind:
+            if h.kind and h.number == number:
                 other = moving[h.kind]
                 if other is None or h is lead or (other is not lead and h.weight > other.weight):
                     moving[h.kind] = h
@@ -185,17 +196,20 @@ class TempoFilter:
                     spare = h
                 if spare is not None and spare.weight > _P_MOVE:
                     steady.append(spare)
-            elif h is lead or h.age < _YOUNG or h.weight > _GONE:
+            elif h.kind:
+                if h.weight > _GONE_RIVAL:
+                    steady.append(h)
+            elif (
+                h is lead
+                or h.age < _YOUNG
+                or h.weight > (_GONE if h.number == number else _GONE_RIVAL)
+            ):
                 steady.append(h)
                 if h.age > 1 and h.weight > settled:
                     settled = h.weight
         if not lead.kind and lead.age > _OLD:
             lead = self._merge(steady)
-        while len(steady) > _ROOM:
-            old = [h for h in steady if h.age >= _YOUNG and h is not lead]
-            if not old:
-                break
-            steady.remove(min(old, key=_weight))
+        self._evict(steady)
         pool = self._pool = steady
         pool.extend(self._movers(moving))
         if lead.kind and settled < 1e-4:
@@ -208,17 +222,28 @@ class TempoFilter:
         step.steps += 1
         pool.append(step)
 
+    def _evict(self, steady: list[Hypothesis]) -> None:
+        """Drop the least likely steady stories beyond the room there is."""
+        lead = self.leader
+        others = [h for h in steady if h.number != lead.number]
+        rival = max(others, key=_weight, default=lead)  # may yet prove the count wrong
+        while len(steady) > _ROOM:
+            weak = [
+                h
+                for h in steady
+                if h.age >= _YOUNG and h.weight < _DOUBT and h is not lead and h is not rival
+            ]
+            if not weak:
+                break  # the young ones grow older soon
+            steady.remove(min(weak, key=_weight))
+
     def _movers(self, moving: list[Hypothesis | None]) -> list[Hypothesis]:
         """Return one story of each kind that moves, begun anew from the leader where it is lost."""
         lead = self.leader
         out = []
         for kind in range(1, len(moving)):
             mover = moving[kind]
-            if mover is not lead and (
-                mover is None
-                or mover.weight < _UNLIKE
-                or (mover.weight < _P_MOVE and mover.number != lead.number)
-            ):
+            if mover is None or (mover.weight < _UNLIKE and mover is not lead):
                 mover = lead.child(_P_MOVE)
                 mover.move(kind)
             mover.weight = max(mover.weight, _P_MOVE)
@@ -255,6 +280,7 @@ class TempoFilter:
                 mass += weight
                 x += weight * h.x
                 v += weight * (h.v + half * h.a)
+        self._agreed = mass
         self.x = x / mass
         self.v = min(max(v / mass, PERIOD_MIN), PERIOD_MAX)
 

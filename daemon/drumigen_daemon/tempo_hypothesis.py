@@ -26,7 +26,7 @@ _NOISE_MEMORY = 150.0  # pulses
 _OUTLIER_SCALE = 0.010  # seconds; their density falls with the cube
 _OUTLIERS_LATE = 0.9  # MIDI bytes queue: they come late rather than early
 
-_P_LOST = 5e-4  # chances per pulse
+_P_LOST = 1e-3  # chances per pulse
 _P_LOST_ON = 0.9  # that the next pulse of a gap is lost too
 _P_EXTRA = 3e-4
 _P_COMB = 0.9  # that a further foreign pulse keeps the distance of the two before
@@ -136,7 +136,8 @@ class Hypothesis:
                 return
         self.took = True
         self.number += span
-        self.comb -= 0.05 * self.comb
+        if self.comb:
+            self.comb *= 0.95
         if self.kind:
             self._moving(at, span, late, prior)
         else:
@@ -249,10 +250,11 @@ class Hypothesis:
         if b < 0.5:
             self.outliers += 1
         # the jitter's variance: one step of expectation maximisation
-        count = self.noise_count + b
-        self.noise_count = count = min(count, _NOISE_MEMORY)
+        if self.noise_count < _NOISE_MEMORY:
+            self.noise_count += b
         part = noise / s
-        noise += b * (part * (part * square + pxx) - noise) / count
-        self.noise = max(noise, _NOISE_MIN)
+        noise += b * (part * (part * square + pxx) - noise) / self.noise_count
+        if noise > _NOISE_MIN:
+            self.noise = noise
         gain = b / s
         return gain, gain * (1.0 - (1.0 - b) * square / s)
