@@ -59,7 +59,7 @@ RECIPES: Mapping[str, Recipe] = {
     "neworleans": Recipe(
         ("neworleans/funk", "neworleans/secondline", "neworleans/shuffle"), (80, 124), ((),), 6
     ),
-    "reggae": Recipe(("reggae", "reggae/slow"), (60, 130), (_BACKBEAT, _HALF_TIME)),
+    "reggae": Recipe(("reggae", "reggae/slow"), (60, 130), ((),)),
     "country": Recipe(("country",), (70, 130), (_BACKBEAT, _DOUBLE_TIME)),
     "pop": Recipe(("pop", "pop/soft"), (80, 145), (_BACKBEAT, _HALF_TIME)),
     "dance": Recipe(("dance/disco", "dance/breakbeat"), (110, 175)),
