@@ -31,8 +31,8 @@ class JackServer:
         self._killed = False
 
     def start(self, period: int = 256) -> None:
-        program, wait = shutil.which("jackd"), shutil.which("jack_wait")
-        if program is None or wait is None:
+        program = shutil.which("jackd")
+        if program is None:
             pytest.fail("jackd is missing: apt-get install --no-install-recommends jackd2")
         # realtime where it is permitted: without it a busy machine tears holes into any clock
         scheduling = ["-R", "-P", "60"] if realtime_permitted() else ["-r"]
@@ -41,15 +41,19 @@ class JackServer:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        # asked by another program: libjack crashes when a process that still has a client of the
-        # server's former life opens a new one
-        answer = subprocess.run(
-            [wait, "-s", self.name, "-w", "-t", "10"], capture_output=True, check=False
-        )
-        if answer.returncode != 0:
-            pytest.fail("jackd did not come up: try it by hand, and look at /dev/shm")
+        wait_for(self._answers, 10, "jackd did not come up: try it by hand, and look at /dev/shm")
         jack.set_error_function(lambda _: None)
         self._killed = False
+
+    def _answers(self) -> bool:
+        # asked by another program: libjack crashes when a process that still has a client of the
+        # server's former life opens a new one
+        return (
+            subprocess.run(
+                ["jack_lsp", "-s", self.name], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
 
     def hang(self) -> None:
         assert self._process is not None

@@ -65,6 +65,7 @@ class RtMidiBackend:
         self._plan: PortPlan | None = None
         self._inbox: Inbox | None = None
         self._session: _Session | None = None
+        self._down_reported = False
         self._retry_at = 0.0
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
@@ -104,18 +105,25 @@ class RtMidiBackend:
         """
         if self._plan is None or self._inbox is None:
             return []
-        if self._session is not None:
-            if not self._session.down:
-                return self._session.connect_peers()
-            self._session.close()
-            self._session = None
+        if self._session is None:
+            return self._reopen(self._plan, self._inbox)
+        if not self._session.down:
+            return self._session.connect_peers()
+        if not self._down_reported:
+            self._down_reported = True
             return [PortChange("", "", up=False)]
+        if not self._session.close_one():
+            self._session = None
+            self._down_reported = False
+        return []
+
+    def _reopen(self, plan: PortPlan, inbox: Inbox) -> Sequence[PortChange]:
         now = time.monotonic()
         if now < self._retry_at:
             return []
         self._retry_at = now + RETRY
         try:
-            self._session = _Session(_working_api(self._api), self._plan, self._inbox)
+            self._session = _Session(_working_api(self._api), plan, inbox)
         except PortError:
             return []  # not back yet: the next attempt is a second away
         return [PortChange("", "", up=True), *self._session.connect_peers()]
@@ -160,12 +168,21 @@ class _Session:
         return self._sentinel is not None and self._sentinel.down.is_set()
 
     def close(self) -> None:
-        for end in self._ends:
-            for each in (end.main, *end.peers.values()):
-                self._drop(each)
-        self._ends = []
+        while self.close_one():
+            pass
+
+    def close_one(self) -> bool:
+        """Close one object; False if none was left.  After JACK's death each may take a second."""
         if self._sentinel is not None:
-            self._sentinel.close()
+            self._sentinel.close()  # first: libjack takes no new client beside a dead one
+        if not self._ends:
+            return False
+        end = self._ends[-1]
+        if end.peers:
+            self._drop(end.peers.popitem()[1])
+        else:
+            self._drop(self._ends.pop().main)
+        return True
 
     def send(self, port: str, data: bytes) -> None:
         end = self._outputs[port]
