@@ -1,0 +1,83 @@
+"""``drumigen control``, ``status`` and ``export``: what speaks to the running daemon."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drumigen.errors import ControlError
+from drumigen.kit import load_kit
+from drumigen.midifile import write_song
+from drumigen_daemon.capture import song_of
+from drumigen_daemon.cli import settings_of
+from drumigen_daemon.control_socket import ask
+from drumigen_daemon.messages import Sounded
+from drumigen_daemon.session import CONTROLS
+from drumigen_daemon.settings import socket_paths
+from drumigen_daemon.wav import write_wav
+
+
+def main(options: argparse.Namespace) -> int:
+    """Ask the daemon, and show what it answers."""
+    if options.command == "control":
+        return _control(options)
+    if options.command == "status":
+        return _status(options)
+    return _export(options)
+
+
+def _ask(options: argparse.Namespace, request: object) -> dict[str, Any]:
+    return ask(socket_paths(settings_of(options), os.environ), request)
+
+
+def _control(options: argparse.Namespace) -> int:
+    if options.list:
+        for name, said in CONTROLS.items():
+            sys.stdout.write(f"{name:<22}{said}".rstrip() + "\n")
+        return 0
+    if options.name is None:
+        message = "say what to control, as in: drumigen control tempo 128; or see --list"
+        raise ControlError(message)
+    _ask(options, {"control": options.name, "value": options.value})
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = _ask(options, {"status": True})["status"]
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
+        return 0
+    counters = status["counters"]
+    followed = f" to {status['master']}" if status["master"] else ""
+    lines = [
+        f"{status['transport']} at bar {status['bar']} beat {status['beat']}, {status['meter']}, "
+        + f"{status['tempo']:g} BPM, clock {status['lock']}{followed}",
+        f"style {status['style']}, kit {status['kit']}, seed {status['seed']}; "
+        + f"this bar {status['origin'] or 'not begun'}; generator {status['generator']}",
+        f"playing through {status['backend'] or 'nothing yet'}: {', '.join(status['ports'])}",
+        f"{counters['bars']} bars, {counters['fallback_bars']} fallback, "
+        + f"{counters['late_bars']} late; {counters['notes']} notes, "
+        + f"{counters['late_notes']} late, {counters['dropped_notes']} dropped",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    reply = _ask(options, {"export": options.bars})
+    bars = msgspec.convert(reply["bars"], tuple[Sounded, ...])
+    if not bars:
+        message = "nothing has been played yet: start the song, then export"
+        raise ControlError(message)
+    output = options.output or Path("drumigen-export.mid")
+    song = song_of(bars, "drumigen")
+    write_song(song, output)
+    sys.stdout.write(f"wrote {output}: the last {len(bars)} bars\n")
+    if options.wav:
+        kit = _ask(options, {"status": True})["status"]["kit"]
+        write_wav(song, load_kit(kit), options.wav)
+        sys.stdout.write(f"wrote {options.wav}\n")
+    return 0
