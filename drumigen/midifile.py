@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import mido  # type: ignore[import-untyped]
+import mido
 
 from drumigen.errors import MidiFileError, PatternError
 from drumigen.song import (

@@ -145,7 +145,7 @@ class MeterMap:
         return Tick(change.tick + (bar - change.bar) * change.meter.ticks)
 
     def changed(self, bar: int, meter: Meter) -> "MeterMap":
-        """Return the map in which ``meter`` holds from bar ``bar`` on; later changes are dropped."""
+        """Return the map with ``meter`` from bar ``bar`` on; later changes are dropped."""
         if self.meter_of(bar) == meter and all(c.bar <= bar for c in self.changes):
             return self
         kept = tuple(change for change in self.changes if change.bar < bar)

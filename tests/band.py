@@ -17,7 +17,9 @@ from drumigen_daemon.session import Session
 class ScriptedSource:
     """Writes bars after a delay; can be dead, hung or late as the script says."""
 
-    def __init__(self, rig: Rig, writer: BarWriter, answer: Callable[[list[BarReply]], None]) -> None:
+    def __init__(
+        self, rig: Rig, writer: BarWriter, answer: Callable[[list[BarReply]], None]
+    ) -> None:
         self.rig = rig
         self.writer = writer
         self.delay = 0.02
@@ -90,7 +92,9 @@ class Band:
             self.planner.engine_is(report)
         elif isinstance(report, BarEntered):
             self.entered.append(report)
-            self.played.append(self.rig.engine._score.at(self.planner.meters.start_of(report.number)).bar)  # type: ignore[union-attr]
+            planned = self.rig.engine._score.at(self.planner.meters.start_of(report.number))
+            assert planned is not None
+            self.played.append(planned.bar)
             self.planner.bar_entered(report)
         else:
             return

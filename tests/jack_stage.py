@@ -45,7 +45,7 @@ class Stage:
     def _xrun(self, _delay: float) -> None:
         self.xruns.append(self.client.frame_time)
 
-    def _timebase(self, _state: int, _frames: int, position: Any, new: bool) -> None:
+    def _timebase(self, _state: int, _frames: int, position: Any, new: bool) -> None:  # noqa: ANN401, FBT001
         frame, beat = self.anchor
         rate = self.client.samplerate
         if new:
@@ -96,7 +96,7 @@ class Stage:
 
     def play(self, events: list[tuple[float, list[int]]]) -> int:
         """Play messages (seconds from now, bytes) on their frames; return the frame of now."""
-        now = int(self.client.frame_time) + 2 * self.client.blocksize
+        now: int = self.client.frame_time + 2 * self.client.blocksize
         rate = self.client.samplerate
         self.script += [(now + round(at * rate), bytes(data)) for at, data in events]
         return now
@@ -114,7 +114,8 @@ def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         result = getattr(stage, command["do"])(*command.get("args", ()))
-        print(json.dumps(result), flush=True)
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
     stage.client.close()
 
 

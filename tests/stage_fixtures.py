@@ -28,7 +28,7 @@ STAGE = Path(__file__).parent / "jack_stage.py"
 
 @dataclass(frozen=True)
 class Recording:
-    """What the recorder heard: (port, frame, bytes), and the frames at which JACK missed a cycle."""
+    """What the recorder heard as (port, frame, bytes), and the frames of missed cycles."""
 
     events: list[tuple[str, int, list[int]]]
     xruns: list[int]
@@ -69,7 +69,7 @@ class Stage:
             text=True,
         )
 
-    def do(self, command: str, *args: object) -> Any:
+    def do(self, command: str, *args: object) -> Any:  # noqa: ANN401 - JSON
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"do": command, "args": args}) + "\n")

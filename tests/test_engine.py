@@ -1,5 +1,8 @@
 """The engine as a performer meets it: a master plays, and drums come out in time."""
 
+from functools import partial
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +24,7 @@ from rig import (
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
-from drumigen.units import Tick
+from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.messages import (
     BarEntered,
     ClockSource,
@@ -33,8 +36,8 @@ from drumigen_daemon.messages import (
     Panic,
     PlannedBar,
     Rejoin,
-    ReOne,
     Remark,
+    ReOne,
     Shutdown,
     Sounded,
     Start,
@@ -69,7 +72,9 @@ def times(rig: Rig, since: float = 0.0) -> list[float]:
 def test_the_first_pulse_after_a_cold_start_is_tick_zero(rig: Rig) -> None:
     master = rolling_master(rig)
     master.finish()
-    assert times(rig) == pytest.approx([BEGIN + beat * BEAT for beat in range(9)][:len(times(rig))])
+    assert times(rig) == pytest.approx(
+        [BEGIN + beat * BEAT for beat in range(9)][: len(times(rig))]
+    )
     assert len(times(rig)) >= 8
 
 
@@ -285,7 +290,7 @@ def test_half_time_reading_plays_half_as_fast_from_the_next_bar(rig: Rig) -> Non
     master.clock(96 * 4)
     master.finish()
     tail = times(rig, BEGIN + 15.5 * BEAT)
-    gaps = [b - a for a, b in zip(tail, tail[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(tail)]
     assert gaps == pytest.approx([BEAT] * len(gaps), abs=0.002)
 
 
@@ -310,9 +315,7 @@ def test_offsets_shift_notes_both_ways_and_leave_the_clock_alone(rig: Rig) -> No
         ),
     )
     rig.plan(song(bar, 10))
-    rig.obey(
-        Tune(source=ClockSource.MIDI, offset_ms=-30, voice_offsets_ms={Voice.SNARE: 50.0})
-    )
+    rig.obey(Tune(source=ClockSource.MIDI, offset_ms=-30, voice_offsets_ms={Voice.SNARE: 50.0}))
     master = rolling_master(rig, 2)
     master.finish()
     kicks = [s.at for s in rig.output.notes() if s.data[1] == note_of(Voice.KICK)]
@@ -326,9 +329,8 @@ def test_changing_an_offset_live_neither_loses_nor_doubles_a_note(rig: Rig) -> N
     master = rolling_master(rig, 4)
     for index in range(40):
         offset = (-1) ** index * 25.0
-        rig.at(BEGIN + 0.1 + index * 0.19, lambda o=offset: rig.obey(
-            Tune(source=ClockSource.MIDI, offset_ms=o)
-        ))
+        tune = Tune(source=ClockSource.MIDI, offset_ms=offset)
+        rig.at(BEGIN + 0.1 + index * 0.19, partial(rig.obey, tune))
     master.finish()
     assert len(times(rig)) in (16, 17)
 
@@ -401,7 +403,7 @@ def test_metres_change_at_the_bar_line(rig: Rig) -> None:
 
 def test_our_own_clock_rolls_on_start_and_is_sent_out() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=150.0))
+    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(150.0)))
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(4)
@@ -412,7 +414,7 @@ def test_our_own_clock_rolls_on_start_and_is_sent_out() -> None:
     assert notes[0] == pytest.approx(pulses[0])
     assert notes[1] == pytest.approx(pulses[24])
     assert pulses[24] - pulses[0] == pytest.approx(0.4)
-    gaps = [b - a for a, b in zip(pulses, pulses[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(pulses)]
     assert gaps == pytest.approx([0.4 / 24] * len(gaps), rel=1e-6)
     assert clock[start].at < pulses[0]
 
@@ -421,7 +423,7 @@ def test_a_second_drumigen_can_follow_our_clock() -> None:
     leader, follower = Rig(), Rig()
     for each in (leader, follower):
         each.plan(song(quarter_bar(), 10))
-    leader.obey(Tune(source=ClockSource.INTERNAL, tempo=97.0))
+    leader.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(97.0)))
     leader.run(1.0)
     leader.obey(Start())
     leader.run(6.0)
@@ -454,9 +456,9 @@ def test_tempo_of_our_own_clock_changes_without_a_jump() -> None:
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(1.1)
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=60.0))
+    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
     rig.run(4.0)
-    gaps = [b - a for a, b in zip(times(rig), times(rig)[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times(rig))]
     assert gaps[0] == pytest.approx(0.5)
     assert 0.5 < gaps[2] < 1.0 or 0.5 < gaps[1] < 1.0
     assert gaps[3:] == pytest.approx([1.0] * len(gaps[3:]))
@@ -507,8 +509,8 @@ def test_a_replaced_engine_joins_where_the_song_is(rig: Rig) -> None:
 
 def test_a_port_that_returns_is_told_to_be_quiet(rig: Rig) -> None:
     rolling_master(rig, 1).finish()
-    rig.engine.ports_changed([PortChange("out", "synth:in", up=False)], rig.now)
-    rig.engine.ports_changed([PortChange("out", "synth:in", up=True)], rig.now)
+    rig.engine.ports_changed([PortChange("out", "synth:in", up=False)], Seconds(rig.now))
+    rig.engine.ports_changed([PortChange("out", "synth:in", up=True)], Seconds(rig.now))
     rig.run(0.1)
     controls = [s.data for s in rig.output.sent if s.data[0] == 0xB9]
     assert bytes([0xB9, 123, 0]) in controls
@@ -537,11 +539,7 @@ def test_a_flood_of_controls_is_coalesced_and_the_last_value_arrives(rig: Rig) -
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    junk=st.lists(
-        st.tuples(st.floats(0, 3.9), st.binary(min_size=1, max_size=12)), max_size=40
-    )
-)
+@given(junk=st.lists(st.tuples(st.floats(0, 3.9), st.binary(min_size=1, max_size=12)), max_size=40))
 def test_any_bytes_from_another_source_leave_the_beat_alone(
     junk: list[tuple[float, bytes]],
 ) -> None:

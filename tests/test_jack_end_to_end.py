@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,7 @@ def test_a_generator_killed_hung_or_talking_nonsense_leaves_no_bar_missing(
     assert restarts == 2
     assert daemon_is_well(after)
     hats = [frame for frame, note in recording.ons() if note == HAT]
-    gaps = [b - a for a, b in zip(hats, hats[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(hats)]
     eighth = recording.rate * 60 / 240 / 2
     assert len(hats) >= 20 * 8 - 8
     assert max(gaps) < 2.2 * eighth  # a varied bar may open one hat
@@ -163,7 +164,9 @@ def daemon_is_well(counters: dict[str, object]) -> bool:
 def test_an_engine_that_is_killed_comes_back_where_the_song_is(
     stage: Stage, tmp_path: Path
 ) -> None:
-    with drumigen(tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=stage:notes") as daemon:
+    with drumigen(
+        tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=stage:notes"
+    ) as daemon:
         wait_for(lambda: daemon.status()["ready"], 5, "not ready")
         daemon.control("start")
         time.sleep(4)
@@ -177,7 +180,7 @@ def test_an_engine_that_is_killed_comes_back_where_the_song_is(
     eighth = recording.rate * 60 / 120 / 2
     phases = [((frame - hats[0]) / eighth + 0.5) % 1 - 0.5 for frame in hats]
     assert max(abs(phase) for phase in phases) < 0.02
-    gaps = [b - a for a, b in zip(hats, hats[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(hats)]
     assert max(gaps) < 3 * recording.rate
     assert recording.hanging() == set()
 
@@ -203,7 +206,9 @@ def test_a_server_that_dies_is_survived_and_the_song_is_in_phase_when_it_is_back
     jack_server: JackServer, tmp_path: Path
 ) -> None:
     jack_server.start(PERIOD)
-    with drumigen(tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=stage:notes") as daemon:
+    with drumigen(
+        tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=stage:notes"
+    ) as daemon:
         daemon.control("start")
         time.sleep(2)
         jack_server.stop(signal.SIGKILL)
@@ -223,10 +228,13 @@ def test_a_server_that_dies_is_survived_and_the_song_is_in_phase_when_it_is_back
     assert recording.hanging() == set()
 
 
+@pytest.mark.usefixtures("stage")
 def test_a_recorder_that_is_pulled_mid_bar_is_silenced_and_in_phase_when_it_returns(
-    stage: Stage, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    with drumigen(tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=other:notes") as daemon:
+    with drumigen(
+        tmp_path, *LEADING, "--bpm", "120", "--set", "midi.outputs=other:notes"
+    ) as daemon:
         other = Stage("other")
         daemon.control("start")
         time.sleep(2.5)
@@ -242,7 +250,7 @@ def test_a_recorder_that_is_pulled_mid_bar_is_silenced_and_in_phase_when_it_retu
         other.close()
         assert daemon.counters()["port_losses"] >= 1
     eighth = first.rate * 60 / 120 / 2
-    begun = [frame for frame, note in first.ons() if note == HAT][0]
+    begun = next(frame for frame, note in first.ons() if note == HAT)
     phases = [((f - begun) / eighth + 0.5) % 1 - 0.5 for f, n in second.ons() if n == HAT]
     assert len(phases) >= 8
     assert max(abs(phase) for phase in phases) < 0.02

@@ -5,7 +5,7 @@ from io import BytesIO
 from itertools import product
 from pathlib import Path
 
-import mido  # type: ignore[import-untyped]
+import mido
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st

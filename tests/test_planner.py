@@ -8,12 +8,12 @@ from rig import BEGIN, Master, note_of, song_position
 
 from drumigen.kit import Voice
 from drumigen.timeline import Meter
-from drumigen.units import Tick
+from drumigen.units import Bpm, Tick
 from drumigen_daemon.bar_writer import MockWriter
 from drumigen_daemon.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.session import Quantum, Session
 
-INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=120.0)
+INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
 BAR = 2.0  # seconds of 4/4 at 120 BPM
 
 
@@ -147,7 +147,9 @@ def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum, boundary: 
     assert beats >= boundary - 2.5 or quantum is Quantum.BAR
     assert switched % {Quantum.STEP: 480, Quantum.BEAT: 1920, Quantum.BAR: 7680}[quantum] == 0
     now = rock.rig.state.line.tick_at(rock.rig.now)
-    assert now < switched <= now + {Quantum.STEP: 600, Quantum.BEAT: 2000, Quantum.BAR: 7700}[quantum]
+    assert (
+        now < switched <= now + {Quantum.STEP: 600, Quantum.BEAT: 2000, Quantum.BAR: 7700}[quantum]
+    )
     mixed = [hit for hit in planned.bar.hits if 7680 * 2 + hit.tick < switched]
     assert mixed == [hit for hit in old.hits if 7680 * 2 + hit.tick < switched]
     rock.rig.run(6)
@@ -218,11 +220,13 @@ def test_whatever_happens_every_bar_sounds(data: st.DataObject) -> None:
             case 3:
                 rock.change(style=data.draw(st.sampled_from(styles)))
             case 4:
-                rock.change(meter=data.draw(st.sampled_from([Meter(4, 4), Meter(7, 8), Meter(3, 4)])))
+                rock.change(
+                    meter=data.draw(st.sampled_from([Meter(4, 4), Meter(7, 8), Meter(3, 4)]))
+                )
             case 5:
                 rock.change(seed=data.draw(st.integers(0, 5)))
             case _:
-                tempo = data.draw(st.floats(20, 400))
+                tempo = Bpm(data.draw(st.floats(20, 400)))
                 rock.change(tune=Tune(source=ClockSource.INTERNAL, tempo=tempo))
         rock.rig.run(data.draw(st.floats(0.0, 6.0)))
     assert numbers(rock) == list(range(len(rock.entered)))

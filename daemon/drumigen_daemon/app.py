@@ -46,16 +46,18 @@ ENGINE_PATIENCE: Final = 1.0
 class Daemon:
     """Everything of the control plane, wired together; one per process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the root takes what it is to put together
         self,
         session: Session,
         styles: StyleCatalogue,
         engine: EngineSetup,
         writer: str = "bank",
         captured_bars: int = 4096,
+        *,
         engine_module: str = "drumigen_daemon.engine_process",
     ) -> None:
         """Wire the parts; :meth:`run` starts them, the engine as ``python -m engine_module``."""
+        self._styles = styles
         self.controls = Controls(styles, session)
         self.planner = Planner(session, lambda style: load_bank(styles.find(style).bank))
         self.capture = Capture(captured_bars)
@@ -133,6 +135,8 @@ class Daemon:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        # a bank takes some 50 ms to load: not when a switch of style needs it
+        banks = asyncio.create_task(asyncio.to_thread(self._load_banks), name="banks")
         engine = asyncio.create_task(self._engine.run(), name="engine")
         source = asyncio.create_task(self._source.run(), name="generator")
         ended = asyncio.create_task(self._ended.wait(), name="ended")
@@ -150,7 +154,13 @@ class Daemon:
             await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
             for task in (engine, source, ended):
                 task.cancel()
-            await asyncio.gather(engine, source, ended, return_exceptions=True)
+            await asyncio.gather(engine, source, ended, banks, return_exceptions=True)
+
+    def _load_banks(self) -> None:
+        for style in self._styles:
+            if self._ended.is_set():
+                return
+            load_bank(style.bank)
 
     # --- what the engine and the generator say ---------------------------------------------
 

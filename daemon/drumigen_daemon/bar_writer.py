@@ -6,7 +6,8 @@ from typing import Final, Protocol
 from drumigen.bank import load_bank
 from drumigen.mock import mock_bar
 from drumigen.pattern import Bar
-from drumigen_daemon.planner import BarRequest
+from drumigen.styles import load_styles
+from drumigen_daemon.planner import BarRequest, from_bank
 
 
 class BarWriter(Protocol):
@@ -19,9 +20,13 @@ class BarWriter(Protocol):
 class BankWriter:
     """Walks through the phrases of each style's bar bank."""
 
+    def __init__(self) -> None:
+        """Know the shipped styles."""
+        self._styles = load_styles()
+
     def write(self, requests: Sequence[BarRequest]) -> list[Bar]:
         """Return a bar for each request, in its metre."""
-        return [load_bank(r.style).bar(r.number, r.seed, r.meter, fill=r.fill) for r in requests]
+        return [from_bank(load_bank(self._styles.find(r.style).bank), r) for r in requests]
 
 
 class MockWriter:

@@ -51,6 +51,8 @@ class BarRequest(msgspec.Struct, frozen=True):
     meter: Meter
     seed: int
     fill: bool = False
+    after_fill: bool = False
+    """The bar before it was a fill: land on the one."""
 
 
 class BarReply(msgspec.Struct, frozen=True):
@@ -246,8 +248,7 @@ class Planner:
         if last is not None and not self._varied_enough(request.number):
             return vary(last, _seed(request)), Origin.VARIATION, None
         bank = self._bank_of(request.style)
-        bar = bank.bar(request.number, request.seed, request.meter, fill=request.fill)
-        return bar, Origin.BANK, None
+        return from_bank(bank, request), Origin.BANK, None
 
     def _varied_enough(self, number: int) -> bool:
         before = [self._sent.get(n) for n in range(number - VARIATIONS_RUNNING, number)]
@@ -266,6 +267,17 @@ class Planner:
             del self._memory[next(iter(self._memory))]
         if not request.fill:
             self._last[request.style, request.meter] = bar
+
+
+def from_bank(bank: Bank, request: BarRequest) -> Bar:
+    """Return what ``bank`` has for ``request``."""
+    return bank.bar(
+        request.number,
+        request.seed,
+        request.meter,
+        fill=request.fill,
+        after_fill=request.after_fill,
+    )
 
 
 def _seed(request: BarRequest) -> int:
