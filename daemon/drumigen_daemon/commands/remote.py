@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,31 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
         return 0
+    sys.stdout.write(summary(status))
+    return 0
+
+
+def summary(status: Mapping[str, Any]) -> str:
+    """Return the reply to a status request in four lines."""
     counters = status["counters"]
     followed = f" to {status['master']}" if status["master"] else ""
-    lines = [
-        f"{status['transport']} at bar {status['bar']} beat {status['beat']}, {status['meter']}, "
-        + f"{status['tempo']:g} BPM, clock {status['lock']}{followed}",
-        f"style {status['style']}, kit {status['kit']}, seed {status['seed']}; "
-        + f"this bar {status['origin'] or 'not begun'}; generator {status['generator']}",
-        f"playing through {status['backend'] or 'nothing yet'}: {', '.join(status['ports'])}",
-        f"{counters['bars']} bars, {counters['fallback_bars']} fallback, "
-        + f"{counters['late_bars']} late; {counters['notes']} notes, "
-        + f"{counters['late_notes']} late, {counters['dropped_notes']} dropped",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    parts = {
+        "song": (
+            f"{status['transport']} at bar {status['bar']} beat {status['beat']}, "
+            f"{status['meter']}, {status['tempo']:g} BPM, clock {status['lock']}{followed}"
+        ),
+        "style": (
+            f"{status['style']}, kit {status['kit']}, seed {status['seed']}; "
+            f"this bar {status['origin'] or 'not begun'}; generator {status['generator']}"
+        ),
+        "ports": f"{status['backend'] or 'none yet'}: {', '.join(status['ports'])}",
+        "so far": (
+            f"{counters['bars']} bars, {counters['fallback_bars']} fallback, "
+            f"{counters['late_bars']} late; {counters['notes']} notes, "
+            f"{counters['late_notes']} late, {counters['dropped_notes']} dropped"
+        ),
+    }
+    return "".join(f"{name:<8}{said}\n" for name, said in parts.items())
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -1,0 +1,216 @@
+"""``drumigen play``: the first minute. Plays by its own clock, shows it, and writes it down."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from drumigen.kit import Voice, load_kit
+from drumigen.midifile import write_song
+from drumigen.units import Seconds
+from drumigen_daemon.app import Daemon
+from drumigen_daemon.capture import song_of
+from drumigen_daemon.cli import EXIT_FAILURE, settings_of
+from drumigen_daemon.commands.render import default_file
+from drumigen_daemon.commands.run import check_system, log_to_stderr, make_daemon
+from drumigen_daemon.messages import ClockSource, Origin, TransportState
+from drumigen_daemon.settings import Settings
+from drumigen_daemon.status import Status
+from drumigen_daemon.values import shipped_styles
+from drumigen_daemon.wav import write_wav
+
+READY_PATIENCE: Final = 3.0
+"""Seconds to wait for the generator; after them the song starts on the bank."""
+STOP_PATIENCE: Final = 1.0
+STOP_MARGIN: Final = 0.015
+"""Seconds before the last bar line: what is queued by then has not left, and is taken back."""
+FRAME: Final = 0.05
+KEYS: Final = "space starts and stops, s is the next style, q ends"
+NO_MIDI: Final = (
+    "no MIDI system here, so nothing sounds; the file tells all (drumigen doctor says how to mend)"
+)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Play, then write what was played."""
+    check_system()
+    settings = settings_of(options, clock__source=ClockSource.INTERNAL.value)
+    log_to_stderr("warning")
+    performance = Performance(settings, options.bars)
+    asyncio.run(performance.run())
+    return _write(performance, settings, options.output, options.wav)
+
+
+class Performance:
+    """One song from its start to its end, seen in the terminal."""
+
+    def __init__(self, settings: Settings, bars: int) -> None:
+        """Play ``bars`` bars, or with 0 until told to end."""
+        self.daemon: Daemon = make_daemon(settings)
+        self._bars = bars
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._shown = -1
+        self._voices: set[Voice] = set()
+
+    async def run(self) -> None:
+        """Play to the end, or until interrupted.
+
+        Raises:
+            PortError: the MIDI system that was asked for cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ending.set)
+        self.daemon.listen(lambda _status: self._changed.set())
+        running = asyncio.create_task(self.daemon.run(), name="daemon")
+        playing = asyncio.create_task(self._play(), name="play")
+        await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
+        playing.cancel()
+        self.daemon.end()
+        results = await asyncio.gather(running, playing, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _play(self) -> None:
+        await self._until(self._is_ready, READY_PATIENCE)
+        if self.daemon.status.backend == "null":
+            sys.stderr.write(f"{NO_MIDI}\n")
+        self.daemon.control("start")
+        with contextlib.ExitStack() as stack:
+            if sys.stdout.isatty():
+                draw = stack.enter_context(_screen(self))
+                if sys.stdin.isatty():
+                    stack.enter_context(_keys(self._key))
+            else:
+                draw = self._print_bar
+            while not self._ending.is_set() and not self._is_over():
+                draw()
+                await self._pause()
+            self.daemon.control("stop")
+            await self._until(lambda s: s.transport is TransportState.STOPPED, STOP_PATIENCE)
+
+    async def _until(self, reached: Callable[[Status], bool], patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while not reached(self.daemon.status) and not self._ending.is_set():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    async def _pause(self) -> None:
+        """Wait a frame, or less if the end is nearer."""
+        seconds = max(0.0, min(FRAME, self._left()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+
+    def _is_ready(self, status: Status) -> bool:
+        first = self.daemon.planner.sent_bar(0)
+        written = first is not None and first.origin is Origin.GENERATED
+        return status.ready and status.generator == "ready" and written
+
+    def _is_over(self) -> bool:
+        return self._left() <= 0.0
+
+    def _left(self) -> float:
+        """Return the seconds until the stop must be asked for."""
+        status = self.daemon.status
+        if not self._bars or status.transport is not TransportState.ROLLING:
+            return FRAME
+        end = status.line.time_of(status.meters.start_of(self._bars))
+        return end - STOP_MARGIN - time.monotonic()
+
+    def _key(self, key: str) -> None:
+        daemon = self.daemon
+        if key in ("q", "\x03"):
+            self._ending.set()
+        elif key == " ":
+            stopped = daemon.status.transport is TransportState.STOPPED
+            daemon.control("start" if stopped else "stop")
+        elif key == "s":
+            names = shipped_styles().names
+            daemon.control("style", names[(names.index(daemon.status.style) + 1) % len(names)])
+
+    def _print_bar(self) -> None:
+        from drumigen_daemon.view import bar_line  # noqa: PLC0415 - rich is slow to load
+
+        status = self.daemon.status
+        number = status.place_at(Seconds(time.monotonic()))[0] - 1
+        if status.transport is TransportState.ROLLING and number != self._shown:
+            self._shown = number
+            bar = self.daemon.planner.sent_bar(number)
+            sys.stdout.write(bar_line(status, bar, number, self._bars) + "\n")
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _screen(performance: Performance) -> Iterator[Callable[[], None]]:
+    """Draw on the terminal while open."""
+    from rich.console import Console  # noqa: PLC0415 - slow to load, and not needed in a pipe
+    from rich.live import Live  # noqa: PLC0415
+
+    from drumigen_daemon.view import view, voices_of  # noqa: PLC0415
+
+    daemon = performance.daemon
+    voices: set[Voice] = set()
+    hint = KEYS if sys.stdin.isatty() else "Ctrl-C ends"
+    with Live(console=Console(), auto_refresh=False, transient=False) as live:
+
+        def draw() -> None:
+            now = Seconds(time.monotonic())
+            status = daemon.status
+            bar = daemon.planner.sent_bar(status.place_at(now)[0] - 1)
+            if bar is not None:
+                voices.update(voices_of(bar.bar))
+            live.update(view(status, bar, now, tuple(voices), hint), refresh=True)
+
+        yield draw
+
+
+@contextlib.contextmanager
+def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
+    """Call ``pressed`` with each key, without waiting for Enter."""
+    import termios  # noqa: PLC0415 - Windows lacks it
+    import tty  # noqa: PLC0415
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        for key in os.read(descriptor, 64).decode("ascii", "ignore"):
+            pressed(key)
+
+    tty.setcbreak(descriptor)
+    loop.add_reader(descriptor, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _write(
+    performance: Performance, settings: Settings, output: Path | None, wav: Path | None
+) -> int:
+    daemon = performance.daemon
+    bars = daemon.capture.last(settings.capture.bars)
+    if not bars:
+        sys.stderr.write("drumigen: nothing was played, so no file was written\n")
+        return EXIT_FAILURE
+    session = daemon.controls.session
+    path = output or default_file(settings.session)
+    song = song_of(bars, f"drumigen {settings.session.style}")
+    write_song(song, path)
+    sys.stdout.write(f"wrote {path}: {len(bars)} bars\n")
+    if wav is not None:
+        write_wav(song, load_kit(session.tune.kit), wav)
+        sys.stdout.write(f"wrote {wav}\n")
+    return 0
