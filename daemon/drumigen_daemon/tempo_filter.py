@@ -33,7 +33,7 @@ _SURPRISE = 12.0  # squared standard deviations
 _ROOM = 10  # steady stories
 _YOUNG = 4  # pulses for which a newborn story is kept unheard
 _OLD = 24  # pulses after which like stories are one
-_BELIEF = 3  # pulses that must agree before a step is reported
+_BELIEF = 4  # pulses that must agree before a step is reported
 _DOUBT = 0.01  # weight below which an older story may go, and a younger one is believed
 _GONE = 3e-5  # weight of a story that is dropped
 _GONE_RIVAL = 1e-9  # the same where it counts the pulses otherwise, which nothing would mend
@@ -100,12 +100,15 @@ class TempoFilter:
         return self._agreed > 0.9
 
     def early(self, at: float) -> bool:
-        """Tell whether ``at`` is clearly before the next pulse is due."""
+        """Tell whether ``at`` is clearly before the next pulse is due, by every tried story."""
         if self.heard == 1:
             return True
-        lead = self.leader
-        ahead = self.x + self.v - at
-        return ahead > 0.0 and ahead * ahead > 16.0 * (lead.noise + lead.pxx)
+        for h in self._pool:
+            if h is self.leader or (h.age > _OLD and h.weight > _DOUBT):
+                ahead = h.x + h.v - at
+                if ahead < 0.0 or ahead * ahead < 16.0 * (h.noise + h.pxx):
+                    return False
+        return True
 
     def _second(self, at: float) -> None:
         """Take the second pulse: the first that says anything of the tempo."""
