@@ -1,6 +1,7 @@
 """Messages between processes: whole or not at all, and nobody ever waits for a peer."""
 
 import socket
+from contextlib import suppress
 from itertools import pairwise
 
 import msgspec
@@ -54,12 +55,8 @@ def test_junk_is_either_unfinished_or_an_end_of_the_channel_and_never_another_er
     junk: bytes,
 ) -> None:
     unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
-    try:
-        heard = unpacker.feed(junk)
-    except ChannelClosedError as error:
-        assert "\n" not in str(error)
-    else:
-        assert heard == []
+    with suppress(ChannelClosedError):
+        assert unpacker.feed(junk) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +87,7 @@ def test_what_a_slow_peer_reads_later_is_still_whole() -> None:
     channel: Channel[AnyCommand] = Channel(ours, AnyCommand)
     sent = ["y" * 1_000 + str(number) for number in range(600)]
     channel.send(*sent)
-    theirs.setblocking(False)  # noqa: FBT003
+    theirs.setblocking(False)
     unpacker: Unpacker[str] = Unpacker(str)
     heard: list[str] = []
     while len(heard) < len(sent):

@@ -43,7 +43,7 @@ def _our_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is another process
             await asyncio.sleep(0.01)
 
 

@@ -38,7 +38,7 @@ class Transport:
             self._arm(self._position)
 
     def stop(self, next_pulse: int) -> None:
-        """Stop; the stored position is that of ``next_pulse``.  Stopped already, nothing changes."""
+        """Stop at ``next_pulse``, which is stored; stopped already, nothing changes."""
         if self.state is TransportState.ROLLING:
             self._position = max(0, self._tick_of(next_pulse))
         self.state = TransportState.STOPPED
