@@ -45,6 +45,15 @@ class PortPlan:
     outputs: tuple[VirtualPort, ...] = (VirtualPort("out"), VirtualPort("clock"))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Peer:
+    """A MIDI port that is there, ours or anybody's: its full name, and its direction."""
+
+    name: str
+    sends: bool
+    """True for what an input of ours can hear, False for what an output can play."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortChange:
     """Something came or went: our whole backend (``port`` is ``""``) or a connected port."""

@@ -4,6 +4,7 @@ The only module that imports alsa-midi.
 """
 
 import errno
+import logging
 import os
 import select
 import time
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.midi_stream import MidiStream
-from drumigen_daemon.ports import Inbox, PortChange, PortPlan, VirtualPort
+from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.timebase import Timebase
 
 if TYPE_CHECKING:
     import alsa_midi
+
+log = logging.getLogger(__name__)
 
 LEAD: Final = Seconds(10e-3)
 
@@ -70,6 +73,25 @@ def probe() -> str:
     client = _open_client("drumigen-probe")
     try:
         return f"ALSA sequencer with {client.get_system_info().cur_clients - 1} other clients"
+    finally:
+        client.close()
+
+
+def peers() -> list[Peer]:
+    """Return the ports of the ALSA sequencer that can be connected.
+
+    Raises:
+        PortError: it does not work, or alsa-midi is not installed.
+
+    """
+    client = _open_client("drumigen-probe")
+    try:
+        return sorted(
+            Peer(f"{port.client_name}:{port.name}", sends)
+            for sends in (True, False)
+            for port in client.list_ports(input=sends, output=not sends)
+            if port.client_id not in (client.client_id, _SYSTEM_CLIENT)
+        )
     finally:
         client.close()
 
@@ -171,8 +193,9 @@ class _Session:
                 ),
             ]
             self._out = {end.ours.name: end.port.port_id for end in self._ends if not end.hears}
-            announce = client.create_port("announcements", caps.WRITE | caps.NO_EXPORT)
-            client.subscribe_port(self._alsa.SYSTEM_ANNOUNCE, announce)
+            # kept, for a port is deleted with its object
+            self._announcements = client.create_port("announcements", caps.WRITE | caps.NO_EXPORT)
+            client.subscribe_port(self._alsa.SYSTEM_ANNOUNCE, self._announcements)
         except self._alsa.ALSAError as error:
             client.close()
             message = f"the ALSA sequencer refused our ports: {error}"
@@ -353,7 +376,8 @@ class _Session:
             ends = (peer, end.port) if end.hears else (end.port, peer)
             try:
                 self._client.subscribe_port(*ends)
-            except self._alsa.ALSAError:
+            except self._alsa.ALSAError as error:
+                log.debug("port %s:%s cannot be connected: %s", peer.client_name, peer.name, error)
                 self._graph_changed = True  # it went, or is busy: look again at the next check
 
     def _observe(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from drumigen.errors import PortError
-from drumigen_daemon.ports import Backend, alsa, jack, rtmidi
+from drumigen_daemon.ports import Backend, Peer, alsa, jack, rtmidi
 from drumigen_daemon.ports.null import NullBackend
 
 log = logging.getLogger(__name__)
@@ -27,15 +27,21 @@ class _Candidate:
     name: str
     probe: Callable[[], str]
     make: Callable[[], Backend]
+    peers: Callable[[], list[Peer]]
 
 
 def _candidates(api: str | None) -> tuple[_Candidate, ...]:
     """Return the backends, best first: exact frames, exact kernel time, at once, never."""
     return (
-        _Candidate("jack", jack.probe, jack.JackBackend),
-        _Candidate("alsa", alsa.probe, alsa.AlsaBackend),
-        _Candidate("rtmidi", partial(rtmidi.probe, api), partial(rtmidi.RtMidiBackend, api)),
-        _Candidate("null", lambda: "always works, and nothing sounds", NullBackend),
+        _Candidate("jack", jack.probe, jack.JackBackend, jack.peers),
+        _Candidate("alsa", alsa.probe, alsa.AlsaBackend, alsa.peers),
+        _Candidate(
+            "rtmidi",
+            partial(rtmidi.probe, api),
+            partial(rtmidi.RtMidiBackend, api),
+            partial(rtmidi.peers, api),
+        ),
+        _Candidate("null", lambda: "always works, and nothing sounds", NullBackend, list),
     )
 
 
@@ -71,6 +77,17 @@ def _best(candidates: tuple[_Candidate, ...]) -> Backend:
     if best.name == "null":
         log.warning("no MIDI system works here, nothing will sound: see `drumigen doctor`")
     return best.make()
+
+
+def peers(name: str, api: str | None = None) -> list[Peer]:
+    """Return the ports that are there for the backend ``name``.
+
+    Raises:
+        PortError: it cannot be used here.
+
+    """
+    found = [each for each in _candidates(api) if each.name == name]
+    return found[0].peers() if found else []
 
 
 def _report(candidate: _Candidate) -> BackendReport:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.midi_stream import MidiStream
-from drumigen_daemon.ports import Inbox, PortChange, PortPlan, VirtualPort
+from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.timebase import Timebase
 
 if TYPE_CHECKING:
@@ -60,6 +60,20 @@ def probe() -> str:
     (client,) = _Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
     try:
         return f"JACK server at {client.samplerate} Hz, {client.blocksize} frames a period"
+    finally:
+        client.close()
+
+
+def peers() -> list[Peer]:
+    """Return the MIDI ports of the JACK server.
+
+    Raises:
+        PortError: there is none, or JACK-Client is not installed.
+
+    """
+    (client,) = _Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
+    try:
+        return sorted(Peer(port.name, port.is_output) for port in client.get_ports(is_midi=True))
     finally:
         client.close()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from drumigen.errors import PortError
 from drumigen.units import Seconds
-from drumigen_daemon.ports import Inbox, PortChange, PortPlan, VirtualPort, alsa, jack
+from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort, alsa, jack
 
 if TYPE_CHECKING:
     import rtmidi
@@ -45,6 +45,22 @@ def probe(api: str | None = None) -> str:
 
     """
     return f"rtmidi over {_working_api(api)}"
+
+
+def peers(api: str | None = None) -> list[Peer]:
+    """Return the ports that rtmidi sees.
+
+    Raises:
+        PortError: no system works, or ``api`` does not, or python-rtmidi is not installed.
+
+    """
+    library, number = _library(), getattr(_library(), _APIS[_working_api(api)])
+    found = []
+    for kind, sends in ((library.MidiIn, True), (library.MidiOut, False)):
+        client = kind(number, name="drumigen-probe")
+        found += [Peer(name, sends) for name in client.get_ports()]
+        client.delete()
+    return sorted(found)
 
 
 class RtMidiBackend:

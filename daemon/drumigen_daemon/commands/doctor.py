@@ -1,0 +1,207 @@
+"""``drumigen doctor``: one line for each thing that playing stands on, and how to mend it."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from drumigen.bank import load_bank
+from drumigen.errors import DrumigenError
+from drumigen.kit import kit_names, load_kit
+from drumigen_daemon.bar_writer import WRITERS
+from drumigen_daemon.cli import EXIT_FAILURE, settings_of
+from drumigen_daemon.commands.render import planned_bars
+from drumigen_daemon.commands.run import check_system
+from drumigen_daemon.ports.choose import survey
+from drumigen_daemon.settings import Settings, find_file
+from drumigen_daemon.values import one_line, shipped_styles
+from drumigen_daemon.wav import HOW_TO_GET, soundfont, synthesizer
+
+SLEEP: Final = 0.005
+SLEEPS: Final = 200
+"""A second in all."""
+SLEEP_P99_GOOD: Final = 1_000.0
+"""Microseconds; the engine wakes 300 us early, and a queueing MIDI system hides the rest."""
+BARS_TIMED: Final = 16
+GOVERNOR: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+MEMORY_WANTED: Final = 256 * 2**20
+CHILD_PATIENCE: Final = 10.0
+
+
+class Mark(StrEnum):
+    """How a thing stands; only ``FAIL`` keeps drumigen from playing."""
+
+    OK = "ok"
+    ABSENT = "-"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    mark: Mark
+    about: str
+    said: str
+
+    def __str__(self) -> str:
+        """Return the line."""
+        return one_line(f"{self.mark:<5} {self.about:<10} {self.said}")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what was found; return 1 if drumigen cannot play."""
+    failed = False
+    for finding in examined(options):
+        sys.stdout.write(f"{finding}\n")
+        sys.stdout.flush()
+        failed = failed or finding.mark is Mark.FAIL
+    return EXIT_FAILURE if failed else 0
+
+
+def examined(options: argparse.Namespace) -> Iterator[Finding]:
+    """Yield findings as they are made."""
+    settings = Settings()
+    try:
+        settings = settings_of(options)
+        path = find_file(options.config, os.environ)
+        yield Finding(Mark.OK, "settings", str(path) if path else "defaults; no file")
+        check_system()
+    except DrumigenError as error:
+        yield Finding(Mark.FAIL, "settings", str(error))
+    yield from _guarded("styles", _music)
+    yield from _midi(settings)
+    yield from _realtime(settings)
+    yield _memory()
+    yield _timer()
+    yield _governor()
+    yield from _guarded("generator", lambda: _generator(settings))
+    yield _sound()
+
+
+def _guarded(about: str, examine: Callable[[], Finding]) -> Iterator[Finding]:
+    try:
+        yield examine()
+    except DrumigenError as error:
+        yield Finding(Mark.FAIL, about, str(error))
+
+
+def _music() -> Finding:
+    styles = shipped_styles()
+    for style in styles:
+        load_bank(style.bank)
+    kits = [load_kit(name).name for name in kit_names()]
+    return Finding(Mark.OK, "styles", f"{len(styles)} styles and {len(kits)} kits load")
+
+
+def _midi(settings: Settings) -> Iterator[Finding]:
+    setup = settings.engine_setup
+    reports = survey(setup.api)
+    for report in reports:
+        wanted = report.name == setup.backend
+        mark = Mark.OK if report.usable else Mark.FAIL if wanted else Mark.ABSENT
+        yield Finding(mark, f"midi {report.name}", report.reason)
+    best = next(report for report in reports if report.usable)
+    if setup.backend not in ("auto", best.name):
+        yield Finding(Mark.OK, "midi", f"{setup.backend} is set; auto would take {best.name}")
+    elif best.name == "null":
+        yield Finding(
+            Mark.WARN,
+            "midi",
+            "no MIDI system, so nothing would sound; mend one of the above, or use play --output",
+        )
+    else:
+        yield Finding(Mark.OK, "midi", f"{best.name} is used: the most exact of those that work")
+
+
+def _realtime(settings: Settings) -> Iterator[Finding]:
+    priority = settings.engine.realtime_priority
+    if not priority:
+        yield Finding(Mark.WARN, "realtime", "switched off by engine.realtime_priority = 0")
+        return
+    # in a process of its own, for this one is to stay as it is
+    code = (
+        "import sys; from drumigen_daemon.realtime import become_realtime as become; "
+        "print(become(int(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(priority)]
+    try:
+        done = subprocess.run(  # noqa: S603 - ourselves
+            command, capture_output=True, text=True, check=False, timeout=CHILD_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding(Mark.WARN, "realtime", f"cannot be tried: {error}")
+        return
+    said = (done.stdout.strip() or done.stderr.strip() or "cannot be tried").splitlines()[-1]
+    granted = "fifo" in said
+    mend = "" if granted else "; timing suffers under load (see docs: limits for the group audio)"
+    yield Finding(Mark.OK if granted else Mark.WARN, "realtime", said + mend)
+
+
+def _memory() -> Finding:
+    if sys.platform == "win32":
+        return Finding(Mark.ABSENT, "memlock", "only done on Linux")
+    import resource  # noqa: PLC0415 - Windows lacks it
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if os.geteuid() == 0 or soft == resource.RLIM_INFINITY or soft >= MEMORY_WANTED:
+        return Finding(Mark.OK, "memlock", "enough memory may be locked")
+    said = (
+        f"only {soft // 1024} kB may be locked: the engine may wait for the disk; "
+        "allow memlock unlimited in /etc/security/limits.d"
+    )
+    return Finding(Mark.WARN, "memlock", said)
+
+
+def _timer() -> Finding:
+    late = []
+    due = time.monotonic()
+    for _ in range(SLEEPS):
+        due += SLEEP
+        time.sleep(max(0.0, due - time.monotonic()))
+        late.append(1e6 * (time.monotonic() - due))
+    late.sort()
+    p50, p99 = late[SLEEPS // 2], late[SLEEPS * 99 // 100]
+    said = f"wakes late by {p50:.0f} us (p50), {p99:.0f} us (p99), without realtime"
+    if p99 <= SLEEP_P99_GOOD:
+        return Finding(Mark.OK, "timer", said)
+    return Finding(Mark.WARN, "timer", f"{said}: end other programs, or use a power supply")
+
+
+def _governor() -> Finding:
+    try:
+        governor = GOVERNOR.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return Finding(Mark.ABSENT, "cpu", "frequency is not ours to see")
+    if governor == "powersave":
+        said = "governor powersave: cpupower frequency-set -g performance keeps time better"
+        return Finding(Mark.WARN, "cpu", said)
+    return Finding(Mark.OK, "cpu", f"governor {governor}")
+
+
+def _generator(settings: Settings) -> Finding:
+    name = settings.generator.writer
+    writer = WRITERS[name]()
+    session = settings.session
+    planned_bars(session, writer, 1)  # loads what it needs
+    begun = time.monotonic()
+    planned_bars(session, writer, BARS_TIMED)
+    each = 1000 * (time.monotonic() - begun) / BARS_TIMED
+    bar = 1000 * session.meter.ticks * 60 / (1920 * session.tune.tempo)
+    said = f"{name} writes a bar in {each:.1f} ms; at {session.tune.tempo:g} BPM it has {bar:.0f}"
+    return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
+
+
+def _sound() -> Finding:
+    program, font = synthesizer(), soundfont()
+    if program and font:
+        return Finding(Mark.OK, "sound", f"{program} with {font}, for --wav")
+    missing = "no fluidsynth" if not program else "no soundfont"
+    return Finding(Mark.WARN, "sound", f"{missing}, only needed for --wav: {HOW_TO_GET}")

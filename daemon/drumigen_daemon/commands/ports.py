@@ -1,0 +1,50 @@
+"""``drumigen ports``: the MIDI ports that are there, and which of ours would connect to them."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from drumigen.errors import PortError
+from drumigen_daemon.cli import settings_of
+from drumigen_daemon.ports import Peer, PortPlan
+from drumigen_daemon.ports.choose import peers, survey
+from drumigen_daemon.settings import Settings
+
+
+def main(options: argparse.Namespace) -> int:
+    """List the ports of every backend that can be used, or of the one asked for."""
+    settings = settings_of(options)
+    wanted = settings.midi.backend
+    for line in listing(settings, () if wanted == "auto" else (wanted,)):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield a paragraph of lines for each backend, or for ``only`` some."""
+    setup = settings.engine_setup
+    for report in survey(setup.api):
+        if only and report.name not in only:
+            continue
+        if not report.usable:
+            yield f"{report.name}: not usable: {report.reason}"
+            continue
+        yield f"{report.name}: {report.reason}"
+        try:
+            found = peers(report.name, setup.api)
+        except PortError as error:
+            yield f"  cannot be listed: {error}"
+            continue
+        yield from (f"  {row}" for row in rows(found, setup.plan))
+
+
+def rows(found: list[Peer], plan: PortPlan) -> Iterator[str]:
+    """Yield a line for each port: what it does, its name, and what of ours connects to it."""
+    width = max((len(peer.name) for peer in found), default=0)
+    for peer in found:
+        ours = plan.inputs if peer.sends else plan.outputs
+        joined = [f"{plan.client}:{port.name}" for port in ours if port.wants(peer.name)]
+        arrow = "->" if peer.sends else "<-"
+        kind = "sends" if peer.sends else "receives"
+        connected = f"  {arrow} {', '.join(joined)}" if joined else ""
+        yield f"{kind:<8}  {peer.name:<{width}}{connected}".rstrip()
