@@ -22,7 +22,7 @@ from drumigen_daemon.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
 
 _TWO_BEATS = 2 * CLOCK_PPQN  # pulses
 _COAST_AFTER = 2.25  # periods since the last pulse: one lost pulse (2) is no drop-out
-_TWICE = 0.002  # seconds: a MIDI cable cannot carry two clock bytes of one master closer than this
+_TWICE = 0.002  # seconds within which a pulse that is not due is the last one doubled
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
