@@ -447,6 +447,9 @@ def test_stop_locate_and_continue_are_sent_to_those_who_follow_us() -> None:
     rig.run(1.0)
     said = [s.data for s in rig.output.sent if s.port == "clock" and s.data != CLOCK]
     assert said == [START, STOP, song_position(16), CONTINUE]
+    pulses = [s.at for s in rig.output.sent if s.port == "clock" and s.data == CLOCK]
+    gaps = [b - a for a, b in pairwise(pulses)]
+    assert gaps == pytest.approx([0.5 / 24] * len(gaps))
     assert rig.output.hanging() == []
 
 
@@ -478,6 +481,34 @@ def test_auto_leaves_our_clock_for_a_master_that_starts() -> None:
     assert rig.state.lock == "locked"
     rig.run(0.1)
     assert rig.output.hanging() == []
+
+
+def test_auto_takes_a_position_from_a_master_whose_clock_was_silent() -> None:
+    rig = Rig()
+    rig.plan(song(quarter_bar(), 10))
+    rig.run(1.0)
+    master = Master(rig, 100)
+    master.say(song_position(32), before=0.0)
+    master.next_at += 0.3
+    master.say(CONTINUE)
+    master.clock(96)
+    master.finish()
+    assert rig.told(BarEntered)[0].number == 2
+
+
+def test_our_own_clock_ignores_a_stranger_where_that_is_the_setting() -> None:
+    rig = Rig()
+    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.plan(song(quarter_bar(), 10))
+    master = Master(rig, 97)
+    master.say(START)
+    master.clock(96)
+    rig.obey(Start())
+    master.finish()
+    gaps = [b - a for a, b in pairwise(times(rig))]
+    assert gaps == pytest.approx([0.5] * len(gaps))
+    pulses = [s.at for s in rig.output.sent if s.port == "clock" and s.data == CLOCK]
+    assert [b - a for a, b in pairwise(pulses)] == pytest.approx([0.5 / 24] * (len(pulses) - 1))
 
 
 def test_re_one_puts_the_bar_line_on_the_beat_that_was_meant(rig: Rig) -> None:

@@ -33,6 +33,8 @@ DROP_OUT_BEATS: Final = 1.0
 """Silence after which a drop-out stops the song, where that is the setting."""
 LOST_START_PULSES: Final = 24
 """Pulses without a Start after which it counts as lost, where that is the setting."""
+SILENCE_TOLD: Final = 0.25
+"""Seconds without pulses after which a drop-out is worth a line in the log."""
 SILENCE: Final = 2.0
 """Seconds without pulses after which a master counts as gone."""
 
@@ -112,11 +114,10 @@ class Conductor:
             self._first_pulse = number
             self._start_may_be_lost = True
         self._last_pulse, self._last_pulse_at = number, at
+        if not self._external and self._transport.state is TransportState.STOPPED:
+            self._choose_clock(at)
         if not self._external:
-            if self._transport.state is TransportState.STOPPED:
-                self._choose_clock(at)
-            if not self._external:
-                return
+            return
         if self._rejoining is not None:
             self._join(self._rejoining, number, at)
         elif self._transport.pulse(number):
@@ -133,10 +134,12 @@ class Conductor:
             return
         status = message[0]
         if not self._external:
-            if status not in (START, CONTINUE):
+            # who only tells a position may be about to start; who starts is the master
+            if status == STOP or (status == SONG_POSITION and self._player.rolling):
                 return
-            self.stop(at)
-            self._use(external=True, now=at)
+            if status in (START, CONTINUE):
+                self.stop(at)
+                self._use(external=True, now=at)
         self._start_may_be_lost = False
         if status == STOP:
             self.stop(at)
@@ -254,9 +257,11 @@ class Conductor:
 
     def _use(self, *, external: bool, now: Seconds) -> None:
         self._external = external
-        sending = self._tune.clock_out and not external
-        first = self._internal.next_pulse(Seconds(now + self._output.lead))
-        self._player.send_clock(self._internal.timeline if sending else None, first)
+        if external or not self._tune.clock_out:
+            self._player.end_clock()
+        elif not self._player.sends_clock:
+            first = self._internal.next_pulse(Seconds(now + self._output.lead))
+            self._player.send_clock(self._internal.timeline, first)
         self._transport.read_as(self._reading())
 
     def _reading(self) -> float:
@@ -372,7 +377,8 @@ class Conductor:
         self._player.follow(self.line)
 
     def _mind_silence(self, now: Seconds) -> None:
-        coasting = self.follower.state is LockState.COASTING
+        silence = now - self._last_pulse_at
+        coasting = self.follower.state is LockState.COASTING and silence >= SILENCE_TOLD
         if self._transport.state is not TransportState.ROLLING:
             self._told_coasting = False
             if self._transport.state is TransportState.STOPPED and not self._hearing(now):
@@ -382,6 +388,6 @@ class Conductor:
             ending = "running on" if self._tune.drop_out is DropOut.FREE_RUN else "about to stop"
             self._remark("warning", f"the MIDI clock fell silent: {ending}")
         self._told_coasting = coasting
-        beats = (now - self._last_pulse_at) * self.follower.tempo / 60.0
+        beats = silence * self.follower.tempo / 60.0
         if coasting and self._tune.drop_out is DropOut.STOP and beats >= DROP_OUT_BEATS:
             self.stop(now)

@@ -112,7 +112,7 @@ class Engine:
     def shut_down(self, now: Seconds) -> None:
         """End the song and everything that sounds, for good."""
         self._conductor.stop(now)
-        self._player.send_clock(None)
+        self._player.end_clock()
         self._player.recall(now)
         self._player.panic(now)
         self._collect()

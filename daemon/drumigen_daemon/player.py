@@ -172,10 +172,19 @@ class Player:
             self._channels.update(kit.channels)
             self.recall(now)
 
-    def send_clock(self, line: Timeline | None, from_pulse: int = 0) -> None:
-        """Send a clock pulse at every 80 ticks of ``line`` from ``from_pulse`` on; None ends it."""
+    @property
+    def sends_clock(self) -> bool:
+        """Whether clock pulses are being sent."""
+        return self._pulse_line is not None
+
+    def send_clock(self, line: Timeline, from_pulse: int) -> None:
+        """Send a clock pulse at every 80 ticks of ``line`` from ``from_pulse`` on."""
         self._pulse_line = line
         self._next_pulse = from_pulse
+
+    def end_clock(self) -> None:
+        """Send no more clock pulses."""
+        self._pulse_line = None
 
     def steer_clock(self, line: Timeline) -> None:
         """Change the tempo of the clock being sent."""
