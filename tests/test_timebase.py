@@ -12,6 +12,7 @@ from drumigen_daemon.ports.timebase import Timebase
 RATE = 48_000.0
 PERIOD = 1024 / RATE
 HOUR = 3600.0
+MEAN_DELAY = 60e-6
 GOAL = 0.2e-3
 WARM_UP = 2.5
 
@@ -29,13 +30,13 @@ def wandering(ppm: float, cycle: float) -> Base:
 
 
 def readings(
-    base: Base, *, seconds: float, seed: int, mean_delay: float = 60e-6
+    base: Base, *, seconds: float, seed: int, period: float = PERIOD
 ) -> Iterator[tuple[Seconds, float, float]]:
     """Give (monotonic time read, base read, true monotonic time) once a period."""
     rng = random.Random(seed)
-    for k in range(int(seconds / PERIOD)):
-        true = 1000.0 + k * PERIOD
-        delay = rng.expovariate(1 / mean_delay)
+    for k in range(int(seconds / period)):
+        true = 1000.0 + k * period
+        delay = rng.expovariate(1 / MEAN_DELAY)
         if rng.random() < 0.02:
             delay += 5e-3
         yield Seconds(true + delay), base(true), true
@@ -124,6 +125,31 @@ def test_lost_or_skipped_base_time_is_taken_over_within_two_seconds(lost: float)
         if true > 1022:
             assert abs(timebase.to_monotonic(slipped) - true) < GOAL
     assert timebase.slips == 1
+
+
+def test_a_suspected_loss_is_taken_over_within_a_tenth_of_a_second() -> None:
+    timebase = Timebase(RATE)
+    suspected = False
+    for at, value, true in readings(constant(20), seconds=40, seed=7, period=128 / RATE):
+        lost = 0.021 if true > 1020 else 0.0
+        if lost and not suspected:
+            timebase.suspect()
+            suspected = True
+        timebase.observe(at, value - lost * RATE)
+        if true > 1000 + WARM_UP and not 1020 < true < 1020.1:
+            assert abs(timebase.to_monotonic(value - lost * RATE) - true) < GOAL
+    assert timebase.slips == 1
+
+
+def test_suspicion_without_loss_changes_nothing() -> None:
+    timebase = Timebase(RATE)
+    rng = random.Random(10)
+    for at, value, true in readings(constant(20), seconds=60, seed=10, period=128 / RATE):
+        if rng.random() < 0.02:
+            timebase.suspect()
+        timebase.observe(at, value)
+        if true > 1000 + WARM_UP:
+            assert abs(timebase.to_monotonic(value) - true) < GOAL
 
 
 def test_a_second_of_uniformly_delayed_readings_moves_the_map_by_less_than_the_goal() -> None:

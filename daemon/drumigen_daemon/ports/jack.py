@@ -401,6 +401,7 @@ class _Session:
 
     def _take_xrun(self, _delay_us: float) -> None:
         self.xruns += 1
+        self._timebase.suspect()
 
     def _take_shutdown(self, _status: object, _reason: str) -> None:
         self.down = True

@@ -7,6 +7,9 @@ from drumigen.units import Seconds
 BUCKET: Final = 0.25
 """Seconds of observations from which the least delayed one is taken."""
 
+DOUBT: Final = 0.05
+"""Seconds of observations that decide whether the base lost time when that was suspected."""
+
 MEMORY: Final = 32
 """Buckets that the estimate remembers: 8 s, long against noise, short against thermal drift."""
 
@@ -30,10 +33,19 @@ class Timebase:
     it only ever makes the monotonic time too late.  So the line runs along the earliest of them:
     the best of each bucket drives an alpha-beta filter whose memory grows to :data:`MEMORY`.
 
-    One thread observes; any thread may convert, without a lock.
+    One thread observes; any thread may convert or :meth:`suspect`, without a lock.
     """
 
-    __slots__ = ("_best", "_bucket_end", "_buckets", "_late", "_line", "slips")
+    __slots__ = (
+        "_best",
+        "_bucket_end",
+        "_buckets",
+        "_doubtful",
+        "_late",
+        "_line",
+        "_suspected",
+        "slips",
+    )
 
     def __init__(self, nominal_rate: float) -> None:
         """Expect ``nominal_rate`` base units per second."""
@@ -43,6 +55,8 @@ class Timebase:
         self._bucket_end = 0.0
         self._buckets = 0
         self._late: list[float] = []
+        self._suspected = False  # said by any thread
+        self._doubtful = False  # of the bucket under way
         self.slips = 0
         """Times that the base was found to have lost or skipped time, and the map stepped."""
 
@@ -61,11 +75,22 @@ class Timebase:
         origin, base_origin, period = self._line
         return Seconds(origin + (base - base_origin) * period)
 
+    def suspect(self) -> None:
+        """Say that the base may just have lost time, as JACK's does in a missed cycle.
+
+        If so, the map steps within :data:`DOUBT` rather than :data:`PATIENCE` buckets.
+        """
+        self._suspected = True
+
     def observe(self, at: Seconds, base: float) -> None:
         """Learn that ``base`` was read at monotonic ``at`` or a little before."""
         if not self._buckets and self._best is None:
             self._line = (at, base, self._line[2])
             self._bucket_end = at + BUCKET
+        if self._suspected and self._buckets:
+            self._suspected, self._doubtful = False, True
+            self._best = None
+            self._bucket_end = at + DOUBT
         residual = at - self.to_monotonic(base)
         if self._best is None or residual < self._best[0]:
             self._best = (residual, at, base)
@@ -80,7 +105,8 @@ class Timebase:
     def _close_bucket(self, residual: float, at: float, base: float) -> None:
         origin, base_origin, period = self._line
         expected = origin + (base - base_origin) * period
-        if residual < -EARLY:
+        doubtful, self._doubtful = self._doubtful, False
+        if residual < -EARLY or (doubtful and residual > LATE):
             self._step(at, base)
             return
         if residual > LATE:
