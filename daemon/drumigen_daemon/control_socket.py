@@ -224,7 +224,7 @@ def ask(paths: Sequence[Path], request: object, patience: float = 10.0) -> dict[
             reply = _exchange(path, _line(request), patience)
         except (FileNotFoundError, ConnectionRefusedError):
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, msgspec.MsgspecError) as error:
             message = one_line(f"the daemon at {path} does not answer: {error or 'no reply'}")
             raise ControlError(message) from error
         if "error" in reply:
@@ -239,7 +239,9 @@ def _exchange(path: Path, line: bytes, patience: float) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(patience)
         sock.connect(str(path))
-        sock.sendall(line)
+        # turned away before we could ask: the reply says why
+        with contextlib.suppress(BrokenPipeError):
+            sock.sendall(line)
         with sock.makefile("rb") as stream:
             return msgspec.json.decode(stream.readline(), type=dict[str, Any])
 

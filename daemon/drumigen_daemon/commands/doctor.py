@@ -53,7 +53,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the line."""
-        return one_line(f"{self.mark:<5} {self.about:<10} {self.said}")
+        return one_line(f"{self.mark:<5} {self.about:<12} {self.said}")
 
 
 def main(options: argparse.Namespace) -> int:
