@@ -222,6 +222,18 @@ def test_lead_is_two_periods_and_follows_the_period(rig: Rig) -> None:
     wait_for(lambda: rig.backend.lead == 0.010, 3, "the lead did not shrink")
 
 
+def test_opening_connects_what_is_there_and_the_first_check_reports_it(rig: Rig) -> None:
+    rig.server.start(256)
+    peer = rig.peer()
+    rig.backend.open(PLAN, rig.inbox)
+    assert peer.ears.number_of_connections == peer.voice.number_of_connections == 1
+    assert list(rig.backend.check()) == [
+        PortChange("in", "peer:voice", up=True),
+        PortChange("out", "peer:ears", up=True),
+    ]
+    assert list(rig.backend.check()) == []
+
+
 def test_peers_are_connected_whenever_they_come_and_reported_both_ways(rig: Rig) -> None:
     rig.start(256)
     rig.close_peers()

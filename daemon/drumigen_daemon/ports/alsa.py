@@ -110,6 +110,7 @@ class AlsaBackend:
     def __init__(self) -> None:
         """Open nothing yet."""
         self._session: _Session | None = None
+        self._news: Sequence[PortChange] = ()
 
     @property
     def overruns(self) -> int:
@@ -119,6 +120,7 @@ class AlsaBackend:
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Open our client, its ports and its queue."""
         self._session = _Session(_open_client(plan.client), plan, inbox)
+        self._news = self._session.check()
 
     def close(self) -> None:
         """Close our client; the kernel drops what it still holds."""
@@ -146,7 +148,10 @@ class AlsaBackend:
 
     def check(self) -> Sequence[PortChange]:
         """Connect what the kernel announced since the last time; compare the clocks."""
-        return self._session.check() if self._session is not None else ()
+        if self._session is None:
+            return ()
+        news, self._news = self._news, ()
+        return [*news, *self._session.check()]
 
 
 @dataclass(slots=True)

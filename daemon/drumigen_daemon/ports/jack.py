@@ -114,6 +114,7 @@ class JackBackend:
         self._opening: _Opening | None = None
         self._leaving: threading.Thread | None = None
         self._retry_at = 0.0
+        self._news: Sequence[PortChange] = ()
         self._lead = LEAD_MIN
         self._xruns = 0
 
@@ -134,6 +135,7 @@ class JackBackend:
         self._session = _Session(_open(plan).wait(OPEN_TIMEOUT), plan, inbox, self._on_written)
         self._plan, self._inbox = plan, inbox
         self._session.settle()
+        self._news = self._session.connect_peers()
 
     def close(self) -> None:
         """Leave the server, or stop waiting for it."""
@@ -166,12 +168,13 @@ class JackBackend:
         """Connect what appeared; when the server has gone, look for it once a second."""
         if self._plan is None:
             return []
-        if self._session is not None:
-            if self._session.alive():
-                return self._session.connect_peers()
-            self._end_session()
+        if self._session is None:
+            return self._reopen(self._plan)
+        if not self._session.alive():
+            self._end_session(patience=0.1)
             return [PortChange("", "", up=False)]
-        return self._reopen(self._plan)
+        news, self._news = self._news, ()
+        return [*news, *self._session.connect_peers()]
 
     def _reopen(self, plan: PortPlan) -> Sequence[PortChange]:
         now = time.monotonic()
@@ -193,10 +196,10 @@ class JackBackend:
             return []  # not back yet: the next attempt is a second away
         return [PortChange("", "", up=True), *self._session.connect_peers()]
 
-    def _end_session(self) -> None:
+    def _end_session(self, patience: float = 1.0) -> None:
         if self._session is not None:
             self._xruns += self._session.xruns
-            self._leaving = self._session.close()
+            self._leaving = self._session.close(patience)
             self._session = None
 
 
@@ -283,9 +286,9 @@ class _Session:
         while self.cycles < 8 and time.monotonic() < deadline:
             time.sleep(0.005)
 
-    def close(self) -> threading.Thread:
+    def close(self, patience: float = 1.0) -> threading.Thread:
         self.down = True
-        return _leave(*self._clients)
+        return _leave(*self._clients, patience=patience)
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
         heapq.heappush(self._queue, (at, next(self._sequence), self._index[port], data))
@@ -486,8 +489,11 @@ def unwrap(last: int | None, frame: int) -> int:
     return last + (frame - last + 2**31) % 2**32 - 2**31
 
 
-def _leave(*clients: "jack.Client") -> threading.Thread:
-    """Close ``clients``; behind our back if the server hangs, for then it takes forever."""
+def _leave(*clients: "jack.Client", patience: float = 1.0) -> threading.Thread:
+    """Close ``clients``, which takes 20 ms; behind our back if it takes more than ``patience``.
+
+    While the server hangs it takes forever.
+    """
 
     def close() -> None:
         for client in clients:
@@ -495,7 +501,7 @@ def _leave(*clients: "jack.Client") -> threading.Thread:
 
     thread = threading.Thread(target=close, name="jack-close", daemon=True)
     thread.start()
-    thread.join(1.0)
+    thread.join(patience)
     return thread
 
 

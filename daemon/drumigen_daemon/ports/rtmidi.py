@@ -83,11 +83,13 @@ class RtMidiBackend:
         self._session: _Session | None = None
         self._down_reported = False
         self._retry_at = 0.0
+        self._news: Sequence[PortChange] = ()
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Open the ports; whoever sends to a virtual port is not known, its name is the source."""
         self._session = _Session(_working_api(self._api), plan, inbox)
         self._plan, self._inbox = plan, inbox
+        self._news = self._session.connect_peers()
 
     def close(self) -> None:
         """Close every object."""
@@ -124,7 +126,8 @@ class RtMidiBackend:
         if self._session is None:
             return self._reopen(self._plan, self._inbox)
         if not self._session.down:
-            return self._session.connect_peers()
+            news, self._news = self._news, ()
+            return [*news, *self._session.connect_peers()]
         if not self._down_reported:
             self._down_reported = True
             return [PortChange("", "", up=False)]
@@ -177,6 +180,10 @@ class _Session:
             self.close()
             message = f"rtmidi over {api} refused our ports: {error}"
             raise PortError(message) from error
+        except PortError:
+            self.close()
+            raise
+        self._failed: set[str] = set()
         self._outputs = {end.ours.name: end for end in self._ends if not end.hears}
 
     @property
@@ -203,8 +210,13 @@ class _Session:
     def send(self, port: str, data: bytes) -> None:
         end = self._outputs[port]
         end.main.send_message(data)
-        for peer in end.peers.values():
-            peer.send_message(data)
+        for name, peer in end.peers.items():
+            if name in self._failed:
+                continue
+            try:
+                peer.send_message(data)
+            except self._library.RtMidiError:
+                self._failed.add(name)  # reported as down by the next check, which opens it anew
 
     def connect_peers(self) -> Sequence[PortChange]:
         changes: list[PortChange] = []
@@ -216,7 +228,7 @@ class _Session:
                 for number, name in enumerate(end.main.get_ports())
                 if end.ours.wants(name) and not self._is_own(name)
             }
-            for name in sorted(end.peers.keys() - there.keys()):
+            for name in sorted(end.peers.keys() - there.keys() | end.peers.keys() & self._failed):
                 self._drop(end.peers.pop(name))
                 changes.append(PortChange(end.ours.name, name, up=False))
             for name in sorted(there.keys() - end.peers.keys()):
@@ -229,6 +241,7 @@ class _Session:
                     continue
                 end.peers[name] = peer
                 changes.append(PortChange(end.ours.name, name, up=True))
+        self._failed.clear()
         return changes
 
     def _open_end(self, ours: VirtualPort, client: str, prefix: str, *, hears: bool) -> None:
