@@ -20,8 +20,7 @@ from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.bar_writer import WRITERS
-from drumigen_daemon.engine_process import EngineSetup
-from drumigen_daemon.messages import ClockSource, DropOut, Tune
+from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.values import (
