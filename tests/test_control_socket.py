@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import stat
 import threading
@@ -284,6 +285,19 @@ def test_what_is_no_socket_is_not_removed(path: Path) -> None:
     with pytest.raises(SettingsError, match="something else"):
         control_socket.bound(path)
     assert path.read_text() == "precious"
+
+
+def test_a_folder_of_another_user_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    if os.getuid() == 0:
+        os.chown(folder, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(SettingsError, match="another user"):
+        control_socket.bound(folder / "d.sock")
 
 
 def test_an_impossible_place_is_an_error_in_one_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import stat
 import time
@@ -167,9 +168,7 @@ def bound(path: Path) -> socket.socket:
     Raises:
         SettingsError: another daemon holds it, or it cannot be made there; one line.
     """
-    if not hasattr(socket, "AF_UNIX"):
-        message = "this system has no local sockets: run drumigen on Linux, macOS or in WSL"
-        raise SettingsError(message)
+    _check_system()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -188,8 +187,18 @@ def bound(path: Path) -> socket.socket:
     return sock
 
 
+def _check_system() -> None:
+    if not hasattr(socket, "AF_UNIX"):
+        message = "this system has no local sockets: run drumigen on Linux, macOS or in WSL"
+        raise SettingsError(message)
+
+
 def _clear(path: Path) -> None:
     """Remove the socket that a dead daemon has left at ``path``."""
+    if path.parent.stat().st_uid not in (0, os.getuid()):
+        # in /tmp anybody may have made it beforehand, to put a socket of theirs there
+        message = f"control socket {path}: the folder is another user's; choose another place"
+        raise SettingsError(message)
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -218,7 +227,9 @@ def ask(paths: Sequence[Path], request: object, patience: float = 10.0) -> dict[
 
     Raises:
         ControlError: no daemon runs there, or it refused; one line.
+        SettingsError: this system has no local sockets.
     """
+    _check_system()
     for path in paths:
         try:
             reply = _exchange(path, _line(request), patience)
