@@ -85,6 +85,14 @@ def test_a_slow_generator_is_late_and_counted() -> None:
     assert rock.planner.counters.late_bars > 0
 
 
+def test_a_bar_that_was_asked_for_after_its_bar_line_is_not_late() -> None:
+    rock = start(band())
+    rock.rig.run(9)
+    rock.change(style="funk")
+    rock.rig.run(9)
+    assert rock.planner.counters.late_bars == 0
+
+
 def test_unplayed_bars_that_came_too_late_are_used_before_the_bank() -> None:
     rock = band()
     rock.rig.run(1)

@@ -89,7 +89,7 @@ class Planner:
         self._sent: dict[int, _Choice] = {}
         self._memory: dict[BarRequest, Bar] = {}
         self._written: dict[BarRequest, Bar] = {}
-        self._asked: set[BarRequest] = set()
+        self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
         self._last: dict[tuple[str, Meter], Bar] = {}
 
     # --- what it is told -------------------------------------------------------------------
@@ -142,11 +142,11 @@ class Planner:
     def bars_written(self, replies: Iterable[BarReply]) -> None:
         """Take what the generator wrote."""
         for reply in replies:
-            self._asked.discard(reply.request)
+            ahead = self._asked.pop(reply.request, False)
             if reply.bar.meter != reply.request.meter:
                 continue
             self._written[reply.request] = reply.bar
-            if self._rolling and reply.request.number <= self._bar:
+            if ahead and self._rolling and reply.request.number <= self._bar:
                 self.counters = replace(self.counters, late_bars=self.counters.late_bars + 1)
 
     def generator_lost(self) -> None:
@@ -186,7 +186,7 @@ class Planner:
             known = request in self._memory or request in self._written
             if not known and request not in self._asked and not self._begun(number):
                 requests.append(request)
-        self._asked.update(requests)
+        self._asked.update((r, not self._rolling or r.number > self._bar) for r in requests)
         return tuple(requests)
 
     # --- how it chooses --------------------------------------------------------------------
