@@ -169,6 +169,9 @@ def test_withdrawn_events_never_leave(rig: Rig) -> None:
 
 def test_a_stamp_and_an_answer_so_many_frames_later_agree_to_one_frame(rig: Rig) -> None:
     peer = rig.start(256)
+    session = rig.backend._session
+    assert session is not None
+    wait_for(lambda: session._timebase.settled, 10, "the map never settled")
     pulses = 12
     spacing = 1_000  # frames: clock at 120 BPM
     later = 12_000

@@ -10,8 +10,15 @@ BUCKET: Final = 0.25
 DOUBT: Final = 0.05
 """Seconds of observations that decide whether the base lost time when that was suspected."""
 
-MEMORY: Final = 32
-"""Buckets that the estimate remembers: 8 s, long against noise, short against thermal drift."""
+NOISE: Final = 40e-6
+"""Seconds: standard deviation of the best delay of a bucket."""
+
+RATE_ERROR: Final = 100e-6
+"""Standard deviation of a rate never measured, as a ratio: crystals are 100 ppm apart."""
+
+RATE_DRIFT: Final = 2e-6
+"""What a rate drifts in a second, as a ratio, by the square root of time: the estimate remembers
+some 8 s, long against noise, short against thermal drift."""
 
 LATE: Final = 100e-6
 """Seconds: a bucket whose best observation is later than this was delayed as a whole."""
@@ -31,7 +38,7 @@ class Timebase:
 
     Observations are pairs (monotonic time of reading, base read) whose error is a reading delay:
     it only ever makes the monotonic time too late.  So the line runs along the earliest of them:
-    the best of each bucket drives an alpha-beta filter whose memory grows to :data:`MEMORY`.
+    the best of each bucket drives a Kalman filter of offset and rate.
 
     One thread observes; any thread may convert or :meth:`suspect`, without a lock.
     """
@@ -40,6 +47,7 @@ class Timebase:
         "_best",
         "_bucket_end",
         "_buckets",
+        "_covariance",
         "_doubtful",
         "_late",
         "_line",
@@ -54,6 +62,8 @@ class Timebase:
         self._best: tuple[float, float, float] | None = None  # residual, monotonic, base
         self._bucket_end = 0.0
         self._buckets = 0
+        # of offset (s) and rate (ratio): variance, covariance, variance
+        self._covariance = (NOISE**2, 0.0, RATE_ERROR**2)
         self._late: list[float] = []
         self._suspected = False  # said by any thread
         self._doubtful = False  # of the bucket under way
@@ -117,20 +127,34 @@ class Timebase:
             residual = LATE
         else:
             self._late.clear()
-        self._buckets = n = min(self._buckets + 1, MEMORY)
-        # gains of a least-squares line through n evenly spaced points
-        alpha = 2 * (2 * n - 1) / (n * (n + 1))
-        beta = 6 / (n * (n + 1)) if n > 1 else 0.0
-        elapsed = max(expected - origin, BUCKET)
+        self._buckets += 1
+        elapsed = max(expected - origin, 0.0)
+        offset_gain, rate_gain = self._gains(elapsed)
         self._line = (
-            expected + alpha * residual,
+            expected + offset_gain * residual,
             base,
-            period * (1 + beta * residual / elapsed),
+            period * (1 + rate_gain * residual),
         )
+
+    def _gains(self, elapsed: float) -> tuple[float, float]:
+        """Advance the filter by ``elapsed`` seconds and one observation; return its gains."""
+        offset, cross, rate = self._covariance
+        offset += elapsed * (2 * cross + elapsed * rate)
+        cross += elapsed * rate
+        rate += elapsed * RATE_DRIFT**2
+        offset_gain = offset / (offset + NOISE**2)
+        rate_gain = cross / (offset + NOISE**2)
+        self._covariance = (
+            offset * (1 - offset_gain),
+            cross * (1 - offset_gain),
+            rate - rate_gain * cross,
+        )
+        return offset_gain, rate_gain
 
     def _step(self, origin: float, base: float) -> None:
         """Start from a new offset; what is known of the rate stays true."""
         self._line = (origin, base, self._line[2])
         self._buckets = max(self._buckets, 1)
+        self._covariance = (NOISE**2, 0.0, self._covariance[2])
         self._late.clear()
         self.slips += 1
