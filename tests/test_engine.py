@@ -335,6 +335,29 @@ def test_changing_an_offset_live_neither_loses_nor_doubles_a_note(rig: Rig) -> N
     assert len(times(rig)) in (16, 17)
 
 
+def test_what_sounded_is_reported_by_the_bar_with_its_own_tempo(rig: Rig) -> None:
+    master = rolling_master(rig, 2)
+    master.bpm = 90
+    master.clock(96 * 3)
+    master.finish()
+    rig.hear(STOP)
+    heard = rig.told(Sounded)
+    assert [bar.number for bar in heard[:4]] == [0, 1, 2, 3]
+    assert [round(bar.tempo, 1) for bar in heard[:4]] == pytest.approx([120, 120, 90, 90], abs=0.3)
+    assert [len(bar.notes) for bar in heard[:4]] == [4, 4, 4, 4]
+    assert [note.tick for note in heard[1].notes] == [7680, 9600, 11_520, 13_440]
+
+
+def test_a_silent_bar_is_reported_too(rig: Rig) -> None:
+    rig.plan([PlannedBar(1, Tick(7680), Bar(Meter()), "test")])
+    rolling_master(rig, 4).finish()
+    assert [(bar.number, len(bar.notes)) for bar in rig.told(Sounded)][:3] == [
+        (0, 4),
+        (1, 0),
+        (2, 4),
+    ]
+
+
 def test_every_note_on_has_its_note_off_after_the_gate(rig: Rig) -> None:
     rolling_master(rig, 2).finish()
     rig.run(0.2)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,27 +98,47 @@ def test_every_bar_is_there_and_on_the_masters_grid(master: Stage, tmp_path: Pat
     for stretch in stretches:
         first, last = stretch.pulses[0], stretch.pulses[-1]
         heard = {note: [f for f, n in ons if n == note] for note in (KICK, SNARE, HAT)}
-        lost_beat = stretch.pulses[24] if len(stretch.pulses) > 24 else last
-        for index, frame in enumerate(stretch.pulses):
-            position = stretch.position + index
+        judged = settled(stretch.pulses)
+        places = numbered(stretch.pulses)
+        for index, (place, frame) in enumerate(zip(places, stretch.pulses, strict=True)):
+            position = stretch.position + place
             expected = [HAT] if position % 12 == 0 else []
             expected += [KICK] if position % 48 == 0 else []
             expected += [SNARE] if position % 48 == 24 else []
-            if recording.disturbed(frame) or last - frame < recording.rate // 20:
+            if last - frame < recording.rate // 20:
                 continue
             for note in expected:
                 nearest = min(heard[note], key=lambda f: abs(f - frame))
                 assert abs(nearest - frame) < recording.rate // 10, f"no {note} at {position}"
-                if frame >= lost_beat:
+                if index in judged and not recording.disturbed(frame):
                     errors.append(abs(nearest - frame))
         silent = stretch.stopped[0] + 3 * PERIOD
         assert not [f for f, _ in ons if silent < f < silent + recording.rate // 8]
-        if stretch.position == 0:
+        if stretch.position == 0 and not recording.disturbed(first + PERIOD):
             downbeat = min(f for f, _ in ons if f >= first) - first
             assert downbeat <= 2 * PERIOD + 0.002 * recording.rate
-    assert len(errors) > 80
-    # a tempo step is known one beat later: 1 in 50 of these notes may be in its shadow
-    assert quantile(errors, 0.95) <= 0.001 * recording.rate
+    assert len(errors) > 20
+    assert quantile(errors, 0.99) <= 0.001 * recording.rate
+
+
+def numbered(pulses: list[int]) -> list[int]:
+    """Number pulses by time: those that fell into a missed cycle of JACK are still counted."""
+    places = [0]
+    gaps = [after - before for before, after in pairwise(pulses)]
+    for index, gap in enumerate(gaps):
+        usual = statistics.median(gaps[max(0, index - 6) : index + 7])
+        places.append(places[-1] + round(gap / usual))
+    return places
+
+
+def settled(pulses: list[int]) -> set[int]:
+    """Pulses by which a follower knows the tempo: not in the first beat, nor just after a step."""
+    unsettled = set(range(24))
+    gaps = [b - a for a, b in pairwise(pulses)]
+    for index, (before, after) in enumerate(pairwise(gaps)):
+        if abs(after - before) > 0.01 * before:
+            unsettled |= set(range(index, index + 32))
+    return set(range(len(pulses))) - unsettled
 
 
 def test_a_generator_killed_hung_or_talking_nonsense_leaves_no_bar_missing(

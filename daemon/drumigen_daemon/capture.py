@@ -22,8 +22,7 @@ class Capture:
 
     def add(self, bar: Sounded) -> None:
         """Take a bar that is over."""
-        if bar.notes:
-            self._bars.append(bar)
+        self._bars.append(bar)
 
     def last(self, bars: int) -> tuple[Sounded, ...]:
         """Return the last ``bars`` bars."""

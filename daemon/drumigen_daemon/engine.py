@@ -68,6 +68,8 @@ class Engine:
         self._port_losses = 0
         self.stopped = False
         """True once it was shut down."""
+        self.lateness = self._player.lateness
+        """Seconds by which notes were late, since the last report; who knows better replaces it."""
 
     def hear(self, source: str, data: bytes, at: Seconds) -> None:
         """Take bytes from a MIDI input; anything at all is allowed."""
@@ -169,10 +171,10 @@ class Engine:
             self._repeated_bars += bar.origin is Origin.REPEATED
             self._reports.append(BarEntered(bar.number, bar.style, bar.origin))
         while player.finished:
-            bar, notes = player.finished.popleft()
-            meter, tempo = str(bar.bar.meter), self._conductor.line.tempo
+            over = player.finished.popleft()
+            bar, meter = over.planned, str(over.planned.bar.meter)
             self._reports.append(
-                Sounded(bar.number, bar.start, meter, bar.style, bar.origin, tempo, notes)
+                Sounded(bar.number, bar.start, meter, bar.style, bar.origin, over.tempo, over.notes)
             )
 
     def _report_state(self, now: Seconds) -> None:
@@ -193,8 +195,8 @@ class Engine:
         self._state_due = now + STATE_PERIOD
 
     def _report_counters(self, now: Seconds) -> None:
-        lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self._player.lateness)
-        self._player.lateness.clear()
+        lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self.lateness)
+        self.lateness.clear()
 
         def quantile(share: float) -> float:
             return lateness[int(share * (len(lateness) - 1))] if lateness else 0.0

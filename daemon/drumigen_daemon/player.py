@@ -14,7 +14,15 @@ from typing import NamedTuple, Protocol
 
 from drumigen.kit import KitMap, Voice
 from drumigen.timeline import Timeline
-from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds
+from drumigen.units import (
+    TEMPO_MAX,
+    TEMPO_MIN,
+    TICKS_PER_BEAT,
+    TICKS_PER_PULSE,
+    TICKS_PER_SIXTEENTH,
+    Bpm,
+    Seconds,
+)
 from drumigen_daemon.messages import PlannedBar, SoundedNote
 from drumigen_daemon.score import Score
 
@@ -81,6 +89,24 @@ class _Handed:
     pulse: int = 0
 
 
+@dataclass(slots=True)
+class _OpenBar:
+    """A bar that sounds, or whose last notes may still sound."""
+
+    planned: PlannedBar
+    began: float
+    tempo: Bpm
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedBar:
+    """A bar that is over: what sounded, and its mean tempo."""
+
+    planned: PlannedBar
+    tempo: Bpm
+    notes: tuple[SoundedNote, ...]
+
+
 class Player:
     """Plays a :class:`Score` along a line of song ticks."""
 
@@ -110,9 +136,9 @@ class Player:
         self._channels = set(kit.channels)
         self.entered: deque[PlannedBar] = deque()
         """Bars whose bar line was crossed, for the engine to report."""
-        self.finished: deque[tuple[PlannedBar, tuple[SoundedNote, ...]]] = deque()
-        """Bars that are over, with what sounded."""
-        self._waiting: list[PlannedBar] = []
+        self.finished: deque[FinishedBar] = deque()
+        """Bars that are over, for the engine to report."""
+        self._closing: list[_OpenBar] = []
         self.notes = 0
         self.late_notes = 0
         self.dropped_notes = 0
@@ -424,19 +450,32 @@ class Player:
         else:
             bar = self._score.at(tick)
             if bar is not None and (self._bar is None or bar.start != self._bar.start):
-                self._bar = bar
-                self._score.entered(bar)
-                self.entered.append(bar)
-                self._waiting.append(bar)
-                self._prune(bar)
-        if self._waiting:
+                self._enter(bar, line)
+        if self._closing:
             self._close_bars(tick - LOOK_BACK / line.seconds_per_tick)
 
+    def _enter(self, bar: PlannedBar, line: Timeline) -> None:
+        began = line.time_of(bar.start)
+        if self._closing and self._closing[-1].planned.end == bar.start:
+            before = self._closing[-1]
+            length = line.time_of(bar.start) - before.began
+            if length > 0.0:
+                beats = before.planned.bar.meter.ticks / TICKS_PER_BEAT
+                before.tempo = Bpm(min(TEMPO_MAX, max(TEMPO_MIN, 60.0 * beats / length)))
+        self._bar = bar
+        self._score.entered(bar)
+        self.entered.append(bar)
+        self._closing.append(_OpenBar(bar, began, line.tempo))
+        self._prune(bar)
+
     def _close_bars(self, tick: float) -> None:
-        while self._waiting and self._waiting[0].end <= tick:
-            bar = self._waiting.pop(0)
+        while self._closing and self._closing[0].planned.end <= tick:
+            closed = self._closing.pop(0)
+            bar = closed.planned
             notes = tuple(sorted(self._sounded.pop(bar.number, ()), key=lambda n: n.tick))
-            self.finished.append((bar, notes))
+            # a bar that was cut off before its first note has not been played
+            if notes or tick != math.inf:
+                self.finished.append(FinishedBar(bar, closed.tempo, notes))
 
     def _prune(self, bar: PlannedBar) -> None:
         before = bar.start - 2 * bar.bar.meter.ticks
