@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -25,6 +26,7 @@ NOTE = b"\x99\x24\x64"
 PLAN = PortPlan(
     inputs=(VirtualPort("in", ("peer:voice",)),),
     outputs=(VirtualPort("out", ("peer:ears",)), VirtualPort("clock")),
+    split=True,  # the peer hears and plays: as one client we would close a loop with it
 )
 
 
@@ -379,6 +381,20 @@ def test_probing_leaves_nothing_behind(rig: Rig) -> None:
     assert probe() == "JACK server at 48000 Hz, 256 frames a period"
     clients = {port.name.split(":")[0] for port in peer.client.get_ports(is_midi=True)}
     assert clients == {"drumigen", "drumigen-in", "peer"}
+
+
+def test_as_one_client_every_port_is_ours_by_name_and_a_loop_is_pointed_out(rig: Rig) -> None:
+    rig.server.start(256)
+    peer = rig.peer()
+    rig.backend.open(replace(PLAN, split=False), rig.inbox)
+    notes = [change.note for change in rig.backend.check()]
+    names = {port.name for port in peer.client.get_ports("drumigen", is_midi=True)}
+    assert names == {"drumigen:in", "drumigen:out", "drumigen:clock"}
+    assert next(note for note in notes if note).startswith("both ways")
+    peer.play([(peer.client.frame_time + 2_000, NOTE)])
+    wait_for(lambda: rig.inbox.events, 5, "nothing was heard")
+    rig.backend.send("out", NOTE, Seconds(now() + 0.05))
+    wait_for(lambda: peer.heard, 5, "nothing was played")
 
 
 @pytest.mark.parametrize(

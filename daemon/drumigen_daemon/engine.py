@@ -128,6 +128,8 @@ class Engine:
             name = name or "the MIDI system"
             if change.up:
                 self._remark("info", f"{name} is there")
+                if change.note:
+                    self._remark("warning", f"{name}: {change.note}")
                 if change.port in ("", NOTES_PORT):
                     self._player.recall(now)
                     self._player.panic(now)

@@ -66,6 +66,7 @@ class MidiSettings:
     inputs: Patterns = ()
     outputs: Patterns = ()
     clock_outputs: Patterns = ()
+    split_inputs: Annotated[bool, SWITCH] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class Settings:
             midi.client,
             (VirtualPort("in", midi.inputs),),
             (VirtualPort("out", midi.outputs), VirtualPort("clock", midi.clock_outputs)),
+            midi.split_inputs,
         )
         api = None if midi.api == "auto" else midi.api
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)

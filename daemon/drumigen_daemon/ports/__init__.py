@@ -43,6 +43,12 @@ class PortPlan:
     client: str = "drumigen"
     inputs: tuple[VirtualPort, ...] = (VirtualPort("in"),)
     outputs: tuple[VirtualPort, ...] = (VirtualPort("out"), VirtualPort("clock"))
+    split: bool = False
+    """On JACK: let the inputs belong to a client of their own, ``client-in``.
+
+    As one client, connected with a program in both directions, we close a loop in JACK's graph;
+    JACK then holds one of the two connections back for a period.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +69,8 @@ class PortChange:
     peer: str
     """Full name of the other end; empty when the whole backend is meant."""
     up: bool
+    note: str = ""
+    """What the user should know about it, on one line."""
 
 
 class Inbox(Protocol):

@@ -2,10 +2,10 @@
 
 The only module that imports JACK-Client.
 
-We are two clients: ``drumigen`` with the outputs, and ``drumigen-in`` with the inputs (whose ports
-answer to ``drumigen:in`` as well, by alias).  As one client, connected with a DAW in both
-directions, we would close a loop in JACK's graph, and JACK breaks a loop by holding one of its
-connections back for a whole period: the drums would sound up to 21 ms late.
+We are one client, or two where the plan says ``split``: connected with a program in both
+directions, one client closes a loop in JACK's graph, and JACK breaks a loop by holding one of its
+connections back for a whole period.  Split, ``drumigen-in`` has the inputs, whose ports answer to
+``drumigen:in`` as well, by alias.
 """
 
 import contextlib
@@ -204,7 +204,7 @@ class JackBackend:
 
 
 def _open(plan: PortPlan) -> "_Opening":
-    return _Opening(plan.client, *([f"{plan.client}-in"] if plan.inputs else []))
+    return _Opening(plan.client, *([f"{plan.client}-in"] if plan.split else []))
 
 
 @dataclass(slots=True)
@@ -266,9 +266,11 @@ class _Session:
             self._take_blocksize(client.blocksize)
             client.set_blocksize_callback(self._take_blocksize)
             client.set_xrun_callback(self._take_xrun)
-            client.set_process_callback(self._guarded(self._play))
-            if self._inputs:
+            if plan.split:
+                client.set_process_callback(self._guarded(self._play))
                 listener.set_process_callback(self._guarded(self._listen))
+            else:
+                client.set_process_callback(self._guarded(self._listen, self._play))
             for each in clients:
                 each.set_shutdown_callback(self._take_shutdown)
                 each.activate()
@@ -276,7 +278,7 @@ class _Session:
             self.close()
             message = f"JACK refused our ports ({error}): restart the JACK server"
             raise PortError(message) from error
-        for port, source, _ in self._inputs:
+        for port, source, _ in self._inputs if plan.split else ():
             with contextlib.suppress(self._jack_error):  # only a courtesy
                 port.set_alias(source)
 
@@ -328,8 +330,21 @@ class _Session:
             except self._jack_error:
                 continue  # a peer went while it was looked at: the next check sees it gone
             come, end.peers = connected - end.peers, connected
-            changes += [PortChange(end.ours.name, peer, up=True) for peer in sorted(come)]
+            changes += [
+                PortChange(end.ours.name, peer, up=True, note=self._loop_with(end, peer))
+                for peer in sorted(come)
+            ]
         return changes
+
+    def _loop_with(self, end: _End, peer: str) -> str:
+        """Return a warning if ``peer``'s client is now connected with us in both directions."""
+        program = peer.partition(":")[0]
+        others = [e.peers for e in self._ends if e.port.is_input is not end.port.is_input]
+        if len(self._clients) > 1 or not any(
+            name.partition(":")[0] == program for peers in others for name in peers
+        ):
+            return ""
+        return f"both ways, so JACK delays one way by a period: set midi.split_inputs for {program}"
 
     def _peers_of(self, end: _End) -> set[str]:
         return {peer.name for peer in self._client.get_all_connections(end.port)}
@@ -350,11 +365,12 @@ class _Session:
                 found = True
         return found
 
-    def _guarded(self, cycle: Callable[[Seconds, int], None]) -> Callable[[int], None]:
+    def _guarded(self, *cycles: Callable[[Seconds, int], None]) -> Callable[[int], None]:
         def callback(frames: int) -> None:
             now = Seconds(time.monotonic())
             try:
-                cycle(now, frames)
+                for cycle in cycles:
+                    cycle(now, frames)
             except BaseException as error:  # the library would drop it and never call again
                 self._fault = error
                 raise
