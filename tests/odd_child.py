@@ -6,12 +6,12 @@ import sys
 import time
 
 from drumigen.errors import ChannelClosedError
-from drumigen_daemon.channel import Channel
+from drumigen_daemon.channel import EXIT_UNAVAILABLE, Channel
 
 
 def main() -> int:
     manner = sys.argv[2]
-    channel: Channel[str] = Channel.inherited(int(sys.argv[1]), str)
+    channel: Channel[str] = Channel.inherited(sys.argv[1], str)
     channel.send(f"hello from {os.getpid()}")
     match manner:
         case "dies":
@@ -20,7 +20,7 @@ def main() -> int:
             channel._socket.send(b"\x05\x00\x00\x00nope!")
             time.sleep(60)
         case "unavailable":
-            return os.EX_UNAVAILABLE
+            return EXIT_UNAVAILABLE
     while True:
         try:
             for message in channel.receive():

@@ -1,11 +1,9 @@
 """Messages between our processes: JSON values, each behind its length, over a socket pair."""
 
-import os
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,6 +15,8 @@ T = TypeVar("T")
 _LENGTH = struct.Struct("<I")
 MESSAGE_LIMIT = 4_000_000
 """Largest message in bytes; a longer one means that the peer has lost its mind."""
+EXIT_UNAVAILABLE = 69
+"""Exit status of a child that finds the MIDI system unusable (<sysexits.h>)."""
 BACKLOG_LIMIT = 1_000_000
 """Bytes kept for a peer that does not read; beyond it messages are dropped and counted."""
 
@@ -73,9 +73,11 @@ class Channel(Generic[T]):
         self.dropped = 0
 
     @classmethod
-    def inherited(cls, descriptor: int, kind: Any) -> "Channel[T]":  # noqa: ANN401
-        """Take over the descriptor that :func:`spawn` left open for this process."""
-        return cls(socket.socket(fileno=descriptor), kind)
+    def inherited(cls, handle: str, kind: Any) -> "Channel[T]":  # noqa: ANN401
+        """Take over the socket that :func:`spawn` left for this process under ``handle``."""
+        if sys.platform == "win32":
+            return cls(socket.fromshare(sys.stdin.buffer.read()), kind)
+        return cls(socket.socket(fileno=int(handle)), kind)
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -133,14 +135,20 @@ class Channel(Generic[T]):
 
 
 def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Run ``python -m module DESCRIPTOR ARGUMENTS...`` and return it with our end of a socket.
+    """Run ``python -m module HANDLE ARGUMENTS...`` and return it with our end of a socket.
 
-    The child lives in the session of its parent, so that a terminal's Ctrl-C reaches both; a
-    child ends when its channel closes.
+    The child finds its end by :meth:`Channel.inherited`.  It lives in the session of its parent,
+    so that a terminal's Ctrl-C reaches both; it ends when its channel closes.
     """
     ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", module, str(theirs.fileno()), *arguments]
     with theirs:
-        command: Sequence[str] = [sys.executable, "-m", module, str(theirs.fileno()), *arguments]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)  # noqa: S603
+        if sys.platform == "win32":
+            # sockets are not inherited by number there: the child reads a description of its end
+            child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
+            assert child.stdin is not None
+            with child.stdin:
+                child.stdin.write(theirs.share(child.pid))
+        else:
+            child = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
     return child, ours

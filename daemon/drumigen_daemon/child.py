@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import random
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from drumigen.errors import ChannelClosedError, PortError
-from drumigen_daemon.channel import Unpacker, packed, spawn
+from drumigen_daemon.channel import EXIT_UNAVAILABLE, Unpacker, packed, spawn
 
 T = TypeVar("T")
 
@@ -86,7 +85,7 @@ class Child(Generic[T]):
             reason, status = await self._live()
             if self._ending:
                 return
-            if status == os.EX_UNAVAILABLE and not self.restarts:
+            if status == EXIT_UNAVAILABLE and not self.restarts:
                 raise PortError(reason)
             self._on_loss()
             self.restarts += 1

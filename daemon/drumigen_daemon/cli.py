@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from drumigen.errors import DrumigenError, PortError, SettingsError
+from drumigen_daemon.channel import EXIT_UNAVAILABLE
 from drumigen_daemon.settings import Given, Settings, find_file, load_settings
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 69  # <sysexits.h>, which Windows lacks
-EXIT_CONFIG: Final = 78
+EXIT_CONFIG: Final = 78  # <sysexits.h>, which Windows lacks
 EXIT_INTERRUPTED: Final = 130
 
 BARS_MAX: Final = 100_000

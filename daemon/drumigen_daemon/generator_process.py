@@ -34,8 +34,9 @@ class BatchReply(msgspec.Struct, frozen=True):
 def main() -> int:
     """Answer batches until the channel closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel: Channel[Batch] = Channel.inherited(int(sys.argv[1]), Batch)
-    os.nice(5)  # the beat first
+    channel: Channel[Batch] = Channel.inherited(sys.argv[1], Batch)
+    if hasattr(os, "nice"):
+        os.nice(5)  # the beat first
     writer = WRITERS[sys.argv[2]]()
     try:
         channel.send(BatchReply(0))
@@ -47,7 +48,7 @@ def main() -> int:
                 replies = tuple(map(BarReply, batch.requests, bars))
                 channel.send(BatchReply(batch.number, replies))
     except ChannelClosedError:
-        return os.EX_OK
+        return 0
 
 
 if __name__ == "__main__":

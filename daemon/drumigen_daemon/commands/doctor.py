@@ -17,7 +17,6 @@ from drumigen.kit import kit_names, load_kit
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import planned_bars
-from drumigen_daemon.commands.run import check_system
 from drumigen_daemon.ports.choose import survey
 from drumigen_daemon.settings import Settings, find_file
 from drumigen_daemon.values import one_line, shipped_styles
@@ -73,7 +72,6 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
         settings = settings_of(options)
         path = find_file(options.config, os.environ)
         yield Finding(Mark.OK, "settings", str(path) if path else "defaults; no file")
-        check_system()
     except DrumigenError as error:
         yield Finding(Mark.FAIL, "settings", str(error))
     yield from _guarded("styles", _music)

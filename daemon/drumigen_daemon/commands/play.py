@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from drumigen_daemon.app import Daemon
 from drumigen_daemon.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import default_file
-from drumigen_daemon.commands.run import check_system, log_to_stderr, make_daemon
+from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
 from drumigen_daemon.messages import ClockSource, Origin, TransportState
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status import Status
@@ -39,7 +38,6 @@ NO_MIDI: Final = (
 
 def main(options: argparse.Namespace) -> int:
     """Play, then write what was played."""
-    check_system()
     settings = settings_of(options, clock__source=ClockSource.INTERNAL.value)
     log_to_stderr("warning")
     performance = Performance(settings, options.bars)
@@ -65,9 +63,7 @@ class Performance:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._ending.set)
+        end_on_signals(self._ending.set)
         self.daemon.listen(lambda _status: self._changed.set())
         running = asyncio.create_task(self.daemon.run(), name="daemon")
         playing = asyncio.create_task(self._play(), name="play")
@@ -176,8 +172,11 @@ def _screen(performance: Performance) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
-    """Call ``pressed`` with each key, without waiting for Enter."""
-    import termios  # noqa: PLC0415 - Windows lacks it
+    """Call ``pressed`` with each key, without waiting for Enter; on Windows never."""
+    if sys.platform == "win32":
+        yield
+        return
+    import termios  # noqa: PLC0415 - Windows lacks them
     import tty  # noqa: PLC0415
 
     descriptor = sys.stdin.fileno()

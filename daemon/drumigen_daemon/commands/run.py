@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Final
 
-from drumigen.errors import DrumigenError, SettingsError
+from drumigen.errors import DrumigenError
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
@@ -17,27 +18,25 @@ from drumigen_daemon.values import one_line, shipped_styles
 
 log = logging.getLogger(__name__)
 
-ENDING_SIGNALS: Final = ("SIGTERM", "SIGINT")
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the daemon."""
     settings = settings_of(options)
-    check_system()
     log_to_stderr(settings.log.level)
     asyncio.run(_serve(settings, options))
     return 0
 
 
-def check_system() -> None:
-    """Refuse a system that lacks what the daemon stands on.
-
-    Raises:
-        SettingsError: it is Windows.
-    """
-    if sys.platform == "win32":
-        message = "playing needs Linux or macOS, or WSL on Windows; drumigen render works here"
-        raise SettingsError(message)
+def end_on_signals(end: Callable[[], None]) -> None:
+    """Call ``end`` in the running loop when this process is told to end."""
+    loop = asyncio.get_running_loop()
+    for number in ENDING_SIGNALS:
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(end))
+        else:
+            loop.add_signal_handler(number, end)
 
 
 def make_daemon(settings: Settings) -> Daemon:
@@ -93,10 +92,13 @@ class _Reloader:
 
 async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     daemon = make_daemon(settings)
-    loop = asyncio.get_running_loop()
-    for name in ENDING_SIGNALS:
-        loop.add_signal_handler(getattr(signal, name), daemon.end)
-    loop.add_signal_handler(signal.SIGHUP, _Reloader(daemon, settings, options).reload)
+    end_on_signals(daemon.end)
+    if sys.platform == "win32":
+        log.warning("no local socket and no reload on Windows: end it with Ctrl-C")
+        await daemon.run()
+        return
+    reloader = _Reloader(daemon, settings, options)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
     async with ControlSocket(path, daemon):
         log.info("control socket: %s", path)
