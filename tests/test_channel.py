@@ -56,7 +56,7 @@ def test_junk_is_either_unfinished_or_an_end_of_the_channel_and_never_another_er
 ) -> None:
     unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
     with suppress(ChannelClosedError):
-        assert unpacker.feed(junk) == []
+        assert list(unpacker.feed(junk)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,18 @@ def test_junk_is_either_unfinished_or_an_end_of_the_channel_and_never_another_er
 def test_a_message_that_is_none_of_ours_ends_the_channel(message: object) -> None:
     unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
     if message == {"type": "Start", "x": 1}:  # more than we know is a newer peer, not nonsense
-        assert unpacker.feed(packed(message)) == [Start()]
+        assert list(unpacker.feed(packed(message))) == [Start()]
         return
     with pytest.raises(ChannelClosedError):
-        unpacker.feed(packed(message))
+        list(unpacker.feed(packed(message)))
+
+
+def test_what_came_before_the_nonsense_is_still_heard() -> None:
+    unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
+    messages = unpacker.feed(packed(Start()) + packed({"type": "Nobody"}))
+    assert next(messages) == Start()
+    with pytest.raises(ChannelClosedError):
+        next(messages)
 
 
 def test_a_peer_that_never_reads_costs_messages_and_no_time() -> None:

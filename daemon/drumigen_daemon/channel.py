@@ -4,11 +4,12 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from drumigen.errors import ChannelClosedError
+from drumigen.errors import ChannelClosedError, DrumigenError
 
 T = TypeVar("T")
 
@@ -35,15 +36,14 @@ class Unpacker(Generic[T]):
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[T]:
-        """Take bytes and return the messages that are complete.
+    def feed(self, data: bytes) -> Iterator[T]:
+        """Take bytes and yield the messages that are complete.
 
         Raises:
-            ChannelClosedError: the bytes are no messages of ours; the stream cannot be trusted
-                any more.
+            ChannelClosedError: after what was sound, the bytes are no messages of ours; the
+                stream cannot be trusted any more.
         """
         self._buffer += data
-        messages: list[T] = []
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             if length > MESSAGE_LIMIT:
@@ -51,14 +51,14 @@ class Unpacker(Generic[T]):
                 raise ChannelClosedError(message)
             end = _LENGTH.size + length
             if len(self._buffer) < end:
-                break
+                return
             try:
-                messages.append(self._decoder.decode(bytes(self._buffer[_LENGTH.size : end])))
-            except (msgspec.MsgspecError, ValueError) as error:
+                decoded = self._decoder.decode(bytes(self._buffer[_LENGTH.size : end]))
+            except (msgspec.MsgspecError, ValueError, DrumigenError) as error:
                 message = f"a peer sent what is no message: {error}"
                 raise ChannelClosedError(message) from error
             del self._buffer[:end]
-        return messages
+            yield decoded
 
 
 class Channel(Generic[T]):

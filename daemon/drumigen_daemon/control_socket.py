@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -134,14 +134,15 @@ class ControlSocket:
                 return
             if not line.endswith(b"\n"):
                 return
-            async for piece in self._reply(line):
-                writer.write(piece)
-                async with asyncio.timeout(READ_PATIENCE):
-                    await writer.drain()
+            async with contextlib.aclosing(self._reply(line)) as pieces:
+                async for piece in pieces:
+                    writer.write(piece)
+                    async with asyncio.timeout(READ_PATIENCE):
+                        await writer.drain()
             # lines that lie ready would otherwise be served without pause
             await asyncio.sleep(0)
 
-    async def _reply(self, line: bytes) -> AsyncIterator[bytes]:
+    async def _reply(self, line: bytes) -> AsyncGenerator[bytes, None]:
         try:
             request = _DECODER.decode(line)
             asked = [request.control is not None, request.status, request.export is not None]
