@@ -40,6 +40,7 @@ def become_realtime(priority: int) -> Realtime:
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     if not priority:
+        _shorten_timers()
         return Realtime("ordinary (switched off)", "not locked")
     return Realtime(_fifo(priority), _lock_memory())
 
@@ -57,10 +58,15 @@ def _fifo(priority: int) -> str:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
-        # timers of ordinary threads are rounded by 50 us unless asked otherwise
-        _libc().prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        _shorten_timers()
         return f"ordinary ({error.strerror}: allow rtprio {priority}, e.g. by the group audio)"
     return f"fifo {priority}"
+
+
+def _shorten_timers() -> None:
+    # those of ordinary threads are rounded by 50 us unless asked otherwise
+    if sys.platform.startswith("linux"):
+        _libc().prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
 def _lock_memory() -> str:
