@@ -51,7 +51,7 @@ class RecordingJackBackend(JackBackend):
 
 def main() -> int:
     """Run the engine of the control plane that started this process."""
-    channel: Channel[AnyCommand] = Channel.inherited(int(sys.argv[1]), AnyCommand)
+    channel: Channel[AnyCommand] = Channel.inherited(sys.argv[1], AnyCommand)
     setup = msgspec.json.decode(sys.argv[2], type=EngineSetup)
     EngineProcess(channel, setup, RecordingJackBackend(Path(os.environ["OUTPUT_JITTER"]))).run()
     return os.EX_OK

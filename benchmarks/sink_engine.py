@@ -16,9 +16,9 @@ import msgspec
 
 from drumigen.units import Seconds
 from drumigen_daemon.channel import Channel
+from drumigen_daemon.engine import CLOCK
 from drumigen_daemon.engine_process import EngineProcess
 from drumigen_daemon.messages import AnyCommand, EngineSetup
-from drumigen_daemon.player import CLOCK_PORT
 from drumigen_daemon.ports import Inbox, PortChange, PortPlan
 
 RECEIVE_MAX = 256
@@ -56,14 +56,14 @@ class SinkBackend:
         }
         (self._folder / "sent.json").write_text(json.dumps(measured))
 
-    def send(self, port: str, data: bytes, at: Seconds) -> None:
+    def send(self, port: str, data: bytes, at: Seconds) -> None:  # noqa: ARG002 - there are none
         """Read the clock: this is when the message would leave."""
         now = time.monotonic()
         if data[0] & 0xF0 == 0x90:
             if not self._notes:
                 self._begun, self._received_before = now, self._received
             self._notes.append(now - at)
-        elif port == CLOCK_PORT:
+        elif data[0] == CLOCK:
             self._pulses.append(now - at)
 
     def withdraw(self) -> Seconds:
@@ -93,7 +93,7 @@ class SinkBackend:
 
 def main() -> int:
     """Run the engine of the control plane that started this process."""
-    channel: Channel[AnyCommand] = Channel.inherited(int(sys.argv[1]), AnyCommand)
+    channel: Channel[AnyCommand] = Channel.inherited(sys.argv[1], AnyCommand)
     setup = msgspec.json.decode(sys.argv[2], type=EngineSetup)
     EngineProcess(channel, setup, SinkBackend(Path(os.environ["OUTPUT_JITTER"]))).run()
     return os.EX_OK
