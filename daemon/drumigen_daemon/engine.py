@@ -167,13 +167,13 @@ class Engine:
         self._conductor.retune(tune, now)
 
     def _collect(self) -> None:
-        player = self._player
-        while player.entered:
-            bar = player.entered.popleft()
+        log = self._player.log
+        while log.entered:
+            bar = log.entered.popleft()
             self._repeated_bars += bar.origin is Origin.REPEATED
             self._reports.append(BarEntered(bar.number, bar.style, bar.origin))
-        while player.finished:
-            over = player.finished.popleft()
+        while log.finished:
+            over = log.finished.popleft()
             bar, meter = over.planned, str(over.planned.bar.meter)
             self._reports.append(
                 Sounded(bar.number, bar.start, meter, bar.style, bar.origin, over.tempo, over.notes)

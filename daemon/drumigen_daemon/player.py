@@ -14,15 +14,8 @@ from typing import NamedTuple, Protocol
 
 from drumigen.kit import KitMap, Voice
 from drumigen.timeline import Timeline
-from drumigen.units import (
-    TEMPO_MAX,
-    TEMPO_MIN,
-    TICKS_PER_BEAT,
-    TICKS_PER_PULSE,
-    TICKS_PER_SIXTEENTH,
-    Bpm,
-    Seconds,
-)
+from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds
+from drumigen_daemon.bar_log import BarLog
 from drumigen_daemon.messages import PlannedBar, SoundedNote
 from drumigen_daemon.score import Score
 
@@ -89,24 +82,6 @@ class _Handed:
     pulse: int = 0
 
 
-@dataclass(slots=True)
-class _OpenBar:
-    """A bar that sounds, or whose last notes may still sound."""
-
-    planned: PlannedBar
-    began: float
-    tempo: Bpm
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedBar:
-    """A bar that is over: what sounded, and its mean tempo."""
-
-    planned: PlannedBar
-    tempo: Bpm
-    notes: tuple[SoundedNote, ...]
-
-
 class Player:
     """Plays a :class:`Score` along a line of song ticks."""
 
@@ -122,7 +97,6 @@ class Player:
         self._offset = 0.0
         self._voice_offsets: Mapping[Voice, float] = {}
         self._floor = 0
-        self._bar: PlannedBar | None = None
         self._cues: list[_Cue] = []
         self._filled_to = 0
         self._last_filled: PlannedBar | None = None
@@ -130,15 +104,10 @@ class Player:
         self._ringing: dict[tuple[int, int], float] = {}
         self._handed: list[_Handed] = []
         self._stale_before = -math.inf
-        self._sounded: dict[int, list[SoundedNote]] = {}
         self._pulse_line: Timeline | None = None
         self._next_pulse = 0
         self._channels = set(kit.channels)
-        self.entered: deque[PlannedBar] = deque()
-        """Bars whose bar line was crossed, for the engine to report."""
-        self.finished: deque[FinishedBar] = deque()
-        """Bars that are over, for the engine to report."""
-        self._closing: list[_OpenBar] = []
+        self.log = BarLog()
         self.notes = 0
         self.late_notes = 0
         self.dropped_notes = 0
@@ -158,14 +127,14 @@ class Player:
     @property
     def bar(self) -> PlannedBar | None:
         """The bar that the playhead is in."""
-        return self._bar
+        return self.log.current
 
     def roll(self, line: Timeline, from_tick: int) -> None:
         """Play along ``line`` whatever is written at ``from_tick`` or later."""
         self._line = line
         self._floor = from_tick
         self._played.clear()
-        self._bar = None
+        self.log.current = None
         self._cues = []
         self._filled_to = from_tick
         self._last_filled = None
@@ -182,7 +151,7 @@ class Player:
         """Go on elsewhere in the song without silencing what rings."""
         self.recall(now)
         self._forget_left(math.inf)
-        self._close_bars(math.inf)
+        self.log.close_all()
         self.roll(line, from_tick)
 
     def set_offsets(self, offset: Seconds, by_voice: Mapping[Voice, float], now: Seconds) -> None:
@@ -242,8 +211,7 @@ class Player:
         self._line = None
         self._cues = []
         self.silence(now)
-        self._close_bars(math.inf)
-        self._bar = None
+        self.log.close_all()
 
     def silence(self, now: Seconds) -> None:
         """Send the note-off of everything that rings, at once."""
@@ -297,9 +265,9 @@ class Player:
         wake -= lead
         if self._line is not None:
             wake = min(wake, self._line.time_of(self._filled_to) - LOOK_AHEAD)
-            next_line = self._bar.end if self._bar is not None else self._floor
-            line_at = self._line.time_of(next_line)
-            if self._bar is not None or line_at > now:
+            bar = self.log.current
+            line_at = self._line.time_of(bar.end if bar is not None else self._floor)
+            if bar is not None or line_at > now:
                 wake = min(wake, line_at)
         return wake
 
@@ -307,7 +275,7 @@ class Player:
         while self._filled_to < until:
             bar = self._score.at(self._filled_to)
             if bar is None:
-                bar = self._score.improvised(self._filled_to, self._last_filled or self._bar)
+                bar = self._score.improvised(self._filled_to, self._last_filled or self.log.current)
             if bar is None:
                 # nothing at all to play: look again a sixteenth on
                 self._filled_to += TICKS_PER_SIXTEENTH
@@ -351,8 +319,10 @@ class Player:
         at = cue.due
         late = now - at
         if late > 0.0:
-            if late > self._late_limit() or self._voice_played_step(cue):
+            if late > self._late_limit():
                 self.dropped_notes += 1
+                return
+            if self._voice_played_step(cue):
                 return
             if self._output.queues:
                 at = now
@@ -424,14 +394,9 @@ class Player:
         for handed in left:
             cue = handed.cue
             if cue is not None:
-                self._sounded.setdefault(cue.bar, []).append(
-                    SoundedNote(
-                        cue.sounding,
-                        *handed.note,
-                        cue.velocity,
-                        self._gate_ticks(cue.voice),
-                    )
-                )
+                gate = self._gate_ticks(cue.voice)
+                note = SoundedNote(cue.sounding, *handed.note, cue.velocity, gate)
+                self.log.sounded(cue.bar, note)
 
     def _gate_ticks(self, voice: Voice) -> int:
         if self._line is None:
@@ -440,42 +405,22 @@ class Player:
         return max(1, round(seconds / self._line.seconds_per_tick))
 
     def _cross_bar_lines(self, now: float) -> None:
-        line = self._line
+        line, log = self._line, self.log
         if line is None:
             return
         tick = line.tick_at(now) + _TICK_SLACK
-        if self._bar is not None and self._bar.start <= tick < self._bar.end:
+        bar = log.current
+        if bar is not None and bar.start <= tick < bar.end:
             # a plan may have replaced it
-            self._bar = self._score.at(self._bar.start) or self._bar
+            log.current = self._score.at(bar.start) or bar
         else:
-            bar = self._score.at(tick)
-            if bar is not None and (self._bar is None or bar.start != self._bar.start):
-                self._enter(bar, line)
-        if self._closing:
-            self._close_bars(tick - LOOK_BACK / line.seconds_per_tick)
-
-    def _enter(self, bar: PlannedBar, line: Timeline) -> None:
-        began = line.time_of(bar.start)
-        if self._closing and self._closing[-1].planned.end == bar.start:
-            before = self._closing[-1]
-            length = line.time_of(bar.start) - before.began
-            if length > 0.0:
-                beats = before.planned.bar.meter.ticks / TICKS_PER_BEAT
-                before.tempo = Bpm(min(TEMPO_MAX, max(TEMPO_MIN, 60.0 * beats / length)))
-        self._bar = bar
-        self._score.entered(bar)
-        self.entered.append(bar)
-        self._closing.append(_OpenBar(bar, began, line.tempo))
-        self._prune(bar)
-
-    def _close_bars(self, tick: float) -> None:
-        while self._closing and self._closing[0].planned.end <= tick:
-            closed = self._closing.pop(0)
-            bar = closed.planned
-            notes = tuple(sorted(self._sounded.pop(bar.number, ()), key=lambda n: n.tick))
-            # a bar that was cut off before its first note has not been played
-            if notes or tick != math.inf:
-                self.finished.append(FinishedBar(bar, closed.tempo, notes))
+            new = self._score.at(tick)
+            if new is not None and (bar is None or new.start != bar.start):
+                self._score.entered(new)
+                log.enter(new, line)
+                self._prune(new)
+        if not log.all_closed:
+            log.close_before(tick - LOOK_BACK / line.seconds_per_tick)
 
     def _prune(self, bar: PlannedBar) -> None:
         before = bar.start - 2 * bar.bar.meter.ticks
