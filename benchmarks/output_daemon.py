@@ -22,6 +22,8 @@ from drumigen_daemon.planner import BarReply, Planner
 from drumigen_daemon.session import Session
 
 TEMPO = Bpm(174.0)
+START_PATIENCE = 20.0
+"""Seconds."""
 CHORD = (Voice.CLOSED_HAT, Voice.KICK, Voice.SNARE)
 
 
@@ -64,10 +66,11 @@ async def turn_knobs(daemon: Daemon, per_second: float) -> None:
 async def play(daemon: Daemon, options: argparse.Namespace) -> None:
     """Play for the given time from the word on."""
     running = asyncio.create_task(daemon.run())
-    while not (daemon.status.ready and daemon.status.generator == "ready"):
-        await asyncio.wait((running,), timeout=0.05)
-        if running.done():
-            running.result()
+    async with asyncio.timeout(START_PATIENCE):
+        while not (daemon.status.ready and daemon.status.generator == "ready"):
+            await asyncio.wait((running,), timeout=0.05)
+            if running.done():
+                running.result()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     if not options.follow:

@@ -8,10 +8,13 @@ a recorder in another process says on which frame each note was heard.
     python benchmarks/output_jitter.py [--seconds 20] [--only WORDS] [--jack]
 
 Loads: *idle*; *load*, a torch loop on one thread, 10,000 control changes a second at drumigen's
-MIDI input and 50 turned knobs a second on its control plane; *all cores busy*, a torch loop per
-core besides.  *One core free* keeps torch loop and flood on one core.  Peers have no input and
-no knobs: they bear the rest.  *Realtime* is SCHED_FIFO for drumigen, which asks for it itself;
-with ``--peers-realtime`` the peers are measured with it as well, set from outside.
+MIDI input (1,000 through JACK, as many as a cable carries) and 50 turned knobs a second on its
+control plane; *all cores busy*, a torch loop per core instead.  *One core free* keeps torch loop
+and flood on one core.  Peers have no input and no knobs: they bear the rest.  *Realtime* is
+SCHED_FIFO for drumigen, which asks for it itself; with ``--peers-realtime`` the peers are measured
+with it as well, set from outside.
+
+*A bare sleep and spin* has drumigen's scheduling and shows what the machine permits at best.
 
 Lateness is in microseconds.  At the sink a negative value is a note that left too early.  Through
 JACK it is absolute: of drumigen against the frame that was intended at the hand-over, or against
@@ -200,6 +203,7 @@ class Sink:
                 chords = self._drumigen(condition, folder, "--chords")
                 own_sent, chords_sent = own["notes"], chords["notes"]
             with load(condition):
+                floor = self._peer("floor", PRIORITY if condition.realtime else 0)
                 peers = [Row(condition.name, peer, self._peer(peer, 0)) for peer in PEERS]
                 if condition.realtime and self._peers_realtime:
                     favoured = [
@@ -212,6 +216,7 @@ class Sink:
         yield Row(row.condition, row.sender, row.lateness, verdict(row, condition, peers, own))
         yield Row(condition.name, "drumigen, 3 at a time", chords_sent)
         yield Row(condition.name, "drumigen, its clock pulses", own["pulses"])
+        yield Row(condition.name, "a bare sleep and spin", floor)
         yield from peers
         yield from favoured
 

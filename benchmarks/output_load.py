@@ -15,6 +15,8 @@ from pathlib import Path
 
 RATE = 10_000
 """Control changes a second."""
+JACK_RATE = 1_000
+"""The same through JACK: as many as a MIDI cable carries."""
 
 
 def generate() -> None:
@@ -30,20 +32,20 @@ def generate() -> None:
         rows = torch.tanh((rows @ weights) @ weights.T / 768)
 
 
-def flood(send: Callable[[bytes], None]) -> None:
-    """Turn 480 controllers, evenly spread, at 10,000 values a second altogether."""
+def flood(send: Callable[[bytes], None], rate: int) -> None:
+    """Turn 480 controllers, evenly spread, at so many values a second altogether."""
     messages = cycle([bytes([0xB0 | n // 120, n % 120, n % 128]) for n in range(480)])
     print("running", flush=True)
     begun = time.monotonic()
     sent = 0
     while True:
-        due = int((time.monotonic() - begun) * RATE)
+        due = int((time.monotonic() - begun) * rate)
         # what was missed by a lot is lost, as on a cable
-        sent = max(sent, due - RATE // 100)
+        sent = max(sent, due - rate // 100)
         while sent < due:
             send(next(messages))
             sent += 1
-        time.sleep(1.0 / RATE)
+        time.sleep(1.0 / rate)
 
 
 def into_pipe(pipe: Path) -> Callable[[bytes], None]:
@@ -74,9 +76,9 @@ def main() -> None:
         case ["generator"]:
             generate()
         case ["controller", "--jack", client]:
-            flood(into_jack(client))
+            flood(into_jack(client), JACK_RATE)
         case ["controller", pipe]:
-            flood(into_pipe(Path(pipe)))
+            flood(into_pipe(Path(pipe)), RATE)
 
 
 if __name__ == "__main__":

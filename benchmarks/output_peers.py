@@ -1,5 +1,7 @@
 """The peers of ``output_jitter.py``: sixteenths at 174 BPM by mido, isobar or plain asyncio.
 
+``floor`` is none of them: it does nothing but sleep and spin, and shows what the machine permits.
+
 ``python output_peers.py NAME NOTES`` prints a JSON list with the seconds by which each note-on
 was late.  With ``--jack CLIENT`` the notes also leave through RtMidi's JACK client of that name:
 it says ``ready``, and begins at the first line on standard input.
@@ -14,12 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import isobar
 import mido
-import rtmidi
 
 TEMPO: Final = 174.0
 SIXTEENTH: Final = 60.0 / TEMPO / 4
+"""Seconds."""
+SPIN: Final = 0.0004
 """Seconds."""
 NOTE: Final = 42
 ON: Final = bytes([0x99, NOTE, 100])
@@ -52,17 +54,18 @@ def play_mido(notes: int, send: Send) -> None:
         send(ON if message.type == "note_on" else OFF, readings[0] + since)
 
 
-class AnchoredClock(isobar.Clock):  # type: ignore[misc]
-    """isobar's clock, with the time at which it began."""
-
-    def run(self) -> None:
-        """Tick until stopped."""
-        self.begun = time.monotonic()
-        super().run()
-
-
 def play_isobar(notes: int, send: Send) -> None:
     """Play a timeline of isobar's; its first tick is due one tick after its clock begins."""
+    import isobar  # noqa: PLC0415 - it takes a second
+
+    class AnchoredClock(isobar.Clock):  # type: ignore[misc]
+        """isobar's clock, with the time at which it began."""
+
+        def run(self) -> None:
+            """Tick until stopped."""
+            self.begun = time.monotonic()
+            super().run()
+
     clock = AnchoredClock(tempo=TEMPO)
     left = iter(range(notes))
 
@@ -116,10 +119,22 @@ def play_asyncio(notes: int, send: Send) -> None:
     asyncio.run(run())
 
 
+def play_floor(notes: int, send: Send) -> None:
+    """Sleep until shortly before each note, then look at the clock until its time has come."""
+    begun = time.monotonic() + SIXTEENTH
+    for number in range(2 * notes):
+        due = begun + number * SIXTEENTH / 2
+        time.sleep(max(0.0, due - time.monotonic() - SPIN))
+        while time.monotonic() < due:
+            pass
+        send(OFF if number % 2 else ON, due)
+
+
 PEERS: Final[Mapping[str, Callable[[int, Send], None]]] = {
     "mido": play_mido,
     "isobar": play_isobar,
     "asyncio": play_asyncio,
+    "floor": play_floor,
 }
 
 
@@ -137,6 +152,8 @@ def main() -> None:
     monotonic = time.monotonic
     port = None
     if options.jack:
+        import rtmidi  # noqa: PLC0415 - at the sink there need not be any
+
         port = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, options.jack)
         port.open_virtual_port("out")
         print("ready", flush=True)

@@ -23,6 +23,7 @@ def test_every_sender_gets_a_row_with_all_its_notes() -> None:
         "drumigen",
         "drumigen, 3 at a time",
         "drumigen, its clock pulses",
+        "a bare sleep and spin",
         "mido",
         "isobar",
         "asyncio",
