@@ -22,7 +22,7 @@ class Stage:
         self.client: Any = jack.Client(name, use_exact_name=True, no_start_server=True)
         self.inputs = [self.client.midi_inports.register(port) for port in PORTS]
         self.voice: Any = self.client.midi_outports.register("voice")
-        self.events: list[tuple[str, int, tuple[int, ...]]] = []
+        self.events: list[tuple[str, int, float, tuple[int, ...]]] = []
         self.script: list[tuple[int, bytes]] = []
         self.xruns: list[int] = []
         self.bpm = 120.0
@@ -34,9 +34,11 @@ class Stage:
 
     def _process(self, frames: int) -> None:
         start = self.client.last_frame_time
+        now = time.monotonic()
         for name, port in zip(PORTS, self.inputs, strict=True):
             for offset, data in port.incoming_midi_events():
-                self.events.append((name, start + offset, tuple(bytes(data))))
+                at = now + offset / self.client.samplerate
+                self.events.append((name, start + offset, at, tuple(bytes(data))))
         self.voice.clear_buffer()
         while self.script and self.script[0][0] < start + frames:
             frame, data = self.script.pop(0)

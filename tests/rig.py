@@ -52,9 +52,8 @@ class Sent:
 class RecordingOutput:
     """An output that plays what it is given when its time comes, and remembers it."""
 
-    def __init__(self, *, queues: bool = True, lead: float = 0.010) -> None:
-        self.queues = queues
-        self.lead = Seconds(lead if queues else 0.0)
+    def __init__(self, lead: float = 0.010) -> None:
+        self.lead = Seconds(lead)
         self.now = BEGIN
         self.sent: list[Sent] = []
         self._queue: list[tuple[float, int, Sent]] = []
@@ -99,15 +98,14 @@ class RecordingOutput:
 class Rig:
     """An engine on virtual time."""
 
-    queues: bool = True
     lead: float = 0.010
     now: float = BEGIN
     reports: list[Report] = field(default_factory=list)
     on_report: Callable[[Report], None] | None = None
 
     def __post_init__(self) -> None:
-        self.output = RecordingOutput(queues=self.queues, lead=self.lead)
-        self.engine = Engine(self.output, lambda: self.now, Seconds(self.now))
+        self.output = RecordingOutput(self.lead)
+        self.engine = Engine(self.output, Seconds(self.now))
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._wake = self.now

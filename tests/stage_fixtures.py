@@ -28,24 +28,36 @@ STAGE = Path(__file__).parent / "jack_stage.py"
 
 @dataclass(frozen=True)
 class Recording:
-    """What the recorder heard as (port, frame, bytes), and the frames of missed cycles."""
+    """What the recorder heard as (port, frame, time, bytes), and the frames of missed cycles."""
 
-    events: list[tuple[str, int, list[int]]]
+    events: list[tuple[str, int, float, list[int]]]
     xruns: list[int]
     rate: int
 
     def ons(self) -> list[tuple[int, int]]:
         """Note-ons as (frame, note)."""
-        return [(f, d[1]) for port, f, d in self.events if port == "notes" and d[0] & 0xF0 == 0x90]
+        return [
+            (frame, data[1])
+            for port, frame, _, data in self.events
+            if port == "notes" and data[0] & 0xF0 == 0x90
+        ]
+
+    def times(self, note: int) -> list[float]:
+        """When ``note`` was begun, in monotonic seconds: JACK's frames stand still when it does."""
+        return [
+            at
+            for port, _, at, data in self.events
+            if port == "notes" and data[0] & 0xF0 == 0x90 and data[1] == note
+        ]
 
     def clock(self) -> list[tuple[int, list[int]]]:
         """What the master said, as (frame, bytes)."""
-        return [(frame, data) for port, frame, data in self.events if port == "clock"]
+        return [(frame, data) for port, frame, _, data in self.events if port == "clock"]
 
     def hanging(self) -> set[int]:
         """Notes begun and never ended."""
         ringing: set[int] = set()
-        for port, _, data in self.events:
+        for port, _, _, data in self.events:
             if port == "notes" and data[0] & 0xF0 == 0x90:
                 ringing.add(data[1])
             elif port == "notes" and data[0] & 0xF0 == 0x80:

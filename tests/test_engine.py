@@ -613,7 +613,7 @@ def test_any_bytes_from_another_source_leave_the_beat_alone(
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_sequence_of_events_leaves_no_note_hanging(data: st.DataObject) -> None:
-    rig = Rig(queues=data.draw(st.booleans()))
+    rig = Rig(lead=data.draw(st.sampled_from([0.0, 0.01, 0.1])))
     bar = Bar(
         Meter(),
         tuple(

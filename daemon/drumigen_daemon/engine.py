@@ -6,7 +6,8 @@ it on a recording output and virtual time.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from drumigen.errors import DrumigenError
@@ -52,11 +53,15 @@ COUNTERS_PERIOD: Final = 1.0
 class Engine:
     """Everything that must happen on time; owned by one thread."""
 
-    def __init__(self, output: Output, clock: Callable[[], float], now: Seconds) -> None:
-        """Stand still at tick 0 with the default settings of :class:`Tune`."""
+    def __init__(self, output: Output, now: Seconds, lateness: deque[float] | None = None) -> None:
+        """Stand still at tick 0 with the default settings of :class:`Tune`.
+
+        ``lateness`` is where the output notes by how many seconds each note was late, if it
+        knows better than the player.
+        """
         self._tune = Tune()
         self._score = Score()
-        self._player = Player(output, self._score, load_kit(self._tune.kit), clock)
+        self._player = Player(output, self._score, load_kit(self._tune.kit))
         self._conductor = Conductor(self._player, output, self._remark, now)
         self._controls = _ControlBuffer()
         self._streams: dict[str, MidiStream] = {}
@@ -68,8 +73,7 @@ class Engine:
         self._port_losses = 0
         self.stopped = False
         """True once it was shut down."""
-        self.lateness = self._player.lateness
-        """Seconds by which notes were late, since the last report; who knows better replaces it."""
+        self._lateness = self._player.lateness if lateness is None else lateness
 
     def hear(self, source: str, data: bytes, at: Seconds) -> None:
         """Take bytes from a MIDI input; anything at all is allowed."""
@@ -197,8 +201,8 @@ class Engine:
         self._state_due = now + STATE_PERIOD
 
     def _report_counters(self, now: Seconds) -> None:
-        lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self.lateness)
-        self.lateness.clear()
+        lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self._lateness)
+        self._lateness.clear()
 
         def quantile(share: float) -> float:
             return lateness[int(share * (len(lateness) - 1))] if lateness else 0.0

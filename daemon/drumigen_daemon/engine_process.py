@@ -5,12 +5,8 @@
 """
 
 import gc
-import heapq
-import itertools
-import math
 import select
 import signal
-import socket
 import sys
 import time
 from collections import deque
@@ -24,18 +20,17 @@ from drumigen.units import Seconds
 from drumigen_daemon.channel import EXIT_UNAVAILABLE, Channel
 from drumigen_daemon.engine import Engine
 from drumigen_daemon.messages import AnyCommand, EngineSetup, Ready, Remark, Report
-from drumigen_daemon.player import NOTES_PORT, Output
+from drumigen_daemon.midi_inbox import MidiInbox
+from drumigen_daemon.player import Output
 from drumigen_daemon.ports import Backend
 from drumigen_daemon.ports.choose import choose
 from drumigen_daemon.realtime import become_realtime, settle
+from drumigen_daemon.timed_output import SPIN, TimedOutput
 
-SPIN: Final = 0.0004
-"""Seconds before a note that are spent awake, where the system does not queue for us."""
 QUIET: Final = 0.0015
 """Seconds before a note in which no other work is begun; each piece of work is shorter."""
 QUIET_FOR_COMMANDS: Final = 0.003
 """The same for a command, after which the notes ahead are looked up again."""
-TIMED_LEAD: Final = 0.010
 MESSAGES_AT_ONCE: Final = 16
 REPORTS_AT_ONCE: Final = 8
 """What makes up a piece of work: some 0.2 ms."""
@@ -46,98 +41,6 @@ CHECK_GAP: Final = 0.02
 CHECK_PATIENCE: Final = 2.0
 """...contenting itself with a smaller one the longer it waits, up to this."""
 SILENCE_BEFORE_CLOSING: Final = 0.02
-NOTE_ON: Final = 0x90
-
-Message = tuple[str, bytes, Seconds]
-"""Source, bytes, and when they came."""
-
-
-class MidiInbox:
-    """MIDI from any thread; wakes the engine."""
-
-    def __init__(self) -> None:
-        """Open the wake-up socket."""
-        self._messages: deque[Message] = deque()
-        self._wake, self._bell = socket.socketpair()
-        self._wake.setblocking(False)
-        self._bell.setblocking(False)
-        self._rung = False
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable."""
-        return self._wake.fileno()
-
-    def put(self, source: str, data: bytes, at: Seconds) -> None:
-        """Take a message; called from a driver's thread."""
-        self._messages.append((source, data, at))
-        self.ring()
-
-    def ring(self) -> None:
-        """Wake the engine."""
-        if not self._rung:
-            self._bell.send(b"\0")
-            self._rung = True
-
-    def __bool__(self) -> bool:
-        """Tell whether anything has come."""
-        return bool(self._messages)
-
-    def take(self, most: int) -> list[Message]:
-        """Return what has come first; the rest does not ring again."""
-        if self._rung:
-            self._wake.recv(64)
-            self._rung = False
-        messages: list[Message] = []
-        while self._messages and len(messages) < most:
-            messages.append(self._messages.popleft())
-        return messages
-
-
-class TimedOutput:
-    """The queue of a backend that has none: keeps each message, and waits for its time itself."""
-
-    queues = True
-    lead = Seconds(TIMED_LEAD)
-
-    def __init__(self, backend: Backend) -> None:
-        """Send through ``backend``, which sends at once."""
-        self._send = backend.send
-        # (moment, whether it may come second, sequence, time, port, data), a heap
-        self._queue: list[tuple[float, bool, int, Seconds, str, bytes]] = []
-        self._order = itertools.count()
-        self.lateness: deque[float] = deque(maxlen=4096)
-        """Seconds from each note's time to its sending."""
-
-    @property
-    def due(self) -> float:
-        """When the next message is to leave; infinite if none is kept."""
-        return self._queue[0][0] if self._queue else math.inf
-
-    def send(self, port: str, data: bytes, at: Seconds) -> None:
-        """Have ``data`` leave ``port`` at ``at``."""
-        # what is meant for one moment differs by a rounding error, and notes are heard
-        place = (round(at, 6), port != NOTES_PORT, next(self._order))
-        heapq.heappush(self._queue, (*place, at, port, data))
-
-    def withdraw(self) -> Seconds:
-        """Forget what is not due yet; return now."""
-        now = Seconds(time.monotonic())
-        self._queue = [message for message in self._queue if message[3] < now]
-        heapq.heapify(self._queue)
-        return now
-
-    def play(self, quiet: float) -> None:
-        """Send what is due within ``quiet`` seconds, or soon after that, each at its time."""
-        monotonic = time.monotonic
-        while (left := self.due - (now := monotonic())) < quiet:
-            if left > SPIN:
-                time.sleep(left - SPIN)
-            _, _, _, at, port, data = heapq.heappop(self._queue)
-            while (now := monotonic()) < at:
-                pass
-            self._send(port, data, at)
-            if data[0] & 0xF0 == NOTE_ON:
-                self.lateness.append(now - at)
 
 
 class EngineProcess:
@@ -156,9 +59,8 @@ class EngineProcess:
         granted = become_realtime(setup.priority)
         self._timed = None if backend.queues else TimedOutput(backend)
         self._output: Output = self._timed or backend
-        self._engine = Engine(self._output, time.monotonic, Seconds(time.monotonic()))
-        if self._timed is not None:
-            self._engine.lateness = self._timed.lateness
+        lateness = self._timed.lateness if self._timed is not None else None
+        self._engine = Engine(self._output, Seconds(time.monotonic()), lateness)
         self._commands: deque[AnyCommand] = deque()
         self._reports: deque[Report] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD

@@ -7,7 +7,7 @@ carries the duty of its note-off, whatever happens next.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -40,8 +40,6 @@ _ALL_NOTES_OFF, _ALL_SOUND_OFF = 123, 120
 class Output(Protocol):
     """What the player needs of a MIDI backend; see :class:`~drumigen_daemon.ports.Backend`."""
 
-    queues: bool
-
     @property
     def lead(self) -> Seconds:
         """How long before its time an event must be handed over."""
@@ -73,7 +71,7 @@ class _Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Handed:
-    """A message given to a queueing output, kept until its time has passed."""
+    """A message given to the output, kept until its time has passed."""
 
     at: float
     kind: _Kind
@@ -85,14 +83,11 @@ class _Handed:
 class Player:
     """Plays a :class:`Score` along a line of song ticks."""
 
-    def __init__(
-        self, output: Output, score: Score, kit: KitMap, clock: Callable[[], float]
-    ) -> None:
-        """Stand still; ``clock`` reads monotonic seconds and is only used to measure lateness."""
+    def __init__(self, output: Output, score: Score, kit: KitMap) -> None:
+        """Stand still."""
         self._output = output
         self._score = score
         self._kit = kit
-        self._clock = clock
         self._line: Timeline | None = None
         self._offset = 0.0
         self._voice_offsets: Mapping[Voice, float] = {}
@@ -112,7 +107,7 @@ class Player:
         self.late_notes = 0
         self.dropped_notes = 0
         self.lateness: deque[float] = deque(maxlen=4096)
-        """Seconds from the intended time to the hand-over (to the send, where nothing queues)."""
+        """Seconds by which each note was handed over too late; 0 for one handed over ahead."""
 
     @property
     def rolling(self) -> bool:
@@ -324,8 +319,7 @@ class Player:
                 return
             if self._voice_played_step(cue):
                 return
-            if self._output.queues:
-                at = now
+            at = now
         place = self._kit.note_of(cue.voice)
         note = (place.channel, place.note)
         for ended in (note, *self._choked_by(cue.voice)):
@@ -334,7 +328,7 @@ class Player:
         self._output.send(
             NOTES_PORT, bytes([0x90 | place.channel, place.note, cue.velocity]), Seconds(at)
         )
-        self.lateness.append(self._clock() - cue.due)
+        self.lateness.append(max(0.0, late))
         self._ringing[note] = at + place.gate_ms / 1000.0
         self.notes += 1
         if late > 0.001:
