@@ -41,6 +41,7 @@ CHECK_GAP: Final = 0.02
 CHECK_PATIENCE: Final = 2.0
 """...contenting itself with a smaller one the longer it waits, up to this."""
 SILENCE_BEFORE_CLOSING: Final = 0.02
+NO_MIDI: Final = "no MIDI system in use, so nothing will sound: see drumigen doctor"
 
 
 class EngineProcess:
@@ -166,7 +167,10 @@ def main() -> int:
     channel: Channel[AnyCommand] = Channel.inherited(sys.argv[1], AnyCommand)
     setup = msgspec.json.decode(sys.argv[2], type=EngineSetup)
     try:
-        process = EngineProcess(channel, setup, choose(setup.backend, setup.api))
+        backend = choose(setup.backend, setup.api)
+        if backend.name == "null":
+            channel.send(Remark("warning", NO_MIDI))
+        process = EngineProcess(channel, setup, backend)
     except PortError as error:
         channel.send(Remark("error", str(error)))
         return EXIT_UNAVAILABLE

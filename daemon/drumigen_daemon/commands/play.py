@@ -16,7 +16,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
-from drumigen_daemon.commands.render import default_file
+from drumigen_daemon.commands.render import at_home, default_file
 from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
 from drumigen_daemon.messages import ClockSource, Origin, TransportState
 from drumigen_daemon.settings import Settings
@@ -31,14 +31,11 @@ STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
 FRAME: Final = 0.05
 KEYS: Final = "space starts and stops, s is the next style, q ends"
-NO_MIDI: Final = (
-    "no MIDI system here, so nothing sounds; the file tells all (drumigen doctor says how to mend)"
-)
 
 
 def main(options: argparse.Namespace) -> int:
     """Play, then write what was played."""
-    settings = settings_of(options, clock__source=ClockSource.INTERNAL.value)
+    settings = at_home(settings_of(options, clock__source=ClockSource.INTERNAL.value), options)
     log_to_stderr("warning")
     performance = Performance(settings, options.bars)
     asyncio.run(performance.run())
@@ -77,8 +74,6 @@ class Performance:
 
     async def _play(self) -> None:
         await self._until(self._is_ready, READY_PATIENCE)
-        if self.daemon.status.backend == "null":
-            sys.stderr.write(f"{NO_MIDI}\n")
         self.daemon.control("start")
         with contextlib.ExitStack() as stack:
             if sys.stdout.isatty():

@@ -3,30 +3,29 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from drumigen.bank import load_bank
 from drumigen.kit import load_kit
 from drumigen.midifile import write_song
 from drumigen.song import Marker, Song, song_from_bars
-from drumigen.units import Bpm
+from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.bar_writer import WRITERS, BarWriter
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.messages import BarEntered, PlannedBar
 from drumigen_daemon.planner import FILL_EVERY, BarReply, Planner
 from drumigen_daemon.session import Session
+from drumigen_daemon.settings import Settings
 from drumigen_daemon.values import shipped_styles
 from drumigen_daemon.wav import write_wav
 
 
 def main(options: argparse.Namespace) -> int:
     """Render to the files that were asked for."""
-    settings = settings_of(options)
+    settings = at_home(settings_of(options), options)
     session = settings.session
     style = shipped_styles().find(session.style)
-    advice = style.tempo_advice(session.tune.tempo)
-    if advice:
-        sys.stderr.write(f"drumigen: {advice}\n")
     bars = planned_bars(session, WRITERS[settings.generator.writer](), options.bars)
     song = rendered(bars, session)
     output = options.output or default_file(session)
@@ -37,6 +36,23 @@ def main(options: argparse.Namespace) -> int:
         write_wav(song, load_kit(session.tune.kit), options.wav)
         sys.stdout.write(f"wrote {options.wav}\n")
     return 0
+
+
+def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
+    """Return ``settings`` with a tempo of the style's, unless a tempo was given.
+
+    A given one that is not at home in the style is kept, and remarked upon.
+    """
+    clock = settings.clock
+    style = shipped_styles().find(settings.song.style)
+    advice = style.tempo_advice(clock.tempo)
+    if not advice:
+        return settings
+    if options.bpm is None and clock.tempo == TEMPO_DEFAULT:
+        middle = Bpm(float(round(sum(style.tempo) / 2)))
+        return replace(settings, clock=replace(clock, tempo=middle))
+    sys.stderr.write(f"drumigen: {advice}\n")
+    return settings
 
 
 def default_file(session: Session) -> Path:

@@ -1,6 +1,5 @@
 """Which MIDI system to use: the one that was named, or the best that works here."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +7,6 @@ from functools import partial
 from drumigen.errors import PortError
 from drumigen_daemon.ports import Backend, Peer, alsa, jack, rtmidi
 from drumigen_daemon.ports.null import NullBackend
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def choose(name: str, api: str | None = None) -> Backend:
     """
     candidates = _candidates(api)
     if name == "auto":
-        return _best(candidates)
+        return next(each for each in candidates if _report(each).usable).make()
     for candidate in candidates:
         if candidate.name == name:
             candidate.probe()
@@ -70,13 +67,6 @@ def choose(name: str, api: str | None = None) -> Backend:
     known = ", ".join(["auto", *(each.name for each in candidates)])
     message = f"no MIDI backend {name!r}: choose one of {known}"
     raise PortError(message)
-
-
-def _best(candidates: tuple[_Candidate, ...]) -> Backend:
-    best = next(candidate for candidate in candidates if _report(candidate).usable)
-    if best.name == "null":
-        log.warning("no MIDI system works here, nothing will sound: see `drumigen doctor`")
-    return best.make()
 
 
 def peers(name: str, api: str | None = None) -> list[Peer]:
