@@ -18,8 +18,9 @@ with it as well, set from outside.
 
 Lateness is in microseconds.  At the sink a negative value is a note that left too early.  Through
 JACK it is absolute: of drumigen against the frame that was intended at the hand-over, or against
-the pulses of a master that it follows; of the peers, whose notes leave through RtMidi, against
-their own grid, with the median removed.  Notes within two periods of an xrun are left out.
+the pulses, as the recorder heard them, of a master that it follows; of the peers, whose notes
+leave through RtMidi, against their own grid, with the median removed.  Notes within two periods
+of an xrun are left out.
 """
 
 import argparse
@@ -282,15 +283,13 @@ class Recorder:
         self._process.say(json.dumps({"do": command, "args": arguments}))
         return json.loads(self._process.hear())
 
-    def take(self) -> tuple[list[int], list[int]]:
-        """Return the frames of note-ons and of xruns since the last time."""
+    def take(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the frames of note-ons, of xruns and of clock pulses since the last time."""
         heard = self.do("dump")
-        ons = [
-            frame
-            for port, frame, data in heard["events"]
-            if port == "notes" and data[0] & 0xF0 == 0x90
-        ]
-        return ons, heard["xruns"]
+        events = [(frame, data[0]) for _, frame, *_, data in heard["events"]]
+        ons = [frame for frame, status in events if status & 0xF0 == 0x90]
+        pulses = [frame for frame, status in events if status == 0xF8]
+        return ons, heard["xruns"], pulses
 
 
 class Jack:
@@ -367,21 +366,26 @@ class Jack:
     ) -> Row:
         with self._drumigen(condition, folder, recorder) as daemon:
             daemon.say()
-        heard, xruns = recorder.take()
+        heard, xruns, _ = recorder.take()
         intended = json.loads((folder / "handed.json").read_text())
         errors = {frame: frame - nearest(intended, frame) for frame in heard[WARM_UP:]}
         return judged_on_jack(where, "drumigen, leading", errors, xruns, recorder, scheduling)
 
     def _following(self, condition: Condition, folder: Path, recorder: Recorder, where: str) -> Row:
-        with self._drumigen(condition, folder, recorder, "--follow") as daemon:
-            recorder.do("connect", "recorder:voice", "drumigen:in")
+        with (
+            program(str(STAGE), "master") as process,
+            self._drumigen(condition, folder, recorder, "--follow") as daemon,
+        ):
+            master = Recorder(process, recorder.period)
+            master.do("connect", "master:voice", "drumigen:in")
+            master.do("connect", "master:voice", "recorder:clock")
             daemon.say()
-            pulses = round((self._seconds / SIXTEENTH + WARM_UP) * PULSES)
-            times = [0.1 + number * SIXTEENTH / PULSES for number in range(pulses)]
-            script: list[tuple[float, list[int]]] = [(0.09, [0xFA])]
-            begun = recorder.do("play", script + [(at, [0xF8]) for at in times])
-        heard, xruns = recorder.take()
-        grid = [begun + round(at * RATE) for at in times[::PULSES]]
+            count = round((self._seconds / SIXTEENTH + WARM_UP) * PULSES)
+            times = [0.1 + number * SIXTEENTH / PULSES for number in range(count)]
+            start: list[tuple[float, list[int]]] = [(0.09, [0xFA])]
+            master.do("play", start + [(at, [0xF8]) for at in times])
+        heard, xruns, pulses = recorder.take()
+        grid = sixteenths_of(pulses)
         heard = [frame for frame in heard if frame < grid[-1] + SIXTEENTH / 2 * RATE]
         errors = {frame: frame - nearest(grid, frame) for frame in heard[WARM_UP:]}
         return judged_on_jack(where, "drumigen, following", errors, xruns, recorder)
@@ -396,13 +400,25 @@ class Jack:
             child.say()
             child.hear()
             time.sleep(0.1)
-            heard, xruns = recorder.take()
+            heard, xruns, _ = recorder.take()
         heard = heard[WARM_UP:]
         sixteenth = RATE * PEER_PERIOD.get(peer, SIXTEENTH)
         offsets = {f: f - heard[0] - round((f - heard[0]) / sixteenth) * sixteenth for f in heard}
         middle = statistics.median(offsets.values()) if offsets else 0.0
         errors = {frame: offset - middle for frame, offset in offsets.items()}
         return judged_on_jack(where, f"{peer} on rtmidi", errors, xruns, recorder)
+
+
+def sixteenths_of(pulses: Sequence[int]) -> list[int]:
+    """Return the frames of every sixth pulse, from the first; one not heard still counts."""
+    grid: list[int] = []
+    number = 0
+    for index, frame in enumerate(pulses):
+        gap = frame - pulses[index - 1] if index else 0
+        number += round(gap * PULSES / (SIXTEENTH * RATE))
+        if number % PULSES == 0:
+            grid.append(frame)
+    return grid
 
 
 def nearest(frames: Sequence[int], frame: int) -> int:
