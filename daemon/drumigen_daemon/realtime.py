@@ -45,6 +45,13 @@ def become_realtime(priority: int) -> Realtime:
     return Realtime(_fifo(priority), _lock_memory())
 
 
+def own_priority() -> int:
+    """Return the SCHED_FIFO or SCHED_RR priority of the calling thread; 0 for an ordinary one."""
+    if not hasattr(os, "sched_getparam"):
+        return 0
+    return os.sched_getparam(0).sched_priority
+
+
 def settle() -> None:
     """Call when everything is built: what lives now is never looked at by the collector again."""
     gc.collect()

@@ -97,6 +97,13 @@ class Backend(Protocol):
     def lead(self) -> Seconds:
         """How long before its time an event must be handed over; 0 when ``queues`` is false."""
 
+    @property
+    def thread_priority(self) -> int:
+        """SCHED_FIFO priority of the system's own thread in our process; 0 if it has none.
+
+        The engine stays below it: a cycle that waits for the engine is a cycle missed.
+        """
+
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Open every port of ``plan`` and connect what is there of its patterns.
 

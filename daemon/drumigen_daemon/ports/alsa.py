@@ -106,6 +106,7 @@ class AlsaBackend:
     name = "alsa"
     queues = True
     lead = LEAD
+    thread_priority = 0
 
     def __init__(self) -> None:
         """Open nothing yet."""

@@ -25,6 +25,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.midi_stream import MidiStream
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.timebase import Timebase
+from drumigen_daemon.realtime import own_priority
 
 if TYPE_CHECKING:
     import jack
@@ -44,8 +45,14 @@ STALL: Final = 1.0
 RETRY: Final = 1.0
 """Seconds between attempts to find a server again."""
 
+SETTLING: Final = 1.0
+"""Seconds after which a server that does not run evenly is taken as it is."""
+
 BURST: Final = 128
 """Events written in one cycle at most: thousands would outlast it and be lost altogether."""
+
+SLEW: Final = 1e-3
+"""By which ratio we run fast or slow until lost frames are made up for; no ear hears it."""
 
 _ACTIVE_SENSING = b"\xfe"
 
@@ -124,6 +131,11 @@ class JackBackend:
         if self._session is not None:
             self._lead = self._session.lead
         return Seconds(self._lead)
+
+    @property
+    def thread_priority(self) -> int:
+        """Of the thread in which the server calls us, once it did."""
+        return self._session.priority if self._session is not None else 0
 
     @property
     def xruns(self) -> int:
@@ -232,7 +244,8 @@ class _Session:
         self._inbox = inbox
         self._on_written = on_written
         self._jack_error = _library().JackError
-        self._timebase = Timebase(client.samplerate)
+        # JACK loses time in a missed cycle, for everybody on it: what keeps its frames is in time
+        self._timebase = Timebase(client.samplerate, SLEW)
         # (time, sequence, index of the output, data), a heap.  Two threads use it without a lock:
         # a heap operation on tuples that differ in their numbers is one step under the GIL.
         # Times become frames only when written, so what has one time keeps its order.
@@ -245,6 +258,7 @@ class _Session:
         self._fault: BaseException | None = None
         self._cycle_seen = (-1, time.monotonic())
         self.cycles = 0
+        self.priority = 0
         self.xruns = 0
         self.down = False
         self.lead = LEAD_MIN
@@ -283,9 +297,9 @@ class _Session:
                 port.set_alias(source)
 
     def settle(self) -> None:
-        """Wait for some cycles, so that the first stamps and events are mapped well."""
-        deadline = time.monotonic() + 0.5
-        while self.cycles < 8 and time.monotonic() < deadline:
+        """Wait half a second, so that the first stamps and events are mapped well."""
+        deadline = time.monotonic() + SETTLING
+        while not self._timebase.usable and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def close(self, patience: float = 1.0) -> threading.Thread:
@@ -390,6 +404,8 @@ class _Session:
         start = self._play_frame = unwrap(self._play_frame, self._client.last_frame_time)
         timebase = self._timebase
         timebase.observe(now, start)
+        if not self.cycles:
+            self.priority = own_priority()
         self.cycles += 1
         outputs = self._outputs
         for port in outputs:

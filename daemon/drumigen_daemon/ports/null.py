@@ -17,6 +17,7 @@ class NullBackend:
     name = "null"
     queues = True
     lead = Seconds(10e-3)
+    thread_priority = 0
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Accept any plan."""

@@ -74,6 +74,7 @@ class RtMidiBackend:
     name = "rtmidi"
     queues = False
     lead = Seconds(0.0)
+    thread_priority = 0
 
     def __init__(self, api: str | None = None) -> None:
         """Use ``api`` (alsa, jack, coremidi, winmm), or the first that works."""

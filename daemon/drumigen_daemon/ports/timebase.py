@@ -29,6 +29,15 @@ EARLY: Final = 200e-6
 PATIENCE: Final = 4
 """Delayed buckets in a row that are taken for lost time of the base, not for delay: 1 s."""
 
+SLEW_TIME: Final = 1.0
+"""Seconds in which a slewed map closes a gap that is small enough for its rate."""
+
+SLEW_MOST: Final = 0.5
+"""Seconds: a gap beyond this is stepped over, for a slewed map too."""
+
+USABLE: Final = 2
+"""Buckets after which the map is good to a millisecond, and from which on it is slewed."""
+
 SETTLED: Final = 8
 """Buckets after which the map is good to 0.1 ms: 2 s."""
 
@@ -39,6 +48,9 @@ class Timebase:
     Observations are pairs (monotonic time of reading, base read) whose error is a reading delay:
     it only ever makes the monotonic time too late.  So the line runs along the earliest of them:
     the best of each bucket drives a Kalman filter of offset and rate.
+
+    With ``slew`` the map that is given out never steps, but closes on the fitted line by at most
+    that ratio: for a base that loses time, and that others measure by too.
 
     One thread observes; any thread may convert or :meth:`suspect`, without a lock.
     """
@@ -51,14 +63,18 @@ class Timebase:
         "_doubtful",
         "_late",
         "_line",
+        "_shown",
+        "_slew",
         "_suspected",
         "slips",
     )
 
-    def __init__(self, nominal_rate: float) -> None:
+    def __init__(self, nominal_rate: float, slew: float | None = None) -> None:
         """Expect ``nominal_rate`` base units per second."""
         # (monotonic, base, seconds per unit): swapped as a whole, so that readers need no lock
         self._line = (0.0, 0.0, 1.0 / nominal_rate)
+        self._shown = self._line
+        self._slew = slew
         self._best: tuple[float, float, float] | None = None  # residual, monotonic, base
         self._bucket_end = 0.0
         self._buckets = 0
@@ -71,19 +87,23 @@ class Timebase:
         """Times that the base was found to have lost or skipped time, and the map stepped."""
 
     @property
+    def usable(self) -> bool:
+        """True once the offset is known, half a second after the first observation."""
+        return self._buckets >= USABLE
+
+    @property
     def settled(self) -> bool:
         """True once offset and rate are known well."""
         return self._buckets >= SETTLED
 
     def to_base(self, at: Seconds) -> float:
         """Return the base time at monotonic ``at``."""
-        origin, base_origin, period = self._line
+        origin, base_origin, period = self._shown
         return base_origin + (at - origin) / period
 
     def to_monotonic(self, base: float) -> Seconds:
         """Return the monotonic time at which the base shows ``base``."""
-        origin, base_origin, period = self._line
-        return Seconds(origin + (base - base_origin) * period)
+        return _time_on(self._shown, base)
 
     def suspect(self) -> None:
         """Say that the base may just have lost time, as JACK's does in a missed cycle.
@@ -97,11 +117,11 @@ class Timebase:
         if not self._buckets and self._best is None:
             self._line = (at, base, self._line[2])
             self._bucket_end = at + BUCKET
-        if self._suspected and self._buckets:
+        if self._suspected and self._buckets and not self._doubtful:
             self._suspected, self._doubtful = False, True
             self._best = None
             self._bucket_end = at + DOUBT
-        residual = at - self.to_monotonic(base)
+        residual = at - _time_on(self._line, base)
         if self._best is None or residual < self._best[0]:
             self._best = (residual, at, base)
             if not self._buckets and residual < 0:
@@ -111,6 +131,18 @@ class Timebase:
             self._close_bucket(*self._best)
             self._best = None
             self._bucket_end = at + BUCKET
+        self._show(base)
+
+    def _show(self, base: float) -> None:
+        """Give out the fitted line, or one that closes on it from where the map is now."""
+        _, _, period = self._line
+        here = _time_on(self._shown, base)
+        gap = here - _time_on(self._line, base)
+        if self._slew is None or not self.usable or abs(gap) > SLEW_MOST:
+            self._shown = self._line
+        else:
+            bend = max(-self._slew, min(self._slew, gap / SLEW_TIME))
+            self._shown = (here, base, period * (1.0 - bend))
 
     def _close_bucket(self, residual: float, at: float, base: float) -> None:
         origin, base_origin, period = self._line
@@ -158,3 +190,8 @@ class Timebase:
         self._covariance = (NOISE**2, 0.0, self._covariance[2])
         self._late.clear()
         self.slips += 1
+
+
+def _time_on(line: tuple[float, float, float], base: float) -> Seconds:
+    origin, base_origin, period = line
+    return Seconds(origin + (base - base_origin) * period)
