@@ -12,7 +12,10 @@ from drumigen_daemon.channel import EXIT_UNAVAILABLE, Channel
 def main() -> int:
     manner = sys.argv[2]
     channel: Channel[str] = Channel.inherited(sys.argv[1], str)
-    channel.send(f"hello from {os.getpid()}")
+    try:
+        channel.send(f"hello from {os.getpid()}")
+    except ChannelClosedError:
+        return 0
     match manner:
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)

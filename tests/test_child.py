@@ -89,6 +89,19 @@ async def test_a_first_child_that_cannot_be_is_no_reason_to_try_for_ever() -> No
     assert nursery.starts == 1
 
 
+async def test_cancelling_at_any_moment_of_a_birth_leaves_no_process_behind() -> None:
+    for turns in range(12):
+        nursery = Nursery("obeys")
+        task = asyncio.create_task(nursery.child.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        process = nursery.child._process
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert process is None or process.returncode is not None
+
+
 async def test_cancelling_leaves_no_process_behind() -> None:
     nursery = Nursery("obeys")
     task = asyncio.create_task(nursery.child.run())

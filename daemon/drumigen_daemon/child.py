@@ -98,12 +98,11 @@ class Child(Generic[T]):
         """Run one child from birth to death; return what it died of, and its exit status."""
         process, sock = spawn(self._module, *self._arguments)
         self._process = process
-        reader, writer = await asyncio.open_connection(sock=sock)
-        self._writer = writer
-        unpacker: Unpacker[T] = Unpacker(self._kind)
         reason = ""
-        self._on_start()
         try:
+            reader, self._writer = await asyncio.open_connection(sock=sock)
+            unpacker: Unpacker[T] = Unpacker(self._kind)
+            self._on_start()
             while data := await reader.read(65536):
                 for message in unpacker.feed(data):
                     self._on_message(message)
@@ -113,8 +112,11 @@ class Child(Generic[T]):
         except ConnectionError as error:
             reason = str(error)
         finally:
-            self._writer = None
-            writer.close()
+            if self._writer is None:
+                sock.close()
+            else:
+                self._writer.transport.abort()
+                self._writer = None
             await asyncio.shield(asyncio.to_thread(_reap, process))
             self._process = None
         return reason or _epitaph(process.returncode), process.returncode
