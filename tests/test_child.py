@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +103,27 @@ async def test_cancelling_at_any_moment_of_a_birth_leaves_no_process_behind() ->
         with pytest.raises(asyncio.CancelledError):
             await task
         assert process is None or process.returncode is not None
+
+
+async def test_cancelling_during_a_burial_waits_for_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(process: subprocess.Popen[bytes]) -> None:
+        begun.set()
+        process.wait()
+        time.sleep(0.1)
+        ended.set()
+
+    monkeypatch.setattr("drumigen_daemon.child._reap", slow)
+    nursery = Nursery("dies")
+    task = asyncio.create_task(nursery.child.run())
+    await until(begun.is_set)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
 
 
 async def test_cancelling_leaves_no_process_behind() -> None:

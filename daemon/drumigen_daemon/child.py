@@ -117,9 +117,19 @@ class Child(Generic[T]):
             else:
                 self._writer.transport.abort()
                 self._writer = None
-            await asyncio.shield(asyncio.to_thread(_reap, process))
+            await _bury(process)
             self._process = None
         return reason or _epitaph(process.returncode), process.returncode
+
+
+async def _bury(process: subprocess.Popen[bytes]) -> None:
+    """See ``process`` to its end, which takes half a second at most, even when cancelled."""
+    reaping = asyncio.ensure_future(asyncio.to_thread(_reap, process))
+    try:
+        await asyncio.shield(reaping)
+    except asyncio.CancelledError:
+        await reaping
+        raise
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
