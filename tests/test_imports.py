@@ -1,0 +1,26 @@
+"""What the running processes must not load: memory, start-up time and the beat depend on it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_by(module: str) -> set[str]:
+    script = f"import {module}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("drumigen_daemon.commands.run", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
+        ("drumigen_daemon.engine_process", {"torch", "rich", "numpy", "asyncio", "mido"}),
+        ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
+    ],
+)
+def test_a_process_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:
+    assert loaded_by(module) & unwanted == set()
