@@ -383,6 +383,27 @@ def test_probing_leaves_nothing_behind(rig: Rig) -> None:
     assert clients == {"drumigen", "drumigen-in", "peer"}
 
 
+def test_a_connection_made_by_hand_comes_back_with_its_peer_and_after_a_restart(rig: Rig) -> None:
+    plan = PortPlan(split=True)
+    peer = rig.start(256, plan)
+    peer.client.connect("drumigen:out", "peer:ears")
+    rig.check_until(PortChange("out", "peer:ears", up=True))
+    rig.close_peers()
+    rig.check_until(PortChange("out", "peer:ears", up=False))
+    rig.peer()
+    rig.check_until(PortChange("out", "peer:ears", up=True))
+    rig.server.stop(signal.SIGKILL)
+    rig.close_peers()
+    rig.check_until(PortChange("", "", up=False))
+    rig.server.start(256)
+    rig.check_until(PortChange("", "", up=True))
+    peer = rig.peer()
+    rig.check_until(PortChange("out", "peer:ears", up=True))
+    peer.client.disconnect("drumigen:out", "peer:ears")
+    rig.check_until(PortChange("out", "peer:ears", up=False))
+    assert list(rig.backend.check()) == []  # what was taken apart by hand stays apart
+
+
 def test_as_one_client_every_port_is_ours_by_name_and_a_loop_is_pointed_out(rig: Rig) -> None:
     rig.server.start(256)
     peer = rig.peer()

@@ -124,6 +124,7 @@ class JackBackend:
         self._news: Sequence[PortChange] = ()
         self._lead = LEAD_MIN
         self._xruns = 0
+        self._peers: dict[str, set[str]] = {}
 
     @property
     def lead(self) -> Seconds:
@@ -206,11 +207,13 @@ class JackBackend:
             self._session = _Session(opening.result(), plan, self._inbox, self._on_written)
         except PortError:
             return []  # not back yet: the next attempt is a second away
+        self._session.remember(self._peers)
         return [PortChange("", "", up=True), *self._session.connect_peers()]
 
     def _end_session(self, patience: float = 1.0) -> None:
         if self._session is not None:
             self._xruns += self._session.xruns
+            self._peers = self._session.connected_peers()
             self._leaving = self._session.close(patience)
             self._session = None
 
@@ -226,6 +229,8 @@ class _End:
     ours: VirtualPort
     port: "jack.OwnMidiPort"
     peers: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    """Peers that were connected, by whomever, when they went: connected again when they return."""
 
 
 class _Session:
@@ -338,6 +343,7 @@ class _Session:
             try:
                 connected = self._peers_of(end)
                 gone, end.peers = end.peers - connected, end.peers & connected
+                end.lost = (end.lost | self._vanished(gone)) - connected
                 changes += [PortChange(end.ours.name, peer, up=False) for peer in sorted(gone)]
                 if self._connect_matching(end, connected):
                     connected = self._peers_of(end)
@@ -360,12 +366,27 @@ class _Session:
             return ""
         return f"both ways, so JACK delays one way by a period: set midi.split_inputs for {program}"
 
+    def _vanished(self, gone: set[str]) -> set[str]:
+        """Return those of ``gone`` whose ports are no more; the others were disconnected."""
+        if not gone:
+            return gone
+        return gone - {port.name for port in self._client.get_ports(is_midi=True)}
+
+    def connected_peers(self) -> dict[str, set[str]]:
+        """Return by the name of each of our ports who is, or was last, connected with it."""
+        return {end.ours.name: end.peers | end.lost for end in self._ends}
+
+    def remember(self, peers: dict[str, set[str]]) -> None:
+        """Connect again whoever was connected in an earlier life."""
+        for end in self._ends:
+            end.lost |= peers.get(end.ours.name, set())
+
     def _peers_of(self, end: _End) -> set[str]:
         return {peer.name for peer in self._client.get_all_connections(end.port)}
 
     def _connect_matching(self, end: _End, connected: set[str]) -> bool:
-        """Connect the peers that the patterns of ``end`` name; tell whether there were any."""
-        if not end.ours.connect:
+        """Connect the peers that ``end`` lost or its patterns name; tell if there were any."""
+        if not end.ours.connect and not end.lost:
             return False
         own = tuple(client.name + ":" for client in self._clients)
         hears = end.port.is_input
@@ -374,7 +395,8 @@ class _Session:
             if peer.name.startswith(own) or peer.name in connected:
                 continue
             # hardware is system:midi_capture_1, and bears its maker's name only as an alias
-            if any(map(end.ours.wants, (peer.name, *peer.aliases))):
+            wanted = any(map(end.ours.wants, (peer.name, *peer.aliases)))
+            if wanted or peer.name in end.lost:
                 self._client.connect(*((peer, end.port) if hears else (end.port, peer)))
                 found = True
         return found
