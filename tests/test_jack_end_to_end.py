@@ -208,15 +208,19 @@ def test_an_engine_that_is_killed_comes_back_where_the_song_is(
         assert daemon.counters()["engine_restarts"] == 1
     hats = recording.times(HAT)
     assert max(b - a for a, b in pairwise(hats)) < 3.0
-    assert_in_phase(hats, 60 / 120 / 2)
+    assert_in_phase(hats, 60 / 120 / 2, len(recording.xruns))
     assert recording.hanging() == set()
 
 
-def assert_in_phase(times: list[float], grid: float) -> None:
-    """All of ``times`` lie on one grid, within 5 ms but for the odd one in a missed cycle."""
+def assert_in_phase(times: list[float], grid: float, missed: int) -> None:
+    """All of ``times`` lie on one grid, within 5 ms; or within what JACK lost in missed cycles.
+
+    JACK's frames stand still in a missed cycle, and we keep to its frames: up to 0.1 s is made up
+    for slowly.
+    """
     phases = sorted(abs(((at - times[0]) / grid + 0.5) % 1 - 0.5) * grid for at in times)
     assert len(phases) >= 8
-    assert phases[int(0.9 * len(phases))] < 0.005
+    assert phases[int(0.9 * len(phases))] < (0.1 if missed else 0.005)
 
 
 def test_sigterm_ends_every_note_within_200_ms(stage: Stage, tmp_path: Path) -> None:
@@ -287,7 +291,8 @@ def test_a_recorder_that_is_pulled_mid_bar_is_silenced_and_in_phase_when_it_retu
         rest = other.dump()
         other.close()
         assert daemon.counters()["port_losses"] >= 1
-    assert_in_phase(first.times(HAT) + second.times(HAT), 60 / 120 / 2)
+    missed = len(first.xruns + second.xruns)
+    assert_in_phase(first.times(HAT) + second.times(HAT), 60 / 120 / 2, missed)
     # the first thing it hears is the end of whatever it may have held
     kinds = [data[0] & 0xF0 for port, _, _, data in second.events if port == "notes"]
     assert 0xB0 in kinds[: kinds.index(0x90) + 1] or 0xB0 in kinds[:4]

@@ -14,7 +14,7 @@ from fixtures_jack import RATE, Heard, JackPeer, JackServer, jack_server, wait_f
 from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import Backend, PortChange, PortPlan, VirtualPort
-from drumigen_daemon.ports.jack import JackBackend, probe, unwrap
+from drumigen_daemon.ports.jack import SLEW, JackBackend, probe, unwrap
 
 __all__ = ["jack_server"]
 
@@ -153,10 +153,17 @@ def test_two_outputs_are_two_streams(rig: Rig) -> None:
 def test_a_flood_comes_out_whole(rig: Rig) -> None:
     peer = rig.start(256)
     flood = [bytes((0x80 | k % 16, k // 16 % 128, 0)) for k in range(16 * 128 + 32)]
-    for message in flood:
-        rig.backend.send("out", message, Seconds(0.0))
-    wait_for(lambda: len(peer.heard) >= len(flood), 5, "the flood did not come out whole")
-    assert [data for _, data in peer.heard] == flood
+
+    def heard() -> list[bytes]:
+        peer.heard.clear()
+        for message in flood:
+            rig.backend.send("out", message, Seconds(0.0))
+        deadline = now() + 5
+        while len(peer.heard) < len(flood) and now() < deadline:
+            time.sleep(0.01)
+        return [data for _, data in peer.heard]
+
+    assert rig.undisturbed(heard) == flood
 
 
 def test_withdrawn_events_never_leave(rig: Rig) -> None:
@@ -195,8 +202,10 @@ def test_a_stamp_and_an_answer_so_many_frames_later_agree_to_one_frame(rig: Rig)
 
     answers = rig.undisturbed(measure)
     assert len(answers) == pulses
+    # while frames lost before are made up for, we run fast or slow by SLEW
+    allowed = 1 + (later * SLEW if session._timebase.slips else 0)
     for frame, expected in answers:
-        assert abs(frame - expected) <= 1
+        assert abs(frame - expected) <= allowed
 
 
 def test_stamps_are_monotonic_seconds_and_name_our_port(rig: Rig) -> None:

@@ -32,7 +32,7 @@ PATIENCE: Final = 4
 SLEW_TIME: Final = 1.0
 """Seconds in which a slewed map closes a gap that is small enough for its rate."""
 
-SLEW_MOST: Final = 0.5
+SLEW_MOST: Final = 0.1
 """Seconds: a gap beyond this is stepped over, for a slewed map too."""
 
 USABLE: Final = 2
