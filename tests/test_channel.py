@@ -59,14 +59,14 @@ def test_junk_is_either_unfinished_or_an_end_of_the_channel_and_never_another_er
         assert list(unpacker.feed(junk)) == []
 
 
-@pytest.mark.parametrize(
-    "message", [{"type": "Start", "x": 1}, {"type": "Nobody"}, 3, {"type": "Tune", "tempo": 9_000}]
-)
+def test_a_message_with_more_than_we_know_is_from_a_newer_peer_and_heard() -> None:
+    unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
+    assert list(unpacker.feed(packed({"type": "Start", "x": 1}))) == [Start()]
+
+
+@pytest.mark.parametrize("message", [{"type": "Nobody"}, 3, {"type": "Tune", "tempo": 9_000}])
 def test_a_message_that_is_none_of_ours_ends_the_channel(message: object) -> None:
     unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
-    if message == {"type": "Start", "x": 1}:  # more than we know is a newer peer, not nonsense
-        assert list(unpacker.feed(packed(message))) == [Start()]
-        return
     with pytest.raises(ChannelClosedError):
         list(unpacker.feed(packed(message)))
 
