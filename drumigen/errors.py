@@ -7,6 +7,9 @@ DrumigenError
 ├── PatternError         a bar or a metre breaks a rule
 ├── MidiFileError        a Standard MIDI File cannot be read or written
 ├── SoundError           a sound file cannot be made
+├── CorpusError          a folder to train on or to judge by cannot be used
+├── ModelError           what is asked of the model, or a checkpoint of it, is wrong
+│   └── ModelLoadError   a checkpoint is missing, damaged, hostile or of another vocabulary
 ├── PortError            a MIDI port or backend cannot be used
 ├── ChannelClosedError   the process at the other end is gone
 └── ControlError         a live control was refused
@@ -39,6 +42,18 @@ class MidiFileError(DrumigenError):
 
 class SoundError(DrumigenError):
     """Raised when a sound file cannot be made from a MIDI file."""
+
+
+class CorpusError(DrumigenError):
+    """Raised when a folder of takes is missing, empty or not of the expected form."""
+
+
+class ModelError(DrumigenError):
+    """Raised when the model is asked for something impossible, or its numbers are no numbers."""
+
+
+class ModelLoadError(ModelError):
+    """Raised when a checkpoint cannot be used; the message says what to do."""
 
 
 class PortError(DrumigenError):
