@@ -1,4 +1,4 @@
-"""Takes: performances of consecutive bars, as a corpus holds them, and the folders they come from."""
+"""Takes: performances of consecutive bars, as a corpus holds them, and where they are read from."""
 
 import csv
 import logging
