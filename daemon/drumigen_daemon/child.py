@@ -96,7 +96,10 @@ class Child(Generic[T]):
 
     async def _live(self) -> tuple[str, int]:
         """Run one child from birth to death; return what it died of, and its exit status."""
-        process, sock = spawn(self._module, *self._arguments)
+        try:
+            process, sock = spawn(self._module, *self._arguments)
+        except OSError as error:
+            return f"cannot be started: {error}", 0
         self._process = process
         reason = ""
         try:
@@ -105,7 +108,7 @@ class Child(Generic[T]):
             self._on_start()
             while data := await reader.read(65536):
                 for message in unpacker.feed(data):
-                    self._on_message(message)
+                    self._take(message)
         except ChannelClosedError as error:
             reason = str(error)
             process.kill()
@@ -120,6 +123,13 @@ class Child(Generic[T]):
             await _bury(process)
             self._process = None
         return reason or _epitaph(process.returncode), process.returncode
+
+    def _take(self, message: T) -> None:
+        try:
+            self._on_message(message)
+        except Exception:
+            # a fault of ours: the child that told us goes on, and so does the music
+            log.exception("%s: a message could not be dealt with; playing on", self._module)
 
 
 async def _bury(process: subprocess.Popen[bytes]) -> None:

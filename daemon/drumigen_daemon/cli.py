@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     _add_control(command("control", "remote", "change something in the running daemon"))
     _add_status(command("status", "remote", "say what the running daemon does"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
+    _add_service(command("service", "service", "install, look at or remove the systemd service"))
     return top
 
 
@@ -179,6 +180,13 @@ def _add_export(to: argparse.ArgumentParser) -> None:
     _add_socket(to)
     to.add_argument("--bars", type=_count(1), default=64, metavar="N", help="the last N bars (64)")
     _add_file_flags(to)
+
+
+def _add_service(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("install", "status", "uninstall"))
+    to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
+    to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
+    to.add_argument("--print", action="store_true", help="only show the unit that install writes")
 
 
 def _count(low: int) -> Callable[[str], int]:

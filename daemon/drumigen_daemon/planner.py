@@ -173,6 +173,11 @@ class Planner:
                 bars.append(choice.planned)
         return Plan(tuple(bars), self._boundary) if bars else None
 
+    @property
+    def bar(self) -> int:
+        """The bar that sounds, or with which the song will go on; from 0."""
+        return self._bar
+
     def sent_bar(self, number: int) -> PlannedBar | None:
         """Return bar ``number`` as the engine has it, if it was sent lately."""
         choice = self._sent.get(number)

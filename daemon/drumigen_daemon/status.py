@@ -56,6 +56,8 @@ class Status:
     engine: EngineCounters = EngineCounters()
     ready: bool = False
     """Ports are open and the first bar is there."""
+    heartbeats: int = 0
+    """Times that the engine has told its state; grows at least four times a second."""
 
     def tick_at(self, now: Seconds) -> float:
         """Return where the playhead is."""

@@ -47,6 +47,10 @@ class Allowed(Generic[T]):
     """What it is in TOML or JSON; text stands for any of them on a command line."""
     parse: Callable[[Any], T]
     """Returns the value; raises ValueError, TypeError, OverflowError or a DrumigenError."""
+    span: tuple[float, float] | None = None
+    """Lowest and highest number, where it is one."""
+    options: tuple[str, ...] = ()
+    """Every value, where there are a few and they have names."""
 
     def take(self, value: object, *, strict: bool = False) -> T:
         """Return what ``value`` means; ``strict`` refuses text where it is not meant as such.
@@ -81,7 +85,7 @@ def number(low: float, high: float) -> Allowed[float]:
             raise ValueError
         return read
 
-    return Allowed(f"{low:g} to {high:g}", (int, float), parse)
+    return Allowed(f"{low:g} to {high:g}", (int, float), parse, span=(low, high))
 
 
 def whole(low: int, high: int) -> Allowed[int]:
@@ -93,12 +97,14 @@ def whole(low: int, high: int) -> Allowed[int]:
             raise ValueError
         return read
 
-    return Allowed(f"a whole number from {low} to {high}", (int, float), parse)
+    said = f"a whole number from {low} to {high}"
+    return Allowed(said, (int, float), parse, span=(low, high))
 
 
 def choice(kind: type[E]) -> Allowed[E]:
     """Allow the values of an enumeration."""
-    return Allowed(_listed(tuple(kind)), (str,), lambda value: kind(value.strip().lower()))
+    names = tuple(map(str, kind))
+    return Allowed(_listed(names), (str,), lambda value: kind(value.strip().lower()), options=names)
 
 
 def one_of(*names: str) -> Allowed[str]:
@@ -107,7 +113,7 @@ def one_of(*names: str) -> Allowed[str]:
     def parse(value: str) -> str:
         return names[names.index(value.strip().lower())]
 
-    return Allowed(_listed(names), (str,), parse)
+    return Allowed(_listed(names), (str,), parse, options=names)
 
 
 def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:

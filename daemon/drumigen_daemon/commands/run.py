@@ -13,6 +13,7 @@ from drumigen.errors import DrumigenError
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
+from drumigen_daemon.notify import Notifier
 from drumigen_daemon.settings import Settings, adopted, restart_needed, socket_paths
 from drumigen_daemon.values import one_line, shipped_styles
 
@@ -68,17 +69,26 @@ def log_to_stderr(level: str) -> None:
 class _Reloader:
     """Reads the settings again, and gives the daemon what has changed."""
 
-    def __init__(self, daemon: Daemon, settings: Settings, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        settings: Settings,
+        options: argparse.Namespace,
+        notifier: Notifier,
+    ) -> None:
         self._daemon = daemon
         self._settings = settings
         self._options = options
+        self._notifier = notifier
 
     def reload(self) -> None:
         """Adopt good settings as far as they are live; keep the old ones if they are wrong."""
+        self._notifier.reloading()
         try:
             new = settings_of(self._options)
         except DrumigenError as error:
             log.error("reload: %s; the settings stay as they were", error)  # noqa: TRY400 - one line
+            self._notifier.reloaded(str(error))
             return
         old, self._settings = self._settings, new
         logging.getLogger().setLevel(new.log.level.upper())
@@ -88,16 +98,24 @@ class _Reloader:
             log.warning("settings reloaded; only a restart changes %s", ", ".join(waiting))
         else:
             log.info("settings reloaded")
+        self._notifier.reloaded()
 
 
 async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     daemon = make_daemon(settings)
-    end_on_signals(daemon.end)
+    notifier = Notifier(os.environ)
+    daemon.listen(notifier.take)
+
+    def end() -> None:
+        notifier.stopping()
+        daemon.end()
+
+    end_on_signals(end)
     if sys.platform == "win32":
         log.warning("no local socket and no reload on Windows: end it with Ctrl-C")
         await daemon.run()
         return
-    reloader = _Reloader(daemon, settings, options)
+    reloader = _Reloader(daemon, settings, options, notifier)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
     async with ControlSocket(path, daemon):
