@@ -110,6 +110,8 @@ class Daemon:
             ),
             ready=self._engine_ready and self._heartbeats > 0 and self._has_first_bar,
             heartbeats=self._heartbeats,
+            writing=self._source.times.histogram,
+            ahead=self.planner.ahead,
         )
 
     @property
@@ -148,6 +150,9 @@ class Daemon:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        # the first bar needs it anyway; and msgspec must not meet a type for the first time in two
+        # threads at once, or it crashes
+        load_bank(self._styles.find(self.controls.session.style).bank)
         # a bank takes some 50 ms to load: not when a switch of style needs it
         banks = asyncio.create_task(asyncio.to_thread(self._load_banks), name="banks")
         engine = asyncio.create_task(self._engine.run(), name="engine")

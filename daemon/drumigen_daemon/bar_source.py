@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from drumigen_daemon.child import Child
 from drumigen_daemon.generator_process import Batch, BatchReply
+from drumigen_daemon.histogram import WRITING_BOUNDS, Tally
 from drumigen_daemon.planner import BarReply, BarRequest
 
 LOAD_PATIENCE: Final = 60.0
@@ -48,6 +49,9 @@ class ProcessBarSource:
         self._waiting = False
         self._ready = False
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self.times = Tally(WRITING_BOUNDS)
+        """Seconds that each batch took."""
         self.child: Child[BatchReply] = Child(
             "drumigen_daemon.generator_process",
             writer,
@@ -77,6 +81,7 @@ class ProcessBarSource:
         """Ask for a batch; the answer goes to ``on_bars``."""
         self._batch += 1
         self._waiting = True
+        self._asked_at = asyncio.get_running_loop().time()
         self.child.send(Batch(self._batch, tuple(requests)))
         self._expect(REPLY_PATIENCE)
 
@@ -87,6 +92,8 @@ class ProcessBarSource:
         if reply.number not in (0, self._batch):
             return
         self._expect(None)
+        if self._waiting:
+            self.times.add(asyncio.get_running_loop().time() - self._asked_at)
         self._ready = True
         self._waiting = False
         self._on_bars(reply.replies)

@@ -57,6 +57,11 @@ class Child(Generic[T]):
         """Whether there is someone to talk to."""
         return self._writer is not None
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the child has not read yet and the system does not hold."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     def send(self, message: object) -> None:
         """Send a message; without a child it is lost, and ``on_start`` is where to begin again."""
         if self._writer is not None:

@@ -106,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     _add_run(command("run", "run", "run the daemon: follow MIDI clock until stopped"))
     _add_render(command("render", "render", "write bars to a MIDI file, offline"))
     _add_ports(command("ports", "ports", "list MIDI ports, and which of ours connect to them"))
-    command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    _add_doctor(
+        command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    )
     _add_control(command("control", "remote", "change something in the running daemon"))
     _add_status(command("status", "remote", "say what the running daemon does"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
@@ -158,6 +160,17 @@ def _add_render(to: argparse.ArgumentParser) -> None:
 def _add_ports(to: argparse.ArgumentParser) -> None:
     to.add_argument("--backend", help="only this MIDI system")
     _add_set(to)
+
+
+def _add_doctor(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--backend", help="MIDI system to look at: auto, jack, alsa or rtmidi")
+    to.add_argument(
+        "--loopback",
+        nargs="*",
+        metavar="PORT",
+        help="time notes from an output to an input: two ports, or one by whose name both go; "
+        "without any, the MIDI system alone",
+    )
 
 
 def _add_socket(to: argparse.ArgumentParser) -> None:

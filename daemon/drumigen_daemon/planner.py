@@ -183,6 +183,12 @@ class Planner:
         choice = self._sent.get(number)
         return None if choice is None else choice.planned
 
+    @property
+    def ahead(self) -> tuple[PlannedBar, ...]:
+        """The bar that sounds or is to begin, and those after it, as the engine has them."""
+        bars = map(self.sent_bar, range(self._bar, self._bar + LOOK_AHEAD_BARS + 1))
+        return tuple(bar for bar in bars if bar is not None)
+
     def requests(self) -> tuple[BarRequest, ...]:
         """Return the bars that the generator should write now, the most urgent first."""
         requests = []

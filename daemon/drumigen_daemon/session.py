@@ -91,14 +91,20 @@ _ACTIONS: Final[Mapping[str, Callable[[], Command]]] = {
 
 _VOICE_OFFSET = "offset_ms."
 
-CONTROLS: Final[Mapping[str, str]] = {
-    "style": STYLE.said,
-    **{name: allowed.said for name, allowed in {**_OWN, **_TUNED}.items()},
-    **{f"{_VOICE_OFFSET}{voice}": OFFSET_MS.said for voice in Voice},
-    "bar": BAR.said,
-    **dict.fromkeys(_ACTIONS, ""),
+VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
+    "style": STYLE,
+    **_OWN,
+    **_TUNED,
+    **{f"{_VOICE_OFFSET}{voice}": OFFSET_MS for voice in Voice},
+    "bar": BAR,
+    **dict.fromkeys(_ACTIONS),
 }
-"""Everything that can be controlled, and what it takes: settings, ``bar`` (relocate), actions."""
+"""Everything that can be controlled, and what it takes; None for actions, which take nothing."""
+
+CONTROLS: Final[Mapping[str, str]] = {
+    name: "" if allowed is None else allowed.said for name, allowed in VALUES.items()
+}
+"""The same for people."""
 
 ALIASES: Final[Mapping[str, str]] = {"metre": "meter", "bpm": "tempo"}
 
@@ -132,6 +138,18 @@ class Controls:
         except DrumigenError as error:
             message = f"{name}: {error}"
             raise ControlError(message) from error
+
+    def value_of(self, name: str) -> object:
+        """Return what setting ``name`` of :data:`VALUES` stands at; None for actions."""
+        session = self.session
+        if name == "style" or name in _OWN:
+            return getattr(session, name)
+        if name in _TUNED:
+            return getattr(session.tune, name)
+        if name.startswith(_VOICE_OFFSET):
+            voice = Voice(name.removeprefix(_VOICE_OFFSET))
+            return session.tune.voice_offsets_ms.get(voice, 0.0)
+        return None
 
     def _apply(self, name: str, value: object, bar_tick: Callable[[int], Tick]) -> Command | None:
         session = self.session

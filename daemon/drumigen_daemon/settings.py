@@ -21,6 +21,7 @@ from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
+from drumigen_daemon.mqtt_messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.values import (
@@ -133,6 +134,15 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where Prometheus finds us."""
+
+    host: Annotated[str, text(1, 253, "a name or address of this machine", " /")] = "127.0.0.1"
+    port: Annotated[int, whole(0, 65_535)] = 0
+    """0 for no endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is told."""
 
@@ -150,6 +160,8 @@ class Settings:
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
     control: ControlSettings = ControlSettings()
+    mqtt: MqttSettings = MqttSettings()
+    metrics: MetricsSettings = MetricsSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 
@@ -184,7 +196,7 @@ class Settings:
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-LIVE_SECTIONS: Final = ("clock", "song", "output", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "output", "mqtt", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
@@ -329,7 +341,8 @@ def _in_environment(environment: Mapping[str, str]) -> list[Given]:
         # others may well set DRUMIGEN_PORT for a service of that name; ours have a section
         prefix, _, rest = name.partition("_")
         section, _, key = rest.lower().partition("_")
-        if prefix != "DRUMIGEN" or section not in ALLOWED or name == CONFIG_VARIABLE:
+        known = section in ALLOWED and name not in (CONFIG_VARIABLE, PASSWORD_VARIABLE)
+        if prefix != "DRUMIGEN" or not known:
             continue
         if key not in ALLOWED[section]:
             names = [f"DRUMIGEN_{section}_{known}".upper() for known in ALLOWED[section]]

@@ -1,9 +1,11 @@
 """What a single value from outside may be: settings, flags and controls share these ranges."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from drumigen.errors import ControlError, DrumigenError
@@ -32,6 +34,18 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
 
 
+def plain(value: object) -> str:
+    """Return ``value`` as the text that the control it came from takes.
+
+    None is ``style``, where a control leaves it to the style; nothing chosen is ``none``.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or value == "":
+        return "style" if value is None else "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def one_line(text: str) -> str:
     """Return ``text`` without line breaks or other control characters."""
     return "".join(c if c.isprintable() else " " for c in text)
@@ -47,10 +61,11 @@ class Allowed(Generic[T]):
     """What it is in TOML or JSON; text stands for any of them on a command line."""
     parse: Callable[[Any], T]
     """Returns the value; raises ValueError, TypeError, OverflowError or a DrumigenError."""
-    span: tuple[float, float] | None = None
-    """Lowest and highest number, where it is one."""
-    options: tuple[str, ...] = ()
-    """Every value, where there are a few and they have names."""
+    low: float | None = None
+    """Lowest number, where numbers are taken: what a knob goes from, and to."""
+    high: float | None = None
+    names: tuple[str, ...] = ()
+    """Names, where names are taken: what a knob steps through."""
 
     def take(self, value: object, *, strict: bool = False) -> T:
         """Return what ``value`` means; ``strict`` refuses text where it is not meant as such.
@@ -85,7 +100,7 @@ def number(low: float, high: float) -> Allowed[float]:
             raise ValueError
         return read
 
-    return Allowed(f"{low:g} to {high:g}", (int, float), parse, span=(low, high))
+    return Allowed(f"{low:g} to {high:g}", (int, float), parse, low, high)
 
 
 def whole(low: int, high: int) -> Allowed[int]:
@@ -98,13 +113,13 @@ def whole(low: int, high: int) -> Allowed[int]:
         return read
 
     said = f"a whole number from {low} to {high}"
-    return Allowed(said, (int, float), parse, span=(low, high))
+    return Allowed(said, (int, float), parse, low, high)
 
 
 def choice(kind: type[E]) -> Allowed[E]:
     """Allow the values of an enumeration."""
-    names = tuple(map(str, kind))
-    return Allowed(_listed(names), (str,), lambda value: kind(value.strip().lower()), options=names)
+    names = tuple(kind)
+    return Allowed(_listed(names), (str,), lambda value: kind(value.strip().lower()), names=names)
 
 
 def one_of(*names: str) -> Allowed[str]:
@@ -113,7 +128,7 @@ def one_of(*names: str) -> Allowed[str]:
     def parse(value: str) -> str:
         return names[names.index(value.strip().lower())]
 
-    return Allowed(_listed(names), (str,), parse, options=names)
+    return Allowed(_listed(names), (str,), parse, names=names)
 
 
 def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
@@ -121,6 +136,29 @@ def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
 
     def parse(value: str) -> str:
         if not low <= len(value) <= high or not value.isprintable() or set(value) & set(without):
+            raise ValueError
+        return value
+
+    return Allowed(said, (str,), parse)
+
+
+def path(low: int = 0) -> Allowed[str]:
+    """Allow an absolute path, ``~`` for the home folder; none at all with ``low`` 0."""
+
+    def parse(value: str) -> str:
+        absolute = value.startswith("~") or Path(value).is_absolute() or (value == "" and not low)
+        if not absolute or not value.isprintable():
+            raise ValueError
+        return str(Path(value).expanduser()) if value else ""
+
+    return Allowed("an absolute path", (str,), parse)
+
+
+def word(low: int, high: int, said: str) -> Allowed[str]:
+    """Allow ``low`` to ``high`` letters, digits, - and _: what may be part of a topic."""
+
+    def parse(value: str) -> str:
+        if not low <= len(value) <= high or not re.fullmatch(r"[A-Za-z0-9_-]*", value):
             raise ValueError
         return value
 

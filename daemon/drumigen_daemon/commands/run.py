@@ -13,8 +13,11 @@ from drumigen.errors import DrumigenError
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
+from drumigen_daemon.metrics_server import MetricsServer
+from drumigen_daemon.mqtt_link import MqttLink
 from drumigen_daemon.notify import Notifier
 from drumigen_daemon.settings import Settings, adopted, restart_needed, socket_paths
+from drumigen_daemon.supervision import Part, beside
 from drumigen_daemon.values import one_line, shipped_styles
 
 log = logging.getLogger(__name__)
@@ -75,11 +78,13 @@ class _Reloader:
         settings: Settings,
         options: argparse.Namespace,
         notifier: Notifier,
+        mqtt: MqttLink,
     ) -> None:
         self._daemon = daemon
         self._settings = settings
         self._options = options
         self._notifier = notifier
+        self._mqtt = mqtt
 
     def reload(self) -> None:
         """Adopt good settings as far as they are live; keep the old ones if they are wrong."""
@@ -93,6 +98,7 @@ class _Reloader:
         old, self._settings = self._settings, new
         logging.getLogger().setLevel(new.log.level.upper())
         self._daemon.adopt(adopted(self._daemon.controls.session, old, new))
+        self._mqtt.adopt(new.mqtt)
         waiting = restart_needed(old, new)
         if waiting:
             log.warning("settings reloaded; only a restart changes %s", ", ".join(waiting))
@@ -115,10 +121,17 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
         log.warning("no local socket and no reload on Windows: end it with Ctrl-C")
         await daemon.run()
         return
-    reloader = _Reloader(daemon, settings, options, notifier)
+    mqtt = MqttLink(settings.mqtt, daemon)
+    daemon.listen(mqtt.take)
+    reloader = _Reloader(daemon, settings, options, notifier, mqtt)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
-    async with ControlSocket(path, daemon):
+    parts: dict[str, Part] = {"MQTT": mqtt.run}
+    if settings.metrics.port:
+        numbers = settings.metrics
+        server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)
+        parts["metrics"] = server.run
+    async with ControlSocket(path, daemon), beside(parts):
         log.info("control socket: %s", path)
         await daemon.run()
     log.info("ended")
