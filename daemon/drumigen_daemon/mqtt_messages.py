@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from drumigen_daemon.messages import RemarkLevel
-from drumigen_daemon.values import SWITCH, number, path, text, whole, word
+from drumigen_daemon.values import SWITCH, absolute_path, number, text, whole, word
 
 PASSWORD_VARIABLE: Final = "DRUMIGEN_MQTT_PASSWORD"  # noqa: S105 - its name
 """Where a password may be given; it is in no settings file, no log and no list of processes."""
@@ -24,12 +24,12 @@ class MqttSettings:
     id: Annotated[str, word(1, 32, "1 to 32 letters, digits, - or _")] = "drumigen"
     group: Annotated[str, word(0, 32, "at most 32 letters, digits, - or _")] = ""
     username: Annotated[str, text(0, 200, "at most 200 characters")] = ""
-    password_file: Annotated[str, path()] = ""
+    password_file: Annotated[str, absolute_path()] = ""
     tls: Annotated[bool, SWITCH] = False
-    ca_file: Annotated[str, path()] = ""
+    ca_file: Annotated[str, absolute_path()] = ""
     """Empty for the authorities that the system trusts."""
-    cert_file: Annotated[str, path()] = ""
-    key_file: Annotated[str, path()] = ""
+    cert_file: Annotated[str, absolute_path()] = ""
+    key_file: Annotated[str, absolute_path()] = ""
     discovery: Annotated[bool, SWITCH] = True
     discovery_prefix: Annotated[str, word(1, 64, "1 to 64 letters, digits, - or _")] = (
         "homeassistant"

@@ -36,6 +36,7 @@ from drumigen_daemon.values import (
     TEXTS,
     VOICE_OFFSETS,
     Allowed,
+    absolute_path,
     choice,
     one_line,
     one_of,
@@ -131,6 +132,8 @@ class CaptureSettings:
     """What is remembered for export."""
 
     bars: Annotated[int, whole(1, 100_000)] = 4096
+    folder: Annotated[str, absolute_path()] = ""
+    """Where bars are kept on disk as they are played; empty for :func:`journal_folder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,13 @@ def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Pa
     own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
     usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
     return tuple(folder / SOCKET_NAME for folder in (*usable, own))
+
+
+def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where played bars are kept: the folder set, or the one that systemd gives, or None."""
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = settings.capture.folder or given
+    return Path(folder) if folder else None
 
 
 def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:

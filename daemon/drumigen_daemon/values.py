@@ -142,11 +142,11 @@ def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
     return Allowed(said, (str,), parse)
 
 
-def path(low: int = 0) -> Allowed[str]:
-    """Allow an absolute path, ``~`` for the home folder; none at all with ``low`` 0."""
+def absolute_path() -> Allowed[str]:
+    """Allow an absolute path, ``~`` for the home folder, or an empty text for none."""
 
     def parse(value: str) -> str:
-        absolute = value.startswith("~") or Path(value).is_absolute() or (value == "" and not low)
+        absolute = value == "" or value.startswith("~") or Path(value).is_absolute()
         if not absolute or not value.isprintable():
             raise ValueError
         return str(Path(value).expanduser()) if value else ""

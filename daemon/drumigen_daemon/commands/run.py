@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -11,12 +12,19 @@ from typing import Final
 
 from drumigen.errors import DrumigenError
 from drumigen_daemon.app import Daemon
+from drumigen_daemon.capture_journal import CaptureJournal
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.metrics_server import MetricsServer
 from drumigen_daemon.mqtt_link import MqttLink
 from drumigen_daemon.notify import Notifier
-from drumigen_daemon.settings import Settings, adopted, restart_needed, socket_paths
+from drumigen_daemon.settings import (
+    Settings,
+    adopted,
+    journal_folder,
+    restart_needed,
+    socket_paths,
+)
 from drumigen_daemon.supervision import Part, beside
 from drumigen_daemon.values import one_line, shipped_styles
 
@@ -131,7 +139,27 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
         numbers = settings.metrics
         server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)
         parts["metrics"] = server.run
+    journal = _journal(settings, daemon)
+    if journal is not None:
+        parts["capture"] = journal.run
     async with ControlSocket(path, daemon), beside(parts):
         log.info("control socket: %s", path)
         await daemon.run()
+    if journal is not None:
+        with contextlib.suppress(OSError):
+            journal.flush()
     log.info("ended")
+
+
+def _journal(settings: Settings, daemon: Daemon) -> CaptureJournal | None:
+    """Return where played bars are kept, if anywhere; those of the last time are there again."""
+    folder = journal_folder(settings, os.environ)
+    if folder is None:
+        return None
+    journal = CaptureJournal(folder, settings.capture.bars)
+    try:
+        daemon.capture.restore(journal.load())
+    except OSError as error:
+        log.warning("capture: %s; playing on without what was played before", error)
+    daemon.capture.listen(journal.add)
+    return journal
