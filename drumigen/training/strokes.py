@@ -67,7 +67,7 @@ class Strokes:
     @cached_property
     def offsets_ms(self) -> Floats:
         """Milliseconds from the nearest sixteenth; negative is early."""
-        return self.offsets * self.ms_per_tick
+        return self.offsets.astype(np.float64) * self.ms_per_tick
 
     @cached_property
     def classes(self) -> Ints:
