@@ -39,6 +39,14 @@ class Excerpts:
         """Return the excerpts ``which``."""
         return Excerpts(self.cells[which], self.takes[which], self.styles[which])
 
+    def joined(self, other: "Excerpts") -> "Excerpts":
+        """Return these and those of ``other``, its takes numbered after these."""
+        return Excerpts(
+            np.concatenate([self.cells, other.cells]),
+            np.concatenate([self.takes, other.takes + self.takes.max(initial=-1) + 1]),
+            np.concatenate([self.styles, other.styles]),
+        )
+
     @property
     def flat(self) -> Cells:
         """All that the cells hold, a row an excerpt."""
@@ -51,7 +59,8 @@ class Excerpts:
 
     def sounding(self) -> "Excerpts":
         """Return the excerpts in which anything is struck."""
-        return self[self.hits.any(axis=1)]
+        which: npt.NDArray[np.bool_] = np.any(self.hits, axis=1)
+        return self[which]
 
 
 def grid(strokes: Strokes) -> Cells:
