@@ -3,12 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from drumigen.fitting import fit
 from drumigen.grammars.pen import STEPS, Pen, playable
-from drumigen.kit import HATS, Voice
-from drumigen.pattern import Bar, Hit
+from drumigen.kit import HATS, VOICES, Voice
+from drumigen.pattern import Bar, Hit, repaired
+from drumigen.timeline import Meter
 from drumigen.units import Tick
 
 SECTION_BARS = 8
+
+GHOST_MAX = 40
+"""Velocity up to which a snare is a ghost note."""
 
 Steps = Mapping[str, frozenset[int]]
 """The sixteenths of a bar on which each line strikes, by name of line."""
@@ -58,7 +63,8 @@ class Line:
     def steady(self, steps: frozenset[int], kept: float, added: float) -> "Line":
         """Return the line that mostly strikes ``steps``: ``added`` scales the chance of others."""
         chances = [
-            kept if step in steps else added * chance for step, chance in enumerate(self.chances)
+            max(kept, chance) if step in steps else added * chance
+            for step, chance in enumerate(self.chances)
         ]
         return replace(self, chances=tuple(chances))
 
@@ -105,10 +111,15 @@ class Performer:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A bar of a performance, and whether it is a fill."""
+    """A bar of a performance, and the fill that it ends in, if any; both in 4/4 on the grid."""
 
-    bar: Bar
-    fill: bool = False
+    groove: Bar
+    fill: Bar | None = None
+
+    def fitted(self, meter: Meter) -> Bar:
+        """Return the bar in ``meter``: the first beats of the groove, the last of the fill."""
+        groove = fit(self.groove, meter)
+        return ended(groove, fit(self.fill, meter, tail=True)) if self.fill else groove
 
 
 _FORMS = (
@@ -139,7 +150,7 @@ def performed(pen: Pen, idiom: Idiom, bars: int) -> tuple[Played, ...]:
         for place in pen.rng.choice(_FORMS).split():
             crash = played and played[-1].fill and pen.chance(idiom.crashes)
             now = _at_place(pen, idiom, motifs, place)
-            played.append(replace(now, bar=crashed(now.bar)) if crash else now)
+            played.append(replace(now, groove=crashed(now.groove)) if crash else now)
         first = _varied(pen, idiom, first, always=True)
     return tuple(played[:bars])
 
@@ -149,7 +160,7 @@ def _at_place(
 ) -> Played:
     steps, bar = motifs.get(place[0], motifs["A"])
     if place == "F" and pen.chance(idiom.fills):
-        return Played(ended(bar, idiom.fill(pen)), fill=True)
+        return Played(bar, idiom.fill(pen))
     if place in motifs:
         return Played(bar)
     half = 0 if place.endswith("'") else STEPS // 2
@@ -171,10 +182,21 @@ def _varied(
 
 
 def ended(bar: Bar, fill: Bar) -> Bar:
-    """Return ``bar`` up to where ``fill`` starts, and ``fill`` from there, all on the grid."""
+    """Return ``bar`` up to where ``fill`` starts, and ``fill`` from there, all on the grid.
+
+    The backbeat of ``bar`` goes on until the fill itself strikes a snare.
+    """
+    if not fill.hits:
+        return bar
     start = fill.hits[0].tick
-    head = [hit for hit in bar.hits if hit.tick < start]
-    return playable([*head, *(replace(hit, offset=0) for hit in fill.hits)])
+    struck = min((hit.tick for hit in fill.hits if _is_snare(hit)), default=bar.meter.ticks)
+    head = [hit for hit in bar.hits if hit.tick < (struck if _is_snare(hit) else start)]
+    tail = (replace(hit, offset=0) for hit in fill.hits)
+    return repaired(replace(bar, hits=(*head, *tail)))
+
+
+def _is_snare(hit: Hit) -> bool:
+    return VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_MAX
 
 
 def crashed(bar: Bar) -> Bar:

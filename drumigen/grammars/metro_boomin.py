@@ -138,7 +138,13 @@ def idiom(pen: Pen) -> Idiom:
     def written(pen: Pen, steps: Steps) -> Bar:
         return _bar(pen, steps, backbeat, liked)
 
-    return Idiom(lines, written, fill, fills=0.45, crashes=0.3)
+    return Idiom(lines, written, _rolls, fills=0.45, crashes=0.3)
+
+
+def _rolls(pen: Pen) -> Bar:
+    """Return a fill less its own backbeat: that of the groove goes on."""
+    hits = fill(pen).hits
+    return playable([h for h in hits if h.voice is not Voice.SNARE or h.velocity < 110])
 
 
 def _bar(pen: Pen, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:

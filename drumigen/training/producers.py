@@ -4,11 +4,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from drumigen.fitting import fit
 from drumigen.grammars import PERFORMERS
-from drumigen.grammars.form import Played, performed
+from drumigen.grammars.form import performed
 from drumigen.grammars.pen import Pen
-from drumigen.pattern import Bar
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.training.borrowed import LOANS, windows
@@ -57,14 +55,10 @@ def _written(style: str, seed: int, tempo: tuple[Bpm, Bpm], budget: int) -> Iter
         length = pen.rng.choice(range(BARS_MIN, BARS_MAX + 1, 4))
         played = performed(pen, performer.idiom(pen), length)
         meter = pen.rng.choice(_ODD_METERS[style]) if pen.chance(ODD_SHARE) else Meter()
-        bars = performer.feel(pen, [_fitted(one, meter) for one in played])
+        bars = performer.feel(pen, [one.fitted(meter) for one in played])
         split = "train" if number % _VALIDATION_EVERY else "validation"
         budget -= len(bars)
         yield Take(name, style, "", pen.tempo, bars, split)
-
-
-def _fitted(played: Played, meter: Meter) -> Bar:
-    return fit(played.bar, meter, tail=played.fill)
 
 
 def _borrowed(
