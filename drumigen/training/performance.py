@@ -55,7 +55,9 @@ def _together(
             )
             for take, one, past in zip(wanted, seeds, played, strict=True)
         ]
-        for row, bar, past in zip(rows, generate_batch(checkpoint, rows, kept), played, strict=True):
+        for row, bar, past in zip(
+            rows, generate_batch(checkpoint, rows, kept), played, strict=True
+        ):
             past.append((bar, row.conditions))
     for take, one, past in zip(wanted, seeds, played, strict=True):
         name = f"generated/{take.style}/{one}"

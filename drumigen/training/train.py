@@ -64,15 +64,15 @@ class Recipe:
         odd: share of takes that are added in an odd metre.
     """
 
-    epochs: int = 40
-    steps: int = 8192
+    epochs: int = 60
+    steps: int = 4096
     context: int = 400
     rate: float = 2e-3
     warm_up: int = 200
     decay: float = 0.05
     average: float = 0.998
     plain: float = 0.3
-    patience: int = 10
+    patience: int = 15
     odd: float = 0.12
     seed: int = 1
     seconds: float = math.inf
