@@ -9,26 +9,10 @@ import select
 import signal
 import sys
 
-import msgspec
-
 from drumigen.errors import ChannelClosedError
+from drumigen_daemon.bar_request import Batch, BatchReply, WrittenBar
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.channel import Channel
-from drumigen_daemon.planner import BarReply, BarRequest
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """Requests that are answered together; ``number`` tells answers apart."""
-
-    number: int
-    requests: tuple[BarRequest, ...] = ()
-
-
-class BatchReply(msgspec.Struct, frozen=True):
-    """The answer to a batch; number 0, empty, says that the writer is loaded."""
-
-    number: int
-    replies: tuple[BarReply, ...] = ()
 
 
 def main() -> int:
@@ -44,9 +28,10 @@ def main() -> int:
             select.select([channel], [channel] if channel.blocked else [], [])
             channel.flush()
             for batch in channel.receive():
-                bars = writer.write(batch.requests)
-                replies = tuple(map(BarReply, batch.requests, bars))
-                channel.send(BatchReply(batch.number, replies))
+                items = batch.items
+                bars = writer.write(items, batch.tempo)
+                requests = (item.request for item in items)
+                channel.send(BatchReply(batch.number, tuple(map(WrittenBar, requests, bars))))
     except ChannelClosedError:
         return 0
 

@@ -168,7 +168,14 @@ class Settings:
             voice_offsets_ms=dict(output.voice_offsets_ms),
             kit=output.kit,
         )
-        return Session(song.style, song.seed, song.meter, song.quantum, song.variation, tune)
+        return Session(
+            style=song.style,
+            seed=song.seed,
+            meter=song.meter,
+            quantum=song.quantum,
+            variation=song.variation,
+            tune=tune,
+        )
 
     @property
     def engine_setup(self) -> EngineSetup:
