@@ -20,12 +20,11 @@ from drumigen.decoder import Decoder
 from drumigen.errors import DeviceFullError, ModelLoadError
 from drumigen.network import ModelConfig
 from drumigen.resources import checkpoint_path
+from drumigen.stepper import Stepper
 from drumigen.tokens import STYLES_MAX, vocabulary_hash
 
 if TYPE_CHECKING:
     import torch
-
-    from drumigen.torch_decoder import TorchDecoder
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class Checkpoint:
     weights: Weights = field(hash=False, repr=False)
 
     @cached_property
-    def stepper(self) -> "Decoder | TorchDecoder":
+    def stepper(self) -> Stepper:
         """What generation drives: numpy on the CPU, torch elsewhere."""
         if self.device == "cpu":
             return Decoder(self.config, self.weights)

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths
+from drumigen.stepper import Floats
 from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, VOICE_ORDER, Note
-
-Floats = NDArray[np.float32]
 
 CHUNK: Final = 4
 """Rows of a matrix product.  BLAS libraries choose their way by the number of rows, and each sums
@@ -138,12 +137,7 @@ class Decoder:
         times: Sequence[float],
         told: Floats,
     ) -> Floats:
-        """Take one step in each row; return what is known after it, [R, W].
-
-        ``counts`` are the hits of the bar before the step, ``times`` sixteenths from the row's
-        first bar line, ``told`` [R, W] is from :meth:`told`.  One row may come several times, its
-        steps in order.
-        """
+        """Take one step in each row; return what is known after it, [R, W]: see Stepper."""
         x = self._embedded(notes, counts, told)
         for memory in memories:
             memory.make_room(len(memories))
@@ -241,9 +235,12 @@ def _product(x: Floats, weights: Floats) -> Floats:
 
 def _scale(x: Floats) -> Floats:
     """Return what brings each row to unit mean square, [R, 1]."""
-    squares = np.einsum("ij,ij->i", x, x)
-    scale: Floats = (1.0 / np.sqrt(squares / np.float32(x.shape[1]) + np.float32(EPSILON)))[:, None]
-    return scale
+    squares: Floats = np.einsum("ij,ij->i", x, x)
+    squares /= np.float32(x.shape[1])
+    squares += np.float32(EPSILON)
+    np.sqrt(squares, out=squares)
+    np.divide(np.float32(1), squares, out=squares)
+    return squares[:, None]
 
 
 def _squared(x: Floats) -> Floats:
@@ -253,10 +250,10 @@ def _squared(x: Floats) -> Floats:
 
 
 def _attended(query: Floats, keys: Floats, values: Floats) -> Floats:
-    """Return one row's attention: query [S, G, D] over keys and values [S, T, D], as [S * G * D]."""
+    """Return one row's attention, [W]: query [S, G, D] over keys and values [S, T, D]."""
     scores = query @ keys.transpose(0, 2, 1)
     scores -= scores.max(axis=2, keepdims=True)
     np.exp(scores, out=scores)
-    mixed: Floats = scores @ values
-    mixed /= scores.sum(axis=2, keepdims=True)
+    sums = scores.sum(axis=2, keepdims=True)
+    mixed: Floats = (scores @ values) / sums
     return mixed.reshape(-1)

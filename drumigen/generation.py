@@ -4,15 +4,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from drumigen.checkpoint import Checkpoint, on_cpu
-from drumigen.decoder import CHUNK, LINE, Floats, Memory
+from drumigen.decoder import CHUNK, LINE
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offset
+from drumigen.stepper import Floats, Remembering, Stepper
 from drumigen.tokens import (
     BAR_LINE,
     POSITIONS,
@@ -71,24 +72,6 @@ class Pattern:
     def tokens(self, styles: Sequence[str]) -> list[int]:
         """Return the pattern as tokens, STYLE ones counted along ``styles``."""
         return encode(self.bars, self.conditions, styles)[0]
-
-
-class Stepper(Protocol):
-    """What generation needs of a network: :class:`drumigen.decoder.Decoder` says what each does."""
-
-    def memory(self) -> Memory: ...
-    def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats: ...
-    def read(
-        self,
-        memories: Sequence[Memory],
-        notes: Sequence[Note],
-        counts: Sequence[int],
-        times: Sequence[float],
-        told: Floats,
-    ) -> Floats: ...
-    def events(self, known: Floats) -> tuple[Floats, Floats]: ...
-    def velocities(self, details: Floats, events: Sequence[int]) -> tuple[Floats, Floats]: ...
-    def offsets(self, details: Floats, velocities: Sequence[int]) -> Floats: ...
 
 
 def generate_batch(
@@ -184,9 +167,9 @@ class Contexts:
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._kept: OrderedDict[int, Memory] = OrderedDict()
+        self._kept: OrderedDict[int, Remembering] = OrderedDict()
 
-    def longest(self, context: tuple[Played, ...]) -> tuple[int, Memory | None]:
+    def longest(self, context: tuple[Played, ...]) -> tuple[int, Remembering | None]:
         """Return how many bars of ``context`` were read before, and the memory of them."""
         keys = _keys(context)
         for count in range(len(context), 0, -1):
@@ -196,7 +179,7 @@ class Contexts:
                 return count, memory
         return 0, None
 
-    def keep(self, context: tuple[Played, ...], memory: Memory) -> None:
+    def keep(self, context: tuple[Played, ...], memory: Remembering) -> None:
         """Remember ``memory`` as what ``context`` leaves."""
         self._kept[_keys(context)[-1]] = memory
         while len(self._kept) > MEMORIES:
@@ -252,7 +235,7 @@ def _told(stepper: Stepper, under: Conditions, styles: Sequence[str]) -> Floats:
 
 def _read(
     stepper: Stepper, styles: Sequence[str], context: tuple[Played, ...], kept: Contexts
-) -> tuple[Memory, int]:
+) -> tuple[Remembering, int]:
     """Return the memory of ``context``, for the caller to go on with, and its sixteenths."""
     known, memory = kept.longest(context)
     memory = memory.copied() if memory is not None else stepper.memory()
@@ -279,7 +262,7 @@ class _Batch:
     """Rows whose bars are written in step, a hit at a time."""
 
     def __init__(self, checkpoint: Checkpoint, rows: Sequence[Row], kept: Contexts) -> None:
-        self._stepper: Stepper = checkpoint.stepper
+        self._stepper = checkpoint.stepper
         self._kept = kept
         styles = checkpoint.config.styles
         self._rows = [_Writing(self._stepper, styles, row, kept) for row in rows]
@@ -306,8 +289,7 @@ class _Batch:
                 chance = row.chances[len(row.notes)][0]
                 row.event = draw_event(
                     logits[place],
-                    row.last.event,
-                    row.last.offset,
+                    row.last,
                     row.meter.sixteenths,
                     chance,
                     row.row.sampling,
@@ -328,8 +310,7 @@ class _Batch:
             offset = draw_offset(
                 offset_logits[place],
                 row.event,
-                row.last.event,
-                row.last.offset,
+                row.last,
                 row.chances[len(row.notes)][2],
                 row.row.sampling,
             )

@@ -36,7 +36,7 @@ class Steps(NamedTuple):
         event: int64 [B, T]; ``BAR_LINE`` opens a bar.
         velocity: int64 [B, T], bins; ``VELOCITIES`` at a bar line, or where it is not told.
         offset: int64 [B, T], bins; ``OFFSETS`` likewise.
-        count: int64 [B, T], hits of the bar before this one, from 0 at the bar line.
+        nth: int64 [B, T], hits of the bar before this one, from 0 at the bar line.
         time: float32 [B, T], sixteenths from the first bar line.
         bar: int64 [B, T], which of the N bars a step is in.
         conditions: int64 [B, N, 9], as :meth:`Conditions.ids` gives them.
@@ -46,7 +46,7 @@ class Steps(NamedTuple):
     event: Tensor
     velocity: Tensor
     offset: Tensor
-    count: Tensor
+    nth: Tensor
     time: Tensor
     bar: Tensor
     conditions: Tensor
@@ -88,9 +88,9 @@ class Block(nn.Module):
             for part in (query, key, value)
         )
         key = turned(key, *angle)
-        seen = (key, value) if past is None else _joined(past, (key, value))
+        keys, values = (key, value) if past is None else _joined(past, (key, value))
         mixed = functional.scaled_dot_product_attention(
-            turned(query, *angle), *seen, mask, is_causal=mask is None, enable_gqa=True
+            turned(query, *angle), keys, values, mask, is_causal=mask is None, enable_gqa=True
         )
         mixed = mixed.transpose(1, 2).reshape(rows, steps, width)
         both = torch.cat([functional.relu(inner).square(), mixed], -1)
@@ -105,12 +105,10 @@ def _joined(past: Cache, new: Cache) -> Cache:
     return torch.cat([past[0], new[0]], 2), torch.cat([past[1], new[1]], 2)
 
 
-def _stacked(
-    pasts: Sequence[Cache | None], layer: int, most: int, x: Tensor, block: nn.Module
-) -> Cache:
+def _stacked(pasts: Sequence[Cache | None], layer: int, most: int, config: ModelConfig) -> Cache:
     """Return the layer's keys and values of all rows, filled up to ``most`` steps."""
-    shared, head = block.shared, x.shape[-1] // block.heads
-    keys = x.new_zeros(len(pasts), shared, most, head)
+    device = next((past[0].device for past in pasts if past is not None), None)
+    keys = torch.zeros(len(pasts), config.shared, most, config.head_width, device=device)
     values = torch.zeros_like(keys)
     for row, past in enumerate(pasts):
         if past is not None:
@@ -121,6 +119,9 @@ def _stacked(
 
 class DrumPatternTransformer(nn.Module):
     """Says what a drummer does next."""
+
+    firsts: Tensor
+    turns: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         """Make a network of random weights."""
@@ -155,26 +156,27 @@ class DrumPatternTransformer(nn.Module):
 
     def condition_vectors(self, conditions: Tensor, styles: Tensor) -> Tensor:
         """Return what conditions [..., 9] and shares of styles [..., S] add to a step [..., W]."""
-        told = self.condition(conditions + self.firsts).sum(-2)
+        told: Tensor = self.condition(conditions + self.firsts).sum(-2)
         return told + styles @ self.style.weight
 
-    def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor, count: Tensor) -> Tensor:
+    def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor, nth: Tensor) -> Tensor:
         """Return what is seen of steps [B, T] before their conditions are added, [B, T, W]."""
         voices = len(VOICE_ORDER)
         voice = torch.where(event == BAR_LINE, voices, event % voices)
-        return (
+        seen: Tensor = (
             self.position(torch.div(event, voices, rounding_mode="floor"))
             + self.voice(voice)
             + self.velocity(velocity)
             + self.offset(offset)
-            + self.count(count.clamp(max=COUNT_MAX - 1))
+            + self.count(nth.clamp(max=COUNT_MAX - 1))
         )
+        return seen
 
     def forward(self, steps: Steps) -> Tensor:
         """Return what is known after each step, [B, T, W]."""
         told = self.condition_vectors(steps.conditions, steps.styles)
         bar = steps.bar.unsqueeze(-1).expand(-1, -1, told.shape[-1])
-        x = self.embedded(steps.event, steps.velocity, steps.offset, steps.count)
+        x = self.embedded(steps.event, steps.velocity, steps.offset, steps.nth)
         x = self.dropout(x + told.gather(1, bar))
         angle = self._angle(steps.time)
         for block in self.blocks:
@@ -199,15 +201,14 @@ class DrumPatternTransformer(nn.Module):
         angle = self._angle(time)
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
-            x, key, value = block(x, angle, mask, _stacked(pasts, layer, most, x, block))
+            past = _stacked(pasts, layer, most, self.config) if most else None
+            x, key, value = block(x, angle, mask, past)
             keys.append(key)
             values.append(value)
         new = torch.stack(keys, 1), torch.stack(values, 1)
         nexts = [
-            (new[0][row], new[1][row])
-            if past is None
-            else (torch.cat([past[0], new[0][row]], 2), torch.cat([past[1], new[1][row]], 2))
-            for row, past in enumerate(pasts)
+            (new[0][row], new[1][row]) if old is None else _joined(old, (new[0][row], new[1][row]))
+            for row, old in enumerate(pasts)
         ]
         return normed(x), nexts
 
@@ -216,7 +217,7 @@ class DrumPatternTransformer(nn.Module):
         return angle.cos(), angle.sin()
 
     def details(self, known: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inner layers of the two heads, before what the offset's is told of velocity."""
+        """Return the inner layers of the two heads; the offset's is yet to be told the velocity."""
         both = self.detail_head(known) + self.event_detail(event)
         velocity, offset = both.chunk(2, dim=-1)
         return velocity, offset

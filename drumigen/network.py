@@ -32,7 +32,7 @@ class ModelConfig:
 
 
 def wavelengths(config: ModelConfig) -> list[float]:
-    """Return the wavelengths of the rotary embedding, in sixteenths, half a head's width of them."""
+    """Return the rotary embedding's wavelengths in sixteenths, half as many as a head is wide."""
     count = config.head_width // 2
     low, high = WAVES
     return [low * (high / low) ** (place / max(1, count - 1)) for place in range(count)]

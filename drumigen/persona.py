@@ -95,7 +95,7 @@ def turned_density(density: float, knob: int) -> float:
     """Return the hits a quarter for a density knob of 0 to 100; 50 leaves them as they are."""
     low, high = _DENSITY_KNOB
     share = abs(knob - 50) / 50
-    return density * (high if knob > 50 else low) ** share
+    return float(density * (high if knob > 50 else low) ** share)
 
 
 def turned_intensity(intensity: float, knob: int) -> float:

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drumigen.errors import ModelError
-from drumigen.tokens import BAR_LINE, OFFSETS, VOICE_ORDER
-
-Floats = NDArray[np.float32]
+from drumigen.stepper import Floats
+from drumigen.tokens import BAR_LINE, OFFSETS, VOICE_ORDER, Note
 
 TEMPERATURES: Final = (0.05, 5.0)
 LENGTH_MAX: Final = 1_000_000
@@ -77,23 +75,21 @@ def _likeliest(weights: Floats, sampling: Sampling) -> Floats:
 
 
 def draw_event(
-    logits: Floats, previous: int, offset: int, sixteenths: int, chance: float, sampling: Sampling
+    logits: Floats, last: Note, sixteenths: int, chance: float, sampling: Sampling
 ) -> int:
-    """Return an event that may follow ``previous`` in a bar of so many sixteenths.
+    """Return an event that may follow ``last`` in a bar of so many sixteenths.
 
-    That is: the bar line, a later event, or the same one again where a later offset than
-    ``offset`` is left; ``previous`` is ``BAR_LINE`` at the start of the bar.
+    That is: the bar line, a later event, or the same one again where a later offset is left;
+    ``last.event`` is ``BAR_LINE`` at the start of the bar.
     """
-    first = 0 if previous == BAR_LINE else previous + (offset >= OFFSETS - 1)
-    last = sixteenths * len(VOICE_ORDER)
-    legal = np.append(logits[first:last], logits[BAR_LINE])
+    first = 0 if last.event == BAR_LINE else last.event + (last.offset >= OFFSETS - 1)
+    end = sixteenths * len(VOICE_ORDER)
+    legal = np.append(logits[first:end], logits[BAR_LINE])
     drawn = draw(legal, chance, sampling)
     return BAR_LINE if drawn == len(legal) - 1 else first + drawn
 
 
-def draw_offset(
-    logits: Floats, event: int, previous: int, offset: int, chance: float, sampling: Sampling
-) -> int:
-    """Return an offset for ``event``; a later one than ``offset`` if it is the same again."""
-    first = offset + 1 if event == previous else 0
+def draw_offset(logits: Floats, event: int, last: Note, chance: float, sampling: Sampling) -> int:
+    """Return an offset for ``event``; a later one than that of ``last`` if it is the same."""
+    first = last.offset + 1 if event == last.event else 0
     return first + draw(logits[first:], chance, sampling)

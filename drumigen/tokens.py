@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from drumigen.errors import ModelError
 from drumigen.fitting import felt_beat
@@ -51,14 +51,14 @@ PAD, BOS, EOS = 0, 1, 2
 
 
 class Range(NamedTuple):
-    """Consecutive tokens of one kind: ``first`` to ``first + count - 1``."""
+    """Consecutive tokens of one kind: ``first`` to ``first + size - 1``."""
 
     first: int
-    count: int
+    size: int
 
     def __contains__(self, token: object) -> bool:
         """Tell whether ``token`` is of this kind."""
-        return isinstance(token, int) and self.first <= token < self.first + self.count
+        return isinstance(token, int) and self.first <= token < self.first + self.size
 
 
 VOCABULARY: Final[Mapping[str, Range]] = {
@@ -85,11 +85,11 @@ VOCABULARY: Final[Mapping[str, Range]] = {
 bar's number modulo 10, NOTE_ON 100 + General MIDI key, VELOCITY 200 + velocity), so that its
 streams decode; POSITION goes on to 32 sixteenths, and the rest is new."""
 
-SIZE: Final = max(r.first + r.count for r in VOCABULARY.values())
+SIZE: Final = max(r.first + r.size for r in VOCABULARY.values())
 
 SECTIONS: Final = ("intro", "a", "b", "break", "ending")
 
-STYLES_MAX: Final = VOCABULARY["STYLE"].count
+STYLES_MAX: Final = VOCABULARY["STYLE"].size
 
 
 def vocabulary_hash() -> str:
@@ -156,7 +156,7 @@ class Conditions:
         return tuple(self._bin(name) + 1 for name in CONDITION_SIZES)
 
     def _bin(self, name: str) -> int:  # noqa: PLR0911 - a table of nine
-        value = getattr(self, name)
+        value: Any = getattr(self, name)
         if value is None:
             return -1
         last = CONDITION_SIZES[name] - 2
@@ -168,19 +168,19 @@ class Conditions:
             case "density":
                 return _logarithmic(value, _DENSITY_FIRST, _DENSITY_RATIO, last)
             case "intensity":
-                return max(0, min(last, int(value) // 10))
+                return max(0, min(last, int(value // 10)))
             case "section":
-                return SECTIONS.index(value)
+                return SECTIONS.index(str(value))
             case "phrase":
                 return int(value) % PHRASE_BARS
             case "lean":
-                return max(0, min(last, round(value / 6) + last // 2))
+                return max(0, min(last, int(round(value / 6)) + last // 2))
             case _:
                 return max(0, min(last, int(value)))
 
 
 CONDITION_SIZES: Final[Mapping[str, int]] = {
-    f.name: VOCABULARY[f.name.upper()].count + 1 for f in fields(Conditions) if f.name != "styles"
+    f.name: VOCABULARY[f.name.upper()].size + 1 for f in fields(Conditions) if f.name != "styles"
 }
 """How many bins each condition has, the unknown among them."""
 
@@ -188,6 +188,12 @@ CONDITION_SIZES: Final[Mapping[str, int]] = {
 def density_of(bar: Bar) -> float:
     """Return the hits per quarter note of ``bar``."""
     return len(bar.hits) * TICKS_PER_BEAT / bar.meter.ticks
+
+
+def tempo_heard(tempo: Bpm) -> Bpm:
+    """Return the tempo in the middle of the bin that ``tempo`` falls in: all that is told of it."""
+    place = _logarithmic(tempo, _TEMPO_FIRST, _TEMPO_RATIO, CONDITION_SIZES["tempo"] - 2)
+    return Bpm(_TEMPO_FIRST * _TEMPO_RATIO**place)
 
 
 def _logarithmic(value: float, first: float, ratio: float, last: int) -> int:
@@ -340,7 +346,7 @@ def encode(
     tokens = [BOS]
     given = conditions or [Conditions(meter=bar.meter) for bar in bars]
     for number, (bar, row, told) in enumerate(zip(bars, rows, given, strict=True)):
-        tokens.append(VOCABULARY["BAR"].first + number % VOCABULARY["BAR"].count)
+        tokens.append(VOCABULARY["BAR"].first + number % VOCABULARY["BAR"].size)
         under = replace(told, meter=bar.meter)
         if under.styles:
             name = max(under.styles, key=lambda style: style[1])[0]

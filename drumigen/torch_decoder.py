@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drumigen.decoder import Floats
 from drumigen.errors import DeviceFullError
 from drumigen.model import Cache, of_weights
 from drumigen.network import ModelConfig
+from drumigen.stepper import Floats
 from drumigen.tokens import Note
 
 
@@ -73,7 +73,7 @@ class TorchDecoder:
         lengths = {last - first for first, last in spans}
         if len(lengths) > 1:
             parts = [
-                self.read(*(part[a:b] for part in (memories, notes, counts, times, told)))
+                self.read(memories[a:b], notes[a:b], counts[a:b], times[a:b], told[a:b])
                 for a, b in spans
             ]
             return np.concatenate(parts)

@@ -12,6 +12,7 @@ from drumigen.training.takes import Take
 
 BATCH: Final = 16
 INTRO_BARS: Final = 2
+AS_LEARNT: Final = Sampling()
 
 
 def perform(
@@ -19,7 +20,7 @@ def perform(
     wanted: Sequence[Take],
     seed: int,
     bars: int = 16,
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = AS_LEARNT,
 ) -> list[Take]:
     """Return a performance in the style and at the tempo of each of ``wanted``, from nothing.
 

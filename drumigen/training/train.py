@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -184,11 +184,12 @@ class Corpus:
         )
 
 
-def train(
+def train(  # noqa: PLR0913 - what, how, where to and where
     takes: Sequence[Take],
     config: ModelConfig,
     recipe: Recipe,
     folder: Path,
+    *,
     device: str | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -208,7 +209,8 @@ def train(
     corpus = Corpus.of(takes, config, recipe)
     profile = profile_of(takes, config)
     metadata = {"profile": profile, "recipe": asdict(replace(recipe, seconds=0.0)), **(notes or {})}
-    trainer = _Trainer(corpus, config, recipe, folder, where, rank, world, metadata)
+    place = Place(where, rank, world)
+    trainer = _Trainer(corpus, config, recipe, folder, place, metadata)
     try:
         trainer.resume()
         trainer.run()
@@ -230,22 +232,29 @@ def _joined(device: str | None, world: int) -> torch.device:
     return where
 
 
+class Place(NamedTuple):
+    """Where a process of a training run is: its device, its number, and how many there are."""
+
+    device: torch.device
+    rank: int
+    world: int
+
+
 class _Trainer:
     """One process of a training run."""
 
-    def __init__(  # noqa: PLR0913 - it is put together in one place
+    def __init__(  # noqa: PLR0913, PLR0917 - put together in one place
         self,
         corpus: Corpus,
         config: ModelConfig,
         recipe: Recipe,
         folder: Path,
-        device: torch.device,
-        rank: int,
-        world: int,
+        place: Place,
         metadata: Mapping[str, Any],
     ) -> None:
         self.corpus, self.config, self.recipe, self.folder = corpus, config, recipe, folder
-        self.device, self.rank, self.world, self.metadata = device, rank, world, metadata
+        self.device, self.rank, self.world = device, _, world = place
+        self.metadata = metadata
         self.model = DrumPatternTransformer(config).to(device)
         self.kept = DrumPatternTransformer(config).to(device).eval()
         self.kept.load_state_dict(self.model.state_dict())
@@ -348,7 +357,7 @@ class _Trainer:
             losses = losses_of(self.teacher, example)
         loss = (losses[0] + losses[1] + losses[2]) / losses[3].clamp(min=1.0)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()

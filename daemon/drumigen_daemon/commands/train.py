@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
     recipe = Recipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
     counts = {style: sum(take.style == style for take in takes) for style in config.styles}
     notes = {"takes": counts, "producers": options.producers}
-    path = train(takes, config, recipe, options.output, options.device, notes)
+    path = train(takes, config, recipe, options.output, device=options.device, notes=notes)
     sys.stdout.write(f"wrote {path}; drumigen eval {options.folder} --model {path} judges it\n")
     return 0
 
@@ -46,5 +46,5 @@ def corpus(folder: Path, seed: int, *, producers: bool) -> list[Take]:
 
 
 def styles_of(takes: list[Take]) -> tuple[str, ...]:
-    """Return the styles a network for ``takes`` knows: the shipped ones, and any other of theirs."""
+    """Return the styles that a network for ``takes`` knows: the shipped ones, and theirs."""
     return tuple(sorted({*shipped_styles().names, *(take.style for take in takes)}))
