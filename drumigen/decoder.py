@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths
+from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths, weight_shapes
 from drumigen.stepper import Floats
-from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, VOICE_ORDER, Note
+from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, Note
 
 CHUNK: Final = 4
 """Rows of a matrix product.  BLAS libraries choose their way by the number of rows, and each sums
@@ -67,54 +67,47 @@ class Decoder:
         """
         self.config = config
         width, head = config.width, config.head_width
-        keys = config.shared * head
 
-        def weight(name: str, *shape: int) -> Floats:
+        shapes = weight_shapes(config)
+
+        def weight(name: str) -> Floats:
             found = np.asarray(weights[name], np.float32)
-            if found.shape != shape:
-                message = f"{name} is {found.shape}, not {shape}"
+            if found.shape != shapes[name]:
+                message = f"{name} is {found.shape}, not {shapes[name]}"
                 raise ValueError(message)
             return found
 
-        voices, hidden = len(VOICE_ORDER), config.hidden
-        position = weight("position.weight", BAR_LINE // voices + 1, width)
-        voice = weight("voice.weight", voices + 1, width)
+        position = weight("position.weight")
+        voice = weight("voice.weight")
         notes = (position[:-1, None] + voice[None, :-1]).reshape(-1, width)
         self._event: Floats = np.vstack([notes, position[-1] + voice[-1]])
-        self._velocity = weight("velocity.weight", VELOCITIES + 1, width)
-        self._offset = weight("offset.weight", OFFSETS + 1, width)
-        self._count = weight("count.weight", COUNT_MAX, width)
-        self._style = weight("style.weight", len(config.styles), width)
+        self._velocity = weight("velocity.weight")
+        self._offset = weight("offset.weight")
+        self._count = weight("count.weight")
+        self._style = weight("style.weight")
         sizes = list(CONDITION_SIZES.values())
-        self._condition = weight("condition.weight", sum(sizes), width)
+        self._condition = weight("condition.weight")
         self._firsts = np.cumsum([0, *sizes[:-1]])
         order = _interleaved(4 * width, config.heads, config.shared, head)
         self._into = [
-            weight(f"blocks.{n}.into.weight", 5 * width + 2 * keys, width)[order].T.copy()
-            for n in range(config.layers)
+            weight(f"blocks.{n}.into.weight")[order].T.copy() for n in range(config.layers)
         ]
         for into in self._into:  # the scale of attention goes into its queries
             into[:, 4 * width : 5 * width] *= head**-0.5
-        self._out = [
-            weight(f"blocks.{n}.out.weight", width, 5 * width).T.copy()
-            for n in range(config.layers)
-        ]
-        events = BAR_LINE + 1
+        self._out = [weight(f"blocks.{n}.out.weight").T.copy() for n in range(config.layers)]
         self._ends = np.hstack(
             [
-                weight("event_head.weight", events, width).T,
-                weight("detail_head.weight", 2 * hidden, width).T,
+                weight("event_head.weight").T,
+                weight("detail_head.weight").T,
             ]
         )
-        self._end_biases = np.concatenate(
-            [weight("event_head.bias", events), weight("detail_head.bias", 2 * hidden)]
-        )
-        self._event_detail = weight("event_detail.weight", events, 2 * hidden)
-        self._velocity_detail = weight("velocity_detail.weight", VELOCITIES, hidden)
-        self._velocity_head = weight("velocity_head.weight", VELOCITIES, hidden).T.copy()
-        self._velocity_bias = weight("velocity_head.bias", VELOCITIES)
-        self._offset_head = weight("offset_head.weight", OFFSETS, hidden).T.copy()
-        self._offset_bias = weight("offset_head.bias", OFFSETS)
+        self._end_biases = np.concatenate([weight("event_head.bias"), weight("detail_head.bias")])
+        self._event_detail = weight("event_detail.weight")
+        self._velocity_detail = weight("velocity_detail.weight")
+        self._velocity_head = weight("velocity_head.weight").T.copy()
+        self._velocity_bias = weight("velocity_head.bias")
+        self._offset_head = weight("offset_head.weight").T.copy()
+        self._offset_bias = weight("offset_head.bias")
         self._turns = (2 * np.pi / np.array(wavelengths(config))).astype(np.float32)
 
     def memory(self) -> Memory:

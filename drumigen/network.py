@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass
 
+from drumigen.tokens import (
+    CONDITION_SIZES,
+    EVENTS,
+    OFFSETS,
+    POSITIONS,
+    VELOCITIES,
+    VOICE_ORDER,
+)
+
 COUNT_MAX = 64
 """Hits of a bar that are told apart by their number."""
 WAVES = (2.0, 1024.0)
@@ -36,3 +45,33 @@ def wavelengths(config: ModelConfig) -> list[float]:
     count = config.head_width // 2
     low, high = WAVES
     return [low * (high / low) ** (place / max(1, count - 1)) for place in range(count)]
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight of the network, by name."""
+    width, hidden = config.width, config.hidden
+    voices = len(VOICE_ORDER)
+    shapes: dict[str, tuple[int, ...]] = {
+        "position.weight": (POSITIONS + 1, width),
+        "voice.weight": (voices + 1, width),
+        "velocity.weight": (VELOCITIES + 1, width),
+        "offset.weight": (OFFSETS + 1, width),
+        "count.weight": (COUNT_MAX, width),
+        "style.weight": (len(config.styles), width),
+        "condition.weight": (sum(CONDITION_SIZES.values()), width),
+        "event_head.weight": (EVENTS, width),
+        "event_head.bias": (EVENTS,),
+        "detail_head.weight": (2 * hidden, width),
+        "detail_head.bias": (2 * hidden,),
+        "event_detail.weight": (EVENTS, 2 * hidden),
+        "velocity_detail.weight": (VELOCITIES, hidden),
+        "velocity_head.weight": (VELOCITIES, hidden),
+        "velocity_head.bias": (VELOCITIES,),
+        "offset_head.weight": (OFFSETS, hidden),
+        "offset_head.bias": (OFFSETS,),
+    }
+    for layer in range(config.layers):
+        inner = 5 * width + 2 * config.shared * config.head_width
+        shapes[f"blocks.{layer}.into.weight"] = (inner, width)
+        shapes[f"blocks.{layer}.out.weight"] = (width, 5 * width)
+    return shapes

@@ -174,7 +174,7 @@ class Conditions:
             case "phrase":
                 return int(value) % PHRASE_BARS
             case "lean":
-                return max(0, min(last, int(round(value / 6)) + last // 2))
+                return max(0, min(last, round(float(value) / 6) + last // 2))
             case _:
                 return max(0, min(last, int(value)))
 

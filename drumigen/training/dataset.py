@@ -83,6 +83,7 @@ class Line:
 
     name: str
     style: int
+    tempo: float
     event: Ints
     velocity: Ints
     offset: Ints
@@ -104,35 +105,19 @@ def sequence_of(take: Take, config: ModelConfig) -> Line:
     """
     rows, _ = notes_of(take.bars)
     told = [under.ids() for under in conditions_of(take, config.drummers)]
-    return assembled(
-        take.name,
-        config.styles.index(take.style),
-        rows,
-        [bar.meter.sixteenths for bar in take.bars],
-        told,
-    )
-
-
-def assembled(
-    name: str,
-    style: int,
-    rows: Sequence[Sequence[Note]],
-    sixteenths: Sequence[int],
-    told: Sequence[Sequence[int]],
-) -> Line:
-    """Return bars of notes, their lengths and condition bins as one sequence of steps."""
     line = Note(BAR_LINE, VELOCITIES, OFFSETS)
     steps = [note for row in rows for note in (line, *row)]
     table = np.array([*steps, line], dtype=np.int64)
     firsts = np.cumsum([0, *(len(row) + 1 for row in rows)])
     return Line(
-        name,
-        style,
+        take.name,
+        config.styles.index(take.style),
+        take.tempo,
         table[:, 0],
         table[:, 1],
         table[:, 2],
         firsts.astype(np.int64),
-        np.array(sixteenths, dtype=np.int64),
+        np.array([bar.meter.sixteenths for bar in take.bars], dtype=np.int64),
         np.array(told, dtype=np.int64).reshape(-1, len(FIELDS)),
     )
 
