@@ -141,6 +141,7 @@ def _realism(
 
 
 def _growth(human: Sequence[Strokes], generated: Sequence[Sequence[Strokes]]) -> Figure:
+    """Hold the growth of generated takes against that of all human ones: a split alone has few."""
     own, value = growth(human), float(np.mean([growth(takes) for takes in generated]))
     met = abs(value - own) <= GROWTH_GOAL
     return Figure("density, bars 9-16 / 2-4", value, own, f"human +- {GROWTH_GOAL:.2f}", met)
