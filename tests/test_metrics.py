@@ -263,7 +263,7 @@ def test_what_to_generate_has_the_styles_of_the_human_takes_by_their_length() ->
     long, short = drummer(1, 1, 60, "funk")[0], drummer(2, 1, 20, "rock")[0]
     drawn = like([long, short, replace(short, fill=True, style="jazz")], 400, 1)
     assert drawn == like([long, short], 400, 1)
-    assert sum(take.style == "funk" for take in drawn) == pytest.approx(300, abs=40)
+    assert sum(take.style == "funk" for take in drawn) == pytest.approx(300, abs=1)
     with pytest.raises(CorpusError):
         like([replace(short, fill=True)], 4, 1)
 
@@ -286,9 +286,9 @@ def test_a_report_holds_every_goal_and_tells_a_drummer_from_a_machine() -> None:
     goals = {figure.name: figure for figure in good.figures}
     assert goals["density, bars 9-16 / 2-4"].met
     assert goals["timing MAE of the median, ms"].met
-    assert "AUC, two bars" not in {figure.name for figure in good.missed}
+    assert "AUC, two bars, mean" not in {figure.name for figure in good.missed}
     missed = {figure.name for figure in bad.missed}
-    assert {"AUC, two bars", "bars verbatim in training"} <= missed
+    assert {"AUC, two bars, mean", "bars verbatim in training"} <= missed
     assert {"bars verbatim, dilla", "producers told apart by hits"} <= missed
     assert good.portraits["human"].timing_kl == 0
     assert good.portraits["quantised"].timing_explained != good.portraits["human"].timing_explained
