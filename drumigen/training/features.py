@@ -1,5 +1,6 @@
 """What a classifier sees of a take: excerpts of whole bars on the grid of sixteenths."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ STEPS: Final = FOUR.sixteenths
 HIT, VELOCITY, OFFSET = range(3)
 """What a cell holds: whether it is struck, how hard (0-1), and how far off (-0.5 to 0.5 of a
 sixteenth, negative is early)."""
+
+CELL: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,12 @@ class Excerpts:
     @property
     def flat(self) -> Cells:
         """All that the cells hold, a row an excerpt."""
-        return self.cells.reshape(len(self.cells), -1)
+        return self.cells.reshape(len(self), math.prod(self.cells.shape[1:]))
 
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
         """Only which cells are struck, a row an excerpt."""
-        return self.cells[..., HIT].reshape(len(self.cells), -1) > 0
+        return self.flat[:, HIT::CELL] > 0
 
     def sounding(self) -> "Excerpts":
         """Return the excerpts in which anything is struck."""
@@ -65,7 +68,7 @@ class Excerpts:
 
 def grid(strokes: Strokes) -> Cells:
     """Return the cells of a take in 4/4, by step and class; the loudest of several in one stays."""
-    cells = np.zeros((strokes.bars * STEPS, len(CLASSES), 3), dtype=np.float32)
+    cells = np.zeros((strokes.bars * STEPS, len(CLASSES), CELL), dtype=np.float32)
     inside = (strokes.steps >= 0) & (strokes.steps < len(cells))
     # of several assignments to one cell the last holds
     order = np.argsort(strokes.velocities, kind="stable")
@@ -82,7 +85,7 @@ def excerpts(takes: Sequence[Strokes], bars: int) -> Excerpts:
 
     What is left at the end of a take is left out.
     """
-    shape = (-1, bars * STEPS, len(CLASSES), 3)
+    shape = (-1, bars * STEPS, len(CLASSES), CELL)
     empty = np.zeros((0, *shape[1:]), dtype=np.float32)
     cut = [grid(take)[: take.bars // bars * bars * STEPS].reshape(shape) for take in takes]
     counts = [len(part) for part in cut]

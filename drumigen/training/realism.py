@@ -5,12 +5,13 @@ from math import nan
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from drumigen.errors import CorpusError
-from drumigen.training.features import Excerpts
+from drumigen.training.features import Cells, Excerpts
 
 FOLDS: Final = 5
 
@@ -32,6 +33,7 @@ def auc(human: Excerpts, other: Excerpts, seed: int) -> float:
         message = f"telling two sides apart needs {FOLDS} takes with excerpts on each; add takes"
         raise CorpusError(message)
     cells = np.concatenate([side.flat for side in drawn])
+    cells = cells[:, _varying(cells)]
     sides = np.repeat([0, 1], count)
     # even numbers are human takes, odd ones the others
     takes = np.concatenate([2 * side.takes + which for which, side in enumerate(drawn)])
@@ -42,6 +44,12 @@ def auc(human: Excerpts, other: Excerpts, seed: int) -> float:
         judge.fit(cells[learnt], sides[learnt])
         scores[held] = judge.predict_proba(cells[held])[:, 1]
     return float(roc_auc_score(sides, scores))
+
+
+def _varying(cells: Cells) -> npt.NDArray[np.bool_]:
+    """Return which columns are not the same throughout: no tree can split by the others."""
+    varying: npt.NDArray[np.bool_] = np.ptp(cells, axis=0) > 0
+    return varying
 
 
 def genre_accuracy(
@@ -59,12 +67,13 @@ def genre_accuracy(
     if not common:
         return nan, nan
     judge = HistGradientBoostingClassifier(random_state=seed)
-    judge.fit(train.flat, train.styles)
+    varying = _varying(train.flat)
+    judge.fit(train.flat[:, varying], train.styles)
     mix = np.array([np.mean(human.styles == style) for style in common])
     mix /= mix.sum()
     shares = []
     for part in sets:
-        right = judge.predict(part.flat) == part.styles
+        right = judge.predict(part.flat[:, varying]) == part.styles
         shares.append(float(mix @ [right[part.styles == style].mean() for style in common]))
     return shares[0], float(np.mean(shares[1:]))
 
