@@ -16,7 +16,6 @@ from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offse
 from drumigen.stepper import Floats, Remembering, Stepper
 from drumigen.tokens import (
     BAR_LINE,
-    POSITIONS,
     VOICE_ORDER,
     Conditions,
     Note,
@@ -200,9 +199,6 @@ class _Writing:
     def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
         self.row = row
         self.meter = row.conditions.meter
-        if self.meter.sixteenths > POSITIONS:
-            message = f"a bar of {self.meter} is longer than {POSITIONS} sixteenths"
-            raise ModelError(message)
         self.told = _told(stepper, row.conditions, styles)
         self.notes: list[Note] = []
         self.last = LINE

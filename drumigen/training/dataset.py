@@ -21,7 +21,6 @@ from drumigen.tokens import (
     CONDITION_SIZES,
     OFFSET_ZERO,
     OFFSETS,
-    POSITIONS,
     VELOCITIES,
     VOICE_ORDER,
     Note,
@@ -347,13 +346,3 @@ def _swap(
         event[start + 1 : end] = event[order]
         velocity[start + 1 : end] = velocity[order]
         offset[start + 1 : end] = offset[order]
-
-
-def longest(sequences: Sequence[Line]) -> int:
-    """Return the steps of the longest bar, its line among them."""
-    return max(int(np.diff(sequence.firsts).max()) for sequence in sequences)
-
-
-def fits(take: Take) -> bool:
-    """Tell whether all bars of ``take`` are at most 32 sixteenths long."""
-    return all(bar.meter.sixteenths <= POSITIONS for bar in take.bars)

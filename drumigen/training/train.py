@@ -33,7 +33,6 @@ from drumigen.training.dataset import (
     Window,
     batches,
     collated,
-    fits,
     in_odd_meters,
     sequence_of,
     windows,
@@ -167,15 +166,13 @@ class Corpus:
         Raises:
             CorpusError: there is nothing to train on.
         """
-        known = [take for take in takes if take.style in config.styles and fits(take)]
+        known = [take for take in takes if take.style in config.styles]
         train = [take for take in known if take.split == "train"]
         if not train:
             message = f"no take to train on in {', '.join(config.styles)}; check the folder"
             raise CorpusError(message)
         if len(known) < len(takes):
-            log.warning(
-                "%d takes left out: unknown style or too long bars", len(takes) - len(known)
-            )
+            log.warning("%d takes left out: of an unknown style", len(takes) - len(known))
         odd = in_odd_meters(train, random.Random(recipe.seed), recipe.odd)  # noqa: S311
         return cls(
             [sequence_of(take, config) for take in chain(train, odd)],
