@@ -50,14 +50,17 @@ def draw(logits: Floats, chance: float, sampling: Sampling) -> int:
     Raises:
         ModelError: the logits are no numbers, or none is possible.
     """
-    most = logits.max()
+    most = np.maximum.reduce(logits)
     if not -np.inf < most < np.inf:
         message = "the network's output is no number; load another checkpoint"
         raise ModelError(message)
-    weights = np.exp((logits - most) * np.float32(1 / sampling.temperature))
+    weights = logits - most
+    if sampling.temperature != 1:
+        weights *= np.float32(1 / sampling.temperature)
+    np.exp(weights, out=weights)
     if sampling.top_k or sampling.top_p < 1:
         weights = _likeliest(weights, sampling)
-    sums = weights.cumsum(dtype=np.float64)
+    sums = np.add.accumulate(weights, dtype=np.float64)
     return min(int(sums.searchsorted(chance * sums[-1], side="right")), len(sums) - 1)
 
 
