@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths, weight_shapes
+from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, due_hits, wavelengths, weight_shapes
 from drumigen.stepper import Floats
 from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, Note
 
@@ -106,6 +106,7 @@ class Decoder:
         self._velocity = weight("velocity.weight")
         self._offset = weight("offset.weight")
         self._count = weight("count.weight")
+        self._due = weight("due.weight")
         self._style = weight("style.weight")
         sizes = list(CONDITION_SIZES.values())
         self._condition = weight("condition.weight")
@@ -138,18 +139,18 @@ class Decoder:
         return Memory(self.config)
 
     def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
-        """Return what a bar's condition bins and shares of styles add to each of its steps: [W]."""
+        """Return what condition bins and shares of styles add to a bar's steps, by number."""
         found: Floats = self._condition[self._firsts + conditions].sum(axis=0)
         for place, share in enumerate(shares):
             if share:
                 found = found + np.float32(share) * self._style[place]
-        return found
+        due = [due_hits(conditions, nth) for nth in range(COUNT_MAX)]
+        return self._count + self._due[due] + found
 
     def read(
         self,
         memories: Sequence[Memory],
         notes: Sequence[Note],
-        counts: Sequence[int],
         times: Sequence[float],
         told: Floats,
     ) -> Floats:
@@ -161,7 +162,6 @@ class Decoder:
         here = x[:rows]
         np.add(self._event[[*event]], self._velocity[[*velocity]], out=here)
         here += self._offset[[*offset]]
-        here += self._count[[min(number, COUNT_MAX - 1) for number in counts]]
         here += told
         turn = self._turns_at(times)
         for memory in memories:

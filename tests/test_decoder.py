@@ -17,6 +17,8 @@ from drumigen.torch_decoder import TorchDecoder
 __all__ = ["checkpoint"]
 
 STEPS = ROOM + 20  # so that a memory has to grow
+BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1]
+"""Of the conditions: a bar of 4/4, told to be of some density."""
 WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, shared=2, hidden=64)
 
 
@@ -46,14 +48,13 @@ def steps(seed: int = 0) -> tuple[list[Note], list[int], list[float]]:
 
 def walked(stepper: Stepper, seed: int = 0, stride: int = 1) -> NDArray[np.float32]:
     notes, counts, times = steps(seed)
-    told = stepper.told([1] * 9, [0.7, 0.0, 0.3])
+    told = stepper.told(BINS, [0.7, 0.0, 0.3])
     memory = stepper.memory()
     found = []
     for first in range(0, STEPS, stride):
         here = slice(first, min(STEPS, first + stride))
         count = here.stop - here.start
-        same = [memory] * count, np.tile(told, (count, 1))
-        found.append(stepper.read(same[0], notes[here], counts[here], times[here], same[1]))
+        found.append(stepper.read([memory] * count, notes[here], times[here], told[counts[here]]))
     return np.concatenate(found)
 
 
@@ -67,7 +68,7 @@ def whole(config: ModelConfig, arrays: dict[str, NDArray[np.generic]]) -> torch.
         torch.tensor(counts)[None],
         torch.tensor(times)[None],
         torch.zeros_like(event),
-        torch.ones(1, 1, 9, dtype=torch.long),
+        torch.tensor([[BINS]]),
         torch.tensor([[[0.7, 0.0, 0.3]]]),
     )
     with torch.inference_mode():
@@ -115,15 +116,14 @@ def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
     decoder = Decoder(WIDE, weights(WIDE))
     alone = [walked(decoder, seed, 7) for seed in range(rows)]
     memories = [decoder.memory() for _ in range(rows)]
-    told = np.tile(decoder.told([1] * 9, [0.7, 0.0, 0.3]), (rows, 1))
+    told = decoder.told(BINS, [0.7, 0.0, 0.3])
     parts = [steps(seed) for seed in range(rows)]
     for place in range(20):
         known = decoder.read(
             memories,
             [notes[place] for notes, _, _ in parts],
-            [counts[place] for _, counts, _ in parts],
             [times[place] for _, _, times in parts],
-            told,
+            told[[counts[place] for _, counts, _ in parts]],
         )
         events, details = decoder.events(known)
         for row in range(rows):
@@ -137,34 +137,32 @@ def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
     arrays = weights(WIDE)
     stepper = TorchDecoder(WIDE, arrays, "cpu")
     notes, counts, times = steps()
-    told = stepper.told([1] * 9, [0.7, 0.0, 0.3])[None]
+    told = stepper.told(BINS, [0.7, 0.0, 0.3])
     expected = walked(stepper)
     memories = [stepper.memory() for _ in range(3)]
     for memory, past in zip(memories, (0, 5, 20), strict=True):
         if past:
-            read = notes[:past], counts[:past], times[:past]
-            stepper.read([memory] * past, *read, np.tile(told, (past, 1)))
+            stepper.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
     places = (0, 5, 20)
     known = stepper.read(
         memories,
         [notes[p] for p in places],
-        [counts[p] for p in places],
         [times[p] for p in places],
-        np.tile(told, (3, 1)),
+        told[[counts[p] for p in places]],
     )
     assert known == pytest.approx(expected[list(places)], abs=2e-4)
 
 
 def test_a_copied_memory_goes_on_by_itself(checkpoint: Checkpoint) -> None:
     stepper = checkpoint.stepper
-    told = stepper.told([0] * 9, [1.0, 0.0, 0.0])[None]
+    told = stepper.told([0] * 9, [1.0, 0.0, 0.0])[:1]
     first = stepper.memory()
-    stepper.read([first], [LINE], [0], [0.0], told)
+    stepper.read([first], [LINE], [0.0], told)
     second = first.copied()
-    one = stepper.read([first], [Note(3, 3, 3)], [1], [0.0], told)
-    stepper.read([second], [Note(40, 9, 9)], [1], [2.0], told)
-    again = stepper.read([second.copied()], [Note(50, 3, 3)], [2], [2.0], told)
-    third = stepper.read([first], [Note(50, 3, 3)], [2], [2.0], told)
+    one = stepper.read([first], [Note(3, 3, 3)], [0.0], told)
+    stepper.read([second], [Note(40, 9, 9)], [2.0], told)
+    again = stepper.read([second.copied()], [Note(50, 3, 3)], [2.0], told)
+    third = stepper.read([first], [Note(50, 3, 3)], [2.0], told)
     assert not np.array_equal(one, again)
     assert not np.array_equal(third, again)
 

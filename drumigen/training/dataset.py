@@ -301,8 +301,8 @@ def _corrupt(bins: Ints, unknown: int, rng: np.random.Generator) -> None:
     told = bins < unknown
     moved = np.clip(bins + rng.integers(-1, 2, bins.shape), 0, unknown - 1)
     chance = rng.random(bins.shape)
-    bins[:] = np.where(told & (chance < 0.25), moved, bins)
-    bins[:] = np.where(told & (chance > 0.96), unknown, bins)
+    bins[:] = np.where(told & (chance < 0.15), moved, bins)
+    bins[:] = np.where(told & (chance > 0.97), unknown, bins)
 
 
 def _augment(
