@@ -131,8 +131,7 @@ def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
     rows: defaultdict[Voice, list[float]] = defaultdict(list)
     for place, offset in zip(placed, left, strict=True):
         rows[place.hit.voice].append(offset - middle)
-    # a lone hit's error is its own as likely as its voice's
-    bias = {voice: sum(row) / (len(row) + 1) for voice, row in rows.items()}
+    bias = {voice: fmean(row) for voice, row in rows.items()}
     return [offset - bias[p.hit.voice] for p, offset in zip(placed, left, strict=True)]
 
 

@@ -18,11 +18,11 @@ OWN_SHARE_MAX: Final = 0.5
 _EVIDENCE: Final = 2
 """So many written triplets of the form long-short make a bar a swung one, and no triplet roll."""
 
-_DOUBT: Final = 2.0
-"""Weight of straight time against what n swung notes say, n squared: one alone may be an error."""
-
 _VOICE_NOTES: Final = 3
-"""So many swung notes of a voice tell its own swing; of fewer, that of all voices is taken."""
+"""So many swung notes tell a swing: of a voice if it has them, else of all voices together."""
+
+_BELIEVED: Final = {1: 0.33, 2: 0.67}
+"""How much fewer than that are believed: a lone late note may be an error."""
 
 
 def warped(tick: float, percent: float, unit: int) -> float:
@@ -105,8 +105,8 @@ def own_swing(placed: Sequence[Placed], unit: SwingUnit) -> Callable[[Voice], fl
     """Return the swing, in MPC percent by voice, that is in the offsets of a bar.
 
     It is how much later than the first notes of the pairs the second ones are, on average.  A
-    voice with fewer than three of them is taken to swing as all do together; and the fewer there
-    are, the less is believed.
+    voice with fewer than three of them is taken to swing as all do together; and of fewer than
+    three in all only a part is believed.
     """
     length = unit.ticks
     first: list[float] = []
@@ -133,5 +133,5 @@ def _percent(first: Sequence[float], second: Sequence[float], length: int) -> fl
         return SWING_MIN
     count = len(second)
     late = fmean(second) - (fmean(first) if first else 0.0)
-    share = late / length * count**2 / (count**2 + _DOUBT)
+    share = late / length * _BELIEVED.get(count, 1.0)
     return SWING_MIN * (1 + max(-OWN_SHARE_MAX, min(OWN_SHARE_MAX, share)))
