@@ -64,8 +64,8 @@ class FeelFigures:
     """How one player plays one style; nan where there is too little to tell.
 
     ``offset_error_ms`` is the largest mean deviation of a voice from its template, against the
-    voices that it sounds with; ``sd_ms`` is of all strokes about it.  ``lag_one`` and ``dfa`` are of one onset of the timekeeper a
-    beat, each a mean over takes of 60 s and more.  ``repeat_sd_ms`` is how far a place of the
+    voices that it sounds with; ``sd_ms`` is of all strokes about it.  ``lag_one`` and ``dfa`` are
+    of one onset of the timekeeper a beat, each a mean over takes of 60 s and more.  ``repeat_sd_ms`` is how far a place of the
     template differs from one time to the next.  ``kick_hat_ms`` and ``snare_hat_ms`` are robust
     standard deviations on the same sixteenth.
     """
@@ -94,8 +94,10 @@ class FeelReport:
     def table(self) -> str:
         """Return the figures as a table in Markdown."""
         rows = [
-            "| style | player | swing (set) | voice error, ms | SD, ms | lag-1 | DFA "
-            "| repeats, ms | velocity R² | kick-hat, snare-hat, ms |",
+            (
+                "| style | player | swing (set) | voice error, ms | SD, ms | lag-1 | DFA "
+                "| repeats, ms | velocity R² | kick-hat, snare-hat, ms |"
+            ),
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
         rows += [
@@ -219,7 +221,7 @@ def _measured(style: Style, player: str, played: Sequence[_Performance]) -> Feel
 
 
 def _pulse(strokes: Strokes) -> Floats:
-    """Return the offsets of one stroke a beat: the timekeeper's, or if none keeps on, the loudest."""
+    """Return the offsets of one stroke a beat: the timekeeper's, or where none is, the loudest."""
     keeping = timekeeping(strokes).offsets_ms
     if len(keeping):
         return keeping
