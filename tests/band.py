@@ -7,10 +7,11 @@ from rig import Rig
 
 from drumigen.bank import load_bank
 from drumigen.pattern import Bar
-from drumigen.units import Seconds
+from drumigen.units import Bpm, Seconds
+from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.bar_writer import BankWriter, BarWriter
 from drumigen_daemon.messages import BarEntered, EngineState, Report
-from drumigen_daemon.planner import BarReply, BarRequest, Planner
+from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Session
 
 
@@ -18,7 +19,7 @@ class ScriptedSource:
     """Writes bars after a delay; can be dead, hung or late as the script says."""
 
     def __init__(
-        self, rig: Rig, writer: BarWriter, answer: Callable[[list[BarReply]], None]
+        self, rig: Rig, writer: BarWriter, answer: Callable[[list[WrittenBar]], None]
     ) -> None:
         self.rig = rig
         self.writer = writer
@@ -26,21 +27,24 @@ class ScriptedSource:
         self.alive = True
         self.busy = False
         self.asked: list[BarRequest] = []
+        self.batches: list[tuple[Item, ...]] = []
         self._answer = answer
 
     @property
     def idle(self) -> bool:
         return self.alive and not self.busy
 
-    def ask(self, requests: Sequence[BarRequest]) -> None:
+    def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
         self.busy = True
+        self.batches.append(tuple(items))
+        requests = [item.request for item in items]
         self.asked += requests
-        bars = self.writer.write(requests)
+        bars = self.writer.write(items, tempo)
 
         def reply() -> None:
             if self.alive and self.busy:
                 self.busy = False
-                self._answer([BarReply(r, b) for r, b in zip(requests, bars, strict=True)])
+                self._answer([WrittenBar(r, b) for r, b in zip(requests, bars, strict=True)])
 
         self.rig.at(self.rig.now + self.delay, reply)
 
@@ -48,10 +52,15 @@ class ScriptedSource:
 class Band:
     """What :class:`drumigen_daemon.app.Daemon` wires, without processes."""
 
-    def __init__(self, session: Session, writer: BarWriter | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        writer: BarWriter | None = None,
+        styles: Sequence[str] = (),
+    ) -> None:
         self.rig = Rig()
         self.session = session
-        self.planner = Planner(session, load_bank)
+        self.planner = Planner(session, load_bank, styles)
         self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
         self.entered: list[BarEntered] = []
         self.played: list[Bar] = []
@@ -75,16 +84,16 @@ class Band:
         self.replan()
 
     def replan(self) -> None:
-        plan = self.planner.plan()
+        plan = self.planner.plan(Seconds(self.rig.now))
         if plan is not None:
             self.rig.obey(plan)
         if self.source.idle:
-            requests = self.planner.requests()
-            if requests:
-                self.source.ask(requests)
+            items = self.planner.requests()
+            if items:
+                self.source.ask(items, self.planner.tempo)
 
-    def _written(self, replies: list[BarReply]) -> None:
-        self.planner.bars_written(replies)
+    def _written(self, bars: list[WrittenBar]) -> None:
+        self.planner.bars_written(bars)
         self.replan()
 
     def _reported(self, report: Report) -> None:

@@ -13,6 +13,7 @@ from drumigen.bank import load_bank
 from drumigen.errors import PortError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
+from drumigen_daemon.bar_request import BANK, GeneratorSetup, WrittenBar
 from drumigen_daemon.bar_source import ProcessBarSource
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
@@ -32,7 +33,7 @@ from drumigen_daemon.messages import (
     Sounded,
     TransportState,
 )
-from drumigen_daemon.planner import BarReply, Planner
+from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Controls, Session
 from drumigen_daemon.status import Status
 
@@ -51,7 +52,7 @@ class Daemon:
         session: Session,
         styles: StyleCatalogue,
         engine: EngineSetup,
-        writer: str = "bank",
+        generator: GeneratorSetup = BANK,
         captured_bars: int = 4096,
         *,
         engine_module: str = "drumigen_daemon.engine_process",
@@ -59,7 +60,9 @@ class Daemon:
         """Wire the parts; :meth:`run` starts them, the engine as ``python -m engine_module``."""
         self._styles = styles
         self.controls = Controls(styles, session)
-        self.planner = Planner(session, lambda style: load_bank(styles.find(style).bank))
+        self.planner = Planner(
+            session, lambda style: load_bank(styles.find(style).bank), styles.names
+        )
         self.capture = Capture(captured_bars)
         self._status = Status(style=session.style)
         self._listeners: list[Callable[[Status], None]] = []
@@ -75,7 +78,7 @@ class Daemon:
             on_loss=self._engine_lost,
         )
         self._source = ProcessBarSource(
-            writer,
+            generator,
             on_bars=self._bars_written,
             on_change=self._replan,
             on_loss=self.planner.generator_lost,
@@ -211,18 +214,18 @@ class Daemon:
         self._engine_ready = False
         self.planner.engine_lost()
 
-    def _bars_written(self, replies: Sequence[BarReply]) -> None:
-        self.planner.bars_written(replies)
+    def _bars_written(self, bars: Sequence[WrittenBar]) -> None:
+        self.planner.bars_written(bars)
 
     def _replan(self) -> None:
         """Send the engine what it lacks, and the generator what it should write next."""
-        plan = self.planner.plan()
+        plan = self.planner.plan(Seconds(time.monotonic()))
         if plan is not None:
             self._engine.send(plan)
         if self._source.idle:
-            requests = self.planner.requests()
-            if requests:
-                self._source.ask(requests)
+            items = self.planner.requests()
+            if items:
+                self._source.ask(items, self.planner.tempo)
         if self._listeners:
             status = self.status
             for listener in self._listeners:

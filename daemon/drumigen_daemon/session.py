@@ -13,6 +13,7 @@ from drumigen.kit import Voice
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
 from drumigen.units import Tick
+from drumigen_daemon.bar_request import Section
 from drumigen_daemon.messages import (
     ClockSource,
     Command,
@@ -57,6 +58,14 @@ class Session:
     style: str = "rock"
     seed: int = 1
     meter: Meter = Meter()
+    density: int | None = None
+    """0 (sparse) to 100 (busy); None leaves it to the style.  What conditions a bar is described
+    in :class:`~drumigen_daemon.bar_request.BarRequest`."""
+    intensity: int | None = None
+    temperature: float = 1.0
+    section: Section = Section.NONE
+    blend: str = ""
+    share: int = 0
     quantum: Quantum = Quantum.BEAT
     variation: bool = True
     """Vary a bar that would sound verbatim a third time running."""
