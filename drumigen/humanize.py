@@ -27,6 +27,8 @@ GRACE_MS: Final = 30.0
 """How far a flam's grace note lies before its main note."""
 
 _SWEEPS: Final = 3
+_TEMPLATE_STEPS: Final = 16
+"""Sixteenths to a bar of a template, whatever the metre: a longer bar goes through it again."""
 
 _COMMON, _ALONE, _WOBBLE = 1, 2, 3
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
@@ -106,14 +108,17 @@ def _template(place: Placed, feel: Feel, song_bar: int) -> float:
     voice = place.hit.voice
     push = feel.push_ms.get(voice, 0.0)
     row = feel.template.get(voice)
-    return push + row[_step(place, feel, song_bar) % len(row)] if row else push
+    return (
+        push + row[template_step(place.tick, song_bar, feel.template_bars) % len(row)]
+        if row
+        else push
+    )
 
 
-def _step(place: Placed, feel: Feel, song_bar: int) -> int:
-    """Return the sixteenth of the template that a hit is nearest to."""
-    bar_steps = 16
-    step = (place.tick + TICKS_PER_SIXTEENTH // 2 - 1) // TICKS_PER_SIXTEENTH
-    return step % bar_steps + song_bar % feel.template_bars * bar_steps
+def template_step(tick: int, song_bar: int, template_bars: int) -> int:
+    """Return the sixteenth of a template that ``tick`` of bar ``song_bar`` is nearest to."""
+    step = (tick + TICKS_PER_SIXTEENTH // 2 - 1) // TICKS_PER_SIXTEENTH
+    return step % _TEMPLATE_STEPS + song_bar % template_bars * _TEMPLATE_STEPS
 
 
 def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
@@ -151,7 +156,7 @@ def _frozen(placed: Sequence[Placed], feel: Feel, where: SongBar) -> list[float]
             _WOBBLE,
             where.seed,
             _NUMBER[p.hit.voice],
-            _step(p, feel, where.number),
+            template_step(p.tick, where.number, feel.template_bars),
             p.tick % TICKS_PER_SIXTEENTH,
         )
         for p in placed
