@@ -17,6 +17,7 @@ from drumigen.training.feel import (
     jittered,
     plain,
 )
+from drumigen_daemon.cli import main
 
 STYLES = load_styles()
 HUMAN, PLAIN, JITTER, QUANTISED = PLAYERS
@@ -115,3 +116,14 @@ def test_bars_come_from_where_they_are_taken() -> None:
     assert bars == [load_bank("rock").bar(n, 3, bars[0].meter) for n in range(5)]
     assert {hit.offset for bar in bars for hit in plain(bar).hits} == {0}
     assert jittered(bars[0], "rock", 1, 0) == jittered(bars[0], "rock", 1, 0)
+
+
+def test_eval_feel_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--feel", "--bank", "--seeds", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert [name for name in STYLES.names if f"| {name} | drumigen |" not in printed] == []
+
+
+def test_eval_without_human_takes_says_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval"]) == 1
+    assert "folder of human takes" in capsys.readouterr().err

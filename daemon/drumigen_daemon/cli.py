@@ -146,7 +146,17 @@ def _add_train(to: argparse.ArgumentParser) -> None:
 
 
 def _add_eval(to: argparse.ArgumentParser) -> None:
-    to.add_argument("folder", type=Path, help="the Groove MIDI Dataset, or takes laid out like it")
+    to.add_argument(
+        "folder", nargs="?", type=Path, help="the Groove MIDI Dataset, or takes laid out like it"
+    )
+    to.add_argument(
+        "--feel",
+        action="store_const",
+        const="feel",
+        dest="module",
+        help="measure the feel of every style instead; needs no folder",
+    )
+    to.add_argument("--bank", action="store_true", help="with --feel: the bar bank, no model")
     to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint; by default the shipped")
     to.add_argument("--split", default="validation", choices=("validation", "test"))
     to.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed")
