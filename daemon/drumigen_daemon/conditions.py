@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from drumigen.arrange import Section
 from drumigen.units import Tick
-from drumigen_daemon.bar_request import Section
 
 
 @dataclass(frozen=True, slots=True)

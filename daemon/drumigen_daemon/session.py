@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
+from drumigen.arrange import Section
 from drumigen.errors import ControlError, DrumigenError
 from drumigen.kit import Voice
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
 from drumigen.units import Tick
-from drumigen_daemon.bar_request import Section
 from drumigen_daemon.messages import (
     ClockSource,
     Command,
