@@ -10,9 +10,12 @@ from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
 from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.bar_writer import BankWriter, BarWriter
+from drumigen_daemon.form import Call
 from drumigen_daemon.messages import BarEntered, EngineState, Report
 from drumigen_daemon.planner import Planner
-from drumigen_daemon.session import Session
+from drumigen_daemon.session import Controls, Session
+from drumigen_daemon.tap_tempo import TapTempo
+from drumigen_daemon.values import shipped_styles
 
 
 class ScriptedSource:
@@ -60,18 +63,39 @@ class Band:
     ) -> None:
         self.rig = Rig()
         self.session = session
-        self.planner = Planner(session, load_bank, styles)
+        find = shipped_styles().find
+        self.planner = Planner(session, load_bank, styles, lambda style: find(style).feel)
         self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
         self.entered: list[BarEntered] = []
         self.played: list[Bar] = []
+        """As they sounded."""
+        self.written: list[Bar] = []
+        """Before anything was done to them."""
+        self._taps = TapTempo()
         self.rig.on_report = self._reported
         self.rig.obey(session.tune)
         self.replan()
 
+    def control(self, name: str, value: object = None) -> None:
+        """Turn a control, as the daemon does."""
+        controls = Controls(shipped_styles(), self.session)
+        controls._taps = self._taps
+        now = Seconds(self.rig.now)
+        told = controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
+        self._adopt(controls.session)
+        if isinstance(told, Call):
+            self.planner.call(told, now)
+            self.replan()
+        elif told is not None:
+            self.rig.obey(told)
+
     def change(self, **changes: object) -> None:
-        self.session = replace(self.session, **changes)  # type: ignore[arg-type]
-        self.planner.set_session(self.session, Seconds(self.rig.now))
-        self.rig.obey(self.session.tune)
+        self._adopt(replace(self.session, **changes))  # type: ignore[arg-type]
+
+    def _adopt(self, session: Session) -> None:
+        self.session = session
+        self.planner.set_session(session, Seconds(self.rig.now))
+        self.rig.obey(session.tune)
         self.replan()
 
     def kill_generator(self) -> None:
@@ -105,6 +129,7 @@ class Band:
             assert planned is not None
             self.played.append(planned.bar)
             self.planner.bar_entered(report)
+            self.written.append(self.planner._sent[report.number].written)
         else:
             return
         self.replan()

@@ -17,6 +17,7 @@ from drumigen_daemon.bar_request import WrittenBar
 from drumigen_daemon.bar_source import ProcessBarSource
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
+from drumigen_daemon.form import Call
 from drumigen_daemon.messages import (
     AnyReport,
     BarEntered,
@@ -61,7 +62,10 @@ class Daemon:
         self._styles = styles
         self.controls = Controls(styles, session)
         self.planner = Planner(
-            session, lambda style: load_bank(styles.find(style).bank), styles.names
+            session,
+            lambda style: load_bank(styles.find(style).bank),
+            styles.names,
+            lambda style: styles.find(style).feel,
         )
         self.capture = Capture(captured_bars)
         self._status = Status(style=session.style)
@@ -69,6 +73,7 @@ class Daemon:
         self._ended = asyncio.Event()
         self._engine_ready = False
         self._complaint = ""
+        self._replanning = False
         self._engine: Child[AnyReport] = Child(
             engine_module,
             msgspec.json.encode(engine).decode(),
@@ -110,17 +115,26 @@ class Daemon:
         """Call ``listener`` with the status whenever the engine tells something new."""
         self._listeners.append(listener)
 
-    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
-        """Carry out a control.
+    def control(
+        self,
+        name: str,
+        value: Any = None,  # noqa: ANN401 - from outside
+        at: Seconds | None = None,
+    ) -> None:
+        """Carry out a control, moved at ``at`` or just now.
 
         Raises:
             ControlError: it is unknown or its value is wrong; nothing has changed.
         """
         before = self.controls.session
-        command = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of)
+        now = Seconds(time.monotonic() if at is None else at)
+        told = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
         self._session_changed(before)
-        if command is not None:
-            self._engine.send(command)
+        if isinstance(told, Call):
+            self.planner.call(told, Seconds(time.monotonic()))
+            self._replan_soon()
+        elif told is not None:
+            self._engine.send(told)
 
     def adopt(self, session: Session) -> None:
         """Take a whole session, as after a reload of the settings."""
@@ -170,6 +184,8 @@ class Daemon:
     def _reported(self, report: AnyReport) -> None:
         match report:
             case EngineState():
+                was, to = self._status.transport, report.transport
+                ended = was is TransportState.ROLLING and to is TransportState.STOPPED
                 self._status = replace(
                     self._status,
                     transport=report.transport,
@@ -179,6 +195,10 @@ class Daemon:
                     stored_tick=report.tick,
                 )
                 self.planner.engine_is(report)
+                if ended:
+                    before = self.controls.session
+                    self.controls.song_stopped()
+                    self._session_changed(before)
             case BarEntered():
                 self.planner.bar_entered(report)
                 self._status = replace(self._status, bar_style=report.style, origin=report.origin)
@@ -199,7 +219,7 @@ class Daemon:
                     self._complaint = report.text
             case PortMoved() | Heard():
                 pass
-        self._replan()
+        self._replan_soon()
 
     def _engine_started(self) -> None:
         self._engine.send(self.controls.session.tune)
@@ -217,8 +237,15 @@ class Daemon:
     def _bars_written(self, bars: Sequence[WrittenBar]) -> None:
         self.planner.bars_written(bars)
 
+    def _replan_soon(self) -> None:
+        """Replan once for all that comes in together: a flood of controls is one change."""
+        if not self._replanning:
+            self._replanning = True
+            asyncio.get_running_loop().call_soon(self._replan)
+
     def _replan(self) -> None:
         """Send the engine what it lacks, and the generator what it should write next."""
+        self._replanning = False
         plan = self.planner.plan(Seconds(time.monotonic()))
         if plan is not None:
             self._engine.send(plan)
@@ -238,4 +265,4 @@ class Daemon:
         self.planner.set_session(session, Seconds(time.monotonic()))
         if session.tune != before.tune:
             self._engine.send(session.tune)
-        self._replan()
+        self._replan_soon()

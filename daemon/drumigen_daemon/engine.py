@@ -22,6 +22,7 @@ from drumigen_daemon.messages import (
     EngineState,
     Heard,
     Locate,
+    Nudge,
     Origin,
     Panic,
     Plan,
@@ -107,6 +108,8 @@ class Engine:
                 self._conductor.locate(command.tick, now)
             case ReOne():
                 self._conductor.re_one(now)
+            case Nudge():
+                self._conductor.nudge(Seconds(command.ms / 1000.0), now)
             case Rejoin():
                 self._conductor.rejoin(command.line, now, external=command.external)
             case Panic():

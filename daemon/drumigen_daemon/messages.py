@@ -97,8 +97,8 @@ class Command(msgspec.Struct, frozen=True, tag=True):
 class Plan(Command, frozen=True):
     """From written tick ``from_tick`` on, the song is what ``bars`` say.
 
-    A bar replaces the one of its number; hits of the old one that are written before
-    ``from_tick`` stay.  Planned bars that overlap a new one are forgotten.
+    A bar replaces the one of its number; if ``from_tick`` lies within it, hits of the old one
+    that are written before stay.  Planned bars that overlap a new one are forgotten.
     """
 
     bars: tuple[PlannedBar, ...]
@@ -125,6 +125,12 @@ class Locate(Command, frozen=True):
 
 class ReOne(Command, frozen=True):
     """The beat nearest to now is the one: move the nearest bar line onto it."""
+
+
+class Nudge(Command, frozen=True):
+    """Move the song against our own clock's time by ``ms``; positive is later."""
+
+    ms: float
 
 
 class Rejoin(Command, frozen=True):
@@ -177,10 +183,15 @@ class Tune(Command, frozen=True):
         return {"half": 0.5, "normal": 1.0, "double": 2.0}[self.reading]
 
 
+NUDGE_LIMIT_MS = 100.0
+"""Largest nudge either way."""
+
 OFFSET_LIMIT_MS = 200.0
 """Largest output offset either way."""
 
-AnyCommand = Plan | Start | Continue | Stop | Locate | ReOne | Rejoin | Panic | Shutdown | Tune
+AnyCommand = (
+    Plan | Start | Continue | Stop | Locate | ReOne | Nudge | Rejoin | Panic | Shutdown | Tune
+)
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):

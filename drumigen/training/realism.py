@@ -3,21 +3,15 @@
 The classifier is scikit-learn's HistGradientBoostingClassifier at its defaults.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from drumigen.errors import CorpusError
 from drumigen.training.features import Excerpts
-from drumigen.training.strokes import Floats, Ints
 
 FOLDS: Final = 5
 
