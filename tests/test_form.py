@@ -57,7 +57,7 @@ def from_(bar: Bar, tick: float) -> list[Hit]:
 
 def step_after(rock: Band) -> int:
     """Return the step at which a control acts now, in ticks of the bar that sounds."""
-    return -(-int(now(rock) + 20 - rock.planner._bar * BAR) // 480) * 480
+    return -(-int(now(rock) + 20 - rock.planner._playhead.bar * BAR) // 480) * 480
 
 
 def heard(rock: Band, number: int) -> list[tuple[int, int]]:
@@ -72,7 +72,7 @@ def heard(rock: Band, number: int) -> list[tuple[int, int]]:
 
 def test_a_fill_now_ends_this_bar_and_lands_a_crash_on_the_one() -> None:
     rock = playing(4.6)
-    number, old, step = rock.planner._bar, in_engine(rock, 2), step_after(rock)
+    number, old, step = rock.planner._playhead.bar, in_engine(rock, 2), step_after(rock)
     rock.control("fill")
     new = in_engine(rock, number)
     assert before(new, step) == before(old, step)
@@ -93,7 +93,7 @@ def test_a_fill_never_lengthens_the_bar() -> None:
 
 def test_a_fill_called_for_in_the_last_beat_is_the_next_bar() -> None:
     rock = playing(5.7)
-    number, old = rock.planner._bar, in_engine(rock, 2)
+    number, old = rock.planner._playhead.bar, in_engine(rock, 2)
     rock.control("fill")
     assert in_engine(rock, number) == old
     rock.rig.run(0.5)
@@ -172,7 +172,7 @@ def test_an_ending_is_a_fill_a_last_stroke_and_silence_until_the_next_section() 
     rock = playing(4.6)
     rock.control("section", "ending")
     rock.rig.run(8)
-    assert rock.planner._sent[rock.planner._bar].planned.bar.hits == ()
+    assert rock.planner._sent[rock.planner._playhead.bar].planned.bar.hits == ()
     numbers = [entered.number for entered in rock.entered]
     last = rock.played[numbers.index(4)]
     assert {hit.voice for hit in last.hits} == {Voice.KICK, Voice.CRASH}
@@ -365,7 +365,7 @@ def test_a_mute_before_a_pending_switch_acts_on_the_old_style_first() -> None:
     new = in_engine(rock, 2)
     assert not [h for h in from_(new, step) if h.voice is Voice.KICK]
     rock.control("mute.kick", False)
-    switched = rock.planner._conditions.changes[-1][0] - 2 * BAR
+    switched = rock.planner._outlook.conditions.changes[-1][0] - 2 * BAR
     funk = rock.planner._sent[2].parts[-1]
     assert funk.request.style == "funk"
     assert [h for h in from_(in_engine(rock, 2), switched) if h.voice is Voice.KICK] == [
@@ -400,7 +400,7 @@ def test_what_the_planner_believes_is_what_the_engine_holds() -> None:
     ):
         rock.control(control, value)
         rock.rig.run(0.31)
-        bar = rock.planner._bar
+        bar = rock.planner._playhead.bar
         for number in (bar, bar + 1):
             assert in_engine(rock, number) == sent(rock, number), control
 

@@ -259,13 +259,12 @@ def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> Non
     rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
     rock.rig.run(41)
     assert rock.source.idle
-    now = rock.planner._bar
+    now = rock.planner._playhead.bar
     for style in STYLES:
         for number in (now, now + 1):
             for fill in (False, True):
-                conditions = replace(rock.planner._conditions.last, style=style)
-                request = rock.planner._request(number, conditions, fill=fill)
-                ready = rock.planner._memory.find(request) is not None
+                request = rock.planner._outlook.in_style(number, style)[fill]
+                ready = rock.planner._ladder.memory.find(request) is not None
                 underway = number == now and style == "rock"
                 assert ready or underway, request
 
@@ -326,7 +325,7 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
     rock.kill_generator()
     rock.change(style="jazz")
     rock.rig.run(1.5)
-    planned = rock.planner.sent_bar(rock.planner._bar)
+    planned = rock.planner.sent_bar(rock.planner._playhead.bar)
     assert planned is not None
     assert (planned.style, planned.origin) == ("jazz", Origin.GENERATED)
 
@@ -338,8 +337,8 @@ def test_memory_stays_bounded() -> None:
         for knob in range(30):
             rock.change(density=5 * (knob % 20))
             rock.rig.run(2.0)
-        sizes.append(len(rock.planner._memory) - len(rock.entered))
-        assert len(rock.planner._asked) < 100
+        sizes.append(len(rock.planner._ladder.memory) - len(rock.entered))
+        assert len(rock.planner._readiness._asked) < 100
         rock.rig.obey(Locate(Tick((minute % 3) * 76800)))
     assert max(sizes) < 16 * 16 * len(STYLES)
 

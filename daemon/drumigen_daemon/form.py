@@ -1,7 +1,7 @@
 """The form of the song as the performer calls it: fills, takes, repeats, builds, stutters."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -104,6 +104,14 @@ class Form:
         self.repeats.clear()
         self.held = None
         self.build = None
+        if self.piece is not None:
+            self.piece = replace(self.piece, begin=Tick(0))
+
+    def held_in(self, number: int) -> Held | None:
+        """Return what bar ``number`` is to be again, if it is."""
+        if self.held is not None and number > self.held.number:
+            return self.held
+        return self.repeats.get(number)
 
     def passed(self, number: int) -> None:
         """Forget what is over when bar ``number`` begins."""

@@ -1,7 +1,8 @@
 """What is done to a bar between its writing and its sounding: one frozen value says all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from drumigen.arrange import (
     TIMEKEEPERS,
@@ -19,6 +20,9 @@ from drumigen.kit import Voice
 from drumigen.mix import Mix, mixed
 from drumigen.pattern import Bar
 from drumigen_daemon.form import Piece
+
+FEELS_MAX: Final = 64
+"""Feels that are kept mixed and turned: a knob's way leaves that many behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,27 @@ class FeelKnobs:
             swing=feel.swing if self.swing is None else self.swing,
             push_ms=push,
         )
+
+
+class FeelMixer:
+    """Mixes and turns the feels of styles, and keeps what it has made."""
+
+    def __init__(self, feel_of: Callable[[str], Feel]) -> None:
+        """Know the feel of each style by ``feel_of``."""
+        self._feel_of = feel_of
+        self._made: dict[tuple[str, str, int, FeelKnobs], Feel] = {}
+
+    def feel(self, style: str, blend: str, share: int, knobs: FeelKnobs) -> Feel:
+        """Return the feel of ``style``, ``share`` percent of the way to ``blend``, turned."""
+        key = (style, blend, share, knobs)
+        if key not in self._made:
+            feel = self._feel_of(style)
+            if share and blend not in ("", style):
+                feel = feel.mixed(self._feel_of(blend), share / 100)
+            if len(self._made) >= FEELS_MAX:
+                self._made.clear()
+            self._made[key] = knobs.turned(feel)
+        return self._made[key]
 
 
 @dataclass(frozen=True, slots=True)
