@@ -109,6 +109,7 @@ class Planner:
             self._change(name, getattr(session, name), now)
         if "stutter" in changed:
             outlook.form.piece = self._piece(session.stutter, now)
+        self._readiness.changed()
         if changed.intersection(_LIVE):
             self._open(self._next(Quantum.STEP, now), now)
         if session.hold != before.hold:
@@ -118,6 +119,7 @@ class Planner:
         """Take what the performer calls for, once."""
         form, bar_line = self._outlook.form, self._next(Quantum.BAR, now)
         following = self.meters.bar_at(bar_line)
+        self._readiness.changed()
         match call:
             case Call.FILL:
                 self._fill_now(now)
@@ -151,11 +153,13 @@ class Planner:
             self._outlook.conditions = ConditionMap.constant(here)
             self._outlook.form.relocated()
         if placed:
+            self._readiness.changed()
             self._forget_far()
 
     def bar_entered(self, entered: BarEntered) -> None:
         """Take note that a bar has begun to sound."""
         self._count(entered)
+        self._readiness.changed()
         number, outlook = entered.number, self._outlook
         if number == self._playhead.bar + 1:
             self._remember(self._playhead.bar)  # it may have changed since it was entered

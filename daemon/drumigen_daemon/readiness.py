@@ -22,22 +22,32 @@ class Readiness:
         self._memory = memory
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
+        self._complete = False
+
+    def changed(self) -> None:
+        """Look again for what is missing: the song has moved on, or is to be another."""
+        self._complete = False
 
     def items(self, playhead: Playhead, planned: Mapping[int, BarChoice]) -> tuple[Item, ...]:
         """Return what to write now, together; it counts as asked for."""
+        if self._complete:
+            return ()
         items = self._missing(self._for_the_song(playhead), playhead, planned)
         if not items:
             items = self._missing(self._for_a_switch(playhead), playhead, planned)
+        self._complete = not items
         for item in items:
             self._asked[item.request] = not playhead.has_passed(item.request.number)
         return items
 
     def answered(self, request: BarRequest) -> bool:
         """Take note of an answer; tell whether its bar line was still to come when it was asked."""
+        self._complete = False
         return self._asked.pop(request, False)
 
     def forget(self) -> None:
         """Forget what was asked: nobody is going to answer."""
+        self._complete = False
         self._asked.clear()
 
     def _missing(

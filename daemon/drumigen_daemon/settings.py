@@ -23,13 +23,21 @@ from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.shape import FeelKnobs
 from drumigen_daemon.values import (
+    BUILD_BARS,
+    COUNT_IN,
+    FILL_EVERY,
     KIT,
     METER,
     OFFSET_MS,
+    PERCENT,
+    PHRASE,
+    PUSH_MS,
     READING,
     SEED,
     STYLE,
+    SWING,
     SWITCH,
     TEMPO,
     TEXTS,
@@ -90,6 +98,20 @@ class SongSettings:
     seed: Annotated[int, SEED] = 1
     quantum: Annotated[Quantum, choice(Quantum)] = Quantum.BEAT
     variation: Annotated[bool, SWITCH] = True
+    phrase: Annotated[int, PHRASE] = 8
+    fill_every: Annotated[int, FILL_EVERY] = 8
+    fill_amount: Annotated[int, PERCENT] = 100
+    build_bars: Annotated[int, BUILD_BARS] = 4
+    count_in: Annotated[int, COUNT_IN] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeelSettings:
+    """How a style's feel is turned to begin with."""
+
+    swing: Annotated[float | None, SWING] = None
+    push_ms: Annotated[float, PUSH_MS] = 0.0
+    humanize: Annotated[int, PERCENT] = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +168,7 @@ class Settings:
     midi: MidiSettings = MidiSettings()
     clock: ClockSettings = ClockSettings()
     song: SongSettings = SongSettings()
+    feel: FeelSettings = FeelSettings()
     output: OutputSettings = OutputSettings()
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
@@ -174,6 +197,12 @@ class Settings:
             meter=song.meter,
             quantum=song.quantum,
             variation=song.variation,
+            phrase=song.phrase,
+            fill_every=song.fill_every,
+            fill_amount=song.fill_amount,
+            build_bars=song.build_bars,
+            count_in=song.count_in,
+            feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),
             tune=tune,
         )
 
@@ -191,7 +220,7 @@ class Settings:
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-LIVE_SECTIONS: Final = ("clock", "song", "output", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
