@@ -209,10 +209,10 @@ def test_mutes_add_up_and_come_off(controls: Controls) -> None:
 def test_an_ending_is_over_when_the_song_has_stopped(controls: Controls) -> None:
     controls.apply("section", "ending", bar_tick=bar_tick)
     controls.song_stopped()
-    assert controls.session.section is Section.NONE
+    assert controls.value_of("section") is Section.NONE
     controls.apply("section", "b", bar_tick=bar_tick)
     controls.song_stopped()
-    assert controls.session.section is Section.B
+    assert controls.value_of("section") is Section.B
 
 
 def test_voice_offsets_add_up(controls: Controls) -> None:

@@ -259,8 +259,11 @@ class Controls:
         allowed = VALUES[name]
         if allowed is None:
             return self._act(name, now)
-        taken = self._styles.find(str(value)[:TEXT_MAX]).name if name == "style" else None
-        taken = allowed.take(value) if taken is None else taken
+        taken: Any
+        if name == "style":
+            taken = self._styles.find(str(value)[:TEXT_MAX]).name
+        else:
+            taken = allowed.take(value)
         kind, _, of = name.partition(".")
         if name == "bar":
             return Locate(bar_tick(taken - 1))
