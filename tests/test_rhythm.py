@@ -96,12 +96,12 @@ def test_what_never_moves_has_no_correlation() -> None:
     assert isnan(lag_one(np.array([])))
 
 
-def test_the_timekeeper_is_the_voice_on_most_beats_and_its_louder_stroke_counts() -> None:
+def test_hats_and_ride_keep_time_together_by_what_is_nearest_to_each_beat() -> None:
     def bar(number: int) -> list[Hit]:
-        rides = [Hit(Tick(beat), Voice.RIDE, 90, 4 * number) for beat in range(0, 4 * BEAT, BEAT)]
-        ghost = Hit(Tick(0), Voice.RIDE, 20, 4 * number + 20)
-        off = [Hit(Tick(960), Voice.RIDE, 100)]
-        return [*rides, ghost, *off, Hit(Tick(BEAT), Voice.PEDAL_HAT, 90, -40)]
+        voice = Voice.RIDE if number % 2 else Voice.CLOSED_HAT
+        on = [Hit(Tick(beat), voice, 90, 4 * number) for beat in range(0, 4 * BEAT, BEAT)]
+        off = [Hit(Tick(beat + 960), voice, 100) for beat in range(0, 4 * BEAT, BEAT)]
+        return [*on, *off, Hit(Tick(BEAT), Voice.PEDAL_HAT, 30, -40)]
 
     kept = timekeeping(strokes_of(take_of(4, bar)))
     assert list(kept.beats) == list(range(16))
@@ -109,7 +109,12 @@ def test_the_timekeeper_is_the_voice_on_most_beats_and_its_louder_stroke_counts(
     assert set(kept.velocities) == {90.0}
 
 
-def test_a_voice_on_few_beats_keeps_no_time() -> None:
+def test_a_sixteenth_away_is_no_beat() -> None:
+    offbeats = [Hit(Tick(tick), Voice.CLOSED_HAT, 90) for tick in range(480, 4 * BEAT, 960)]
+    assert len(timekeeping(strokes_of(take_of(4, lambda _: offbeats))).beats) == 0
+
+
+def test_what_marks_few_beats_keeps_no_time() -> None:
     sparse = take_of(4, lambda _: [Hit(Tick(0), Voice.CLOSED_HAT, 90)])
     assert len(timekeeping(strokes_of(sparse)).beats) == 0
 

@@ -13,7 +13,7 @@ from drumigen.bank import load_bank
 from drumigen.errors import PortError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
-from drumigen_daemon.bar_request import WrittenBar
+from drumigen_daemon.bar_request import BANK, GeneratorSetup, WrittenBar
 from drumigen_daemon.bar_source import ProcessBarSource
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
@@ -53,7 +53,7 @@ class Daemon:
         session: Session,
         styles: StyleCatalogue,
         engine: EngineSetup,
-        writer: str = "bank",
+        generator: GeneratorSetup = BANK,
         captured_bars: int = 4096,
         *,
         engine_module: str = "drumigen_daemon.engine_process",
@@ -83,7 +83,7 @@ class Daemon:
             on_loss=self._engine_lost,
         )
         self._source = ProcessBarSource(
-            writer,
+            generator,
             on_bars=self._bars_written,
             on_change=self._replan,
             on_loss=self.planner.generator_lost,

@@ -13,6 +13,20 @@ CONTEXT_BARS = 8
 """Bars before it, at most, that a bar is written in view of."""
 
 
+class GeneratorSetup(msgspec.Struct, frozen=True):
+    """What the generator is told before it begins."""
+
+    writer: str
+    """A name in ``bar_writer.WRITERS``."""
+    model: str = ""
+    """Path of a checkpoint; empty for the shipped one."""
+    device: str = "cpu"
+
+
+BANK = GeneratorSetup("bank")
+"""The writer that needs nothing but the shipped banks."""
+
+
 class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """A bar to be written, and all that it is remembered by.
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
 from drumigen.units import Bpm
-from drumigen_daemon.bar_request import BatchReply, Item, WrittenBar, batch_of
+from drumigen_daemon.bar_request import BatchReply, GeneratorSetup, Item, WrittenBar, batch_of
 from drumigen_daemon.child import Child
 
 LOAD_PATIENCE: Final = 60.0
@@ -34,13 +36,13 @@ class ProcessBarSource:
 
     def __init__(
         self,
-        writer: str,
+        setup: GeneratorSetup,
         *,
         on_bars: Callable[[Sequence[WrittenBar]], None],
         on_change: Callable[[], None],
         on_loss: Callable[[], None],
     ) -> None:
-        """Use the writer of that name; ``on_change`` is called when it gets ready or lost."""
+        """Use the writer of ``setup``; ``on_change`` is called when it gets ready or lost."""
         self._on_bars = on_bars
         self._on_change = on_change
         self._on_loss = on_loss
@@ -50,7 +52,7 @@ class ProcessBarSource:
         self._timer: asyncio.TimerHandle | None = None
         self.child: Child[BatchReply] = Child(
             "drumigen_daemon.generator_process",
-            writer,
+            msgspec.json.encode(setup).decode(),
             kind=BatchReply,
             on_message=self._answered,
             on_start=self._started,

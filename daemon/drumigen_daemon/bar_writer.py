@@ -1,15 +1,21 @@
 """Writers of bars: what runs in the generator's process."""
 
+import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from drumigen.arrange import NEUTRAL, adapted
 from drumigen.bank import Bank, load_bank
+from drumigen.errors import ModelLoadError
 from drumigen.mock import mock_bar
 from drumigen.pattern import Bar
 from drumigen.styles import load_styles
 from drumigen.units import Bpm
-from drumigen_daemon.bar_request import BarRequest, Item
+from drumigen_daemon.bar_request import BarRequest, GeneratorSetup, Item
+
+log = logging.getLogger(__name__)
 
 
 class BarWriter(Protocol):
@@ -42,7 +48,29 @@ class MockWriter:
         return [mock_bar(item.request.meter) for item in items]
 
 
-WRITERS: Final[Mapping[str, Callable[[], BarWriter]]] = {"bank": BankWriter, "mock": MockWriter}
+def make_writer(setup: GeneratorSetup) -> BarWriter:
+    """Return the writer that is asked for; the bank, with a warning, where the model fails."""
+    return WRITERS[setup.writer](setup)
+
+
+def _model(setup: GeneratorSetup) -> BarWriter:
+    # not imported above: the control plane knows this module, and needs neither numpy nor torch
+    module = importlib.import_module("drumigen_daemon.model_writer")
+    try:
+        made: BarWriter = module.ModelWriter(
+            Path(setup.model) if setup.model else None, setup.device
+        )
+    except ModelLoadError as error:
+        log.warning("%s; the bar bank plays instead", error)
+        return BankWriter()
+    return made
+
+
+WRITERS: Final[Mapping[str, Callable[[GeneratorSetup], BarWriter]]] = {
+    "model": _model,
+    "bank": lambda _: BankWriter(),
+    "mock": lambda _: MockWriter(),
+}
 """By the name used in settings (``generator.writer``)."""
 
 

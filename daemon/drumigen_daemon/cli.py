@@ -109,8 +109,45 @@ def parser() -> argparse.ArgumentParser:
     command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
     _add_control(command("control", "remote", "change something in the running daemon"))
     _add_status(command("status", "remote", "say what the running daemon does"))
+    _add_train(command("train", "train", "train a drummer on a folder of MIDI files"))
+    _add_eval(command("eval", "evaluate", "hold a drummer against human takes"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
     return top
+
+
+def _add_train(to: argparse.ArgumentParser) -> None:
+    to.add_argument("folder", type=Path, help="takes: the Groove MIDI Dataset, or a folder a style")
+    to.add_argument("--output", type=Path, default=Path("training"), metavar="FOLDER")
+    to.add_argument(
+        "--producers",
+        action="store_true",
+        help="add the corpora in the style of J Dilla, Metro Boomin and Questlove",
+    )
+    to.add_argument("--minutes", type=float, metavar="N", help="the rate falls to its end by then")
+    to.add_argument("--device", metavar="NAME", help="cpu, cuda, mps; by default the best")
+    to.add_argument("--seed", type=int, default=1, metavar="N")
+    for name, kind in (
+        ("epochs", int),
+        ("steps", int),
+        ("context", int),
+        ("rate", float),
+        ("patience", int),
+        ("width", int),
+        ("layers", int),
+        ("heads", int),
+        ("hidden", int),
+        ("dropout", float),
+    ):
+        to.add_argument(f"--{name}", type=kind, metavar="N", help=argparse.SUPPRESS)
+
+
+def _add_eval(to: argparse.ArgumentParser) -> None:
+    to.add_argument("folder", type=Path, help="the Groove MIDI Dataset, or takes laid out like it")
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint; by default the shipped")
+    to.add_argument("--split", default="validation", choices=("validation", "test"))
+    to.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed")
+    to.add_argument("--seeds", type=int, default=3, metavar="N", help="how many are averaged")
+    to.add_argument("--strict", action="store_true", help="exit with 1 if a goal is missed")
 
 
 def _add_song_flags(to: argparse.ArgumentParser) -> None:

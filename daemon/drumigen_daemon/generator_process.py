@@ -1,6 +1,6 @@
 """The generator's own process: one batch of requests in, one batch of bars out.
 
-``python -m drumigen_daemon.generator_process DESCRIPTOR WRITER``.  It may be slow, hang or die
+``python -m drumigen_daemon.generator_process DESCRIPTOR SETUP``.  It may be slow, hang or die
 without any harm to the beat.
 """
 
@@ -9,10 +9,15 @@ import select
 import signal
 import sys
 
+import msgspec
+
 from drumigen.errors import ChannelClosedError
-from drumigen_daemon.bar_request import Batch, BatchReply, WrittenBar
-from drumigen_daemon.bar_writer import WRITERS
+from drumigen_daemon.bar_request import Batch, BatchReply, GeneratorSetup, WrittenBar
+from drumigen_daemon.bar_writer import make_writer
 from drumigen_daemon.channel import Channel
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Read by numpy's and torch's libraries when they load: the other cores are for the beat."""
 
 
 def main() -> int:
@@ -21,7 +26,9 @@ def main() -> int:
     channel: Channel[Batch] = Channel.inherited(sys.argv[1], Batch)
     if hasattr(os, "nice"):
         os.nice(5)  # the beat first
-    writer = WRITERS[sys.argv[2]]()
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    writer = make_writer(msgspec.json.decode(sys.argv[2], type=GeneratorSetup))
     try:
         channel.send(BatchReply(0))
         while True:

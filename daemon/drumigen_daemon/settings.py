@@ -7,7 +7,7 @@ file can ask for no more than a performer can.
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
@@ -19,6 +19,7 @@ from drumigen.kit import Voice
 from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen_daemon.bar_request import GeneratorSetup
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.ports import PortPlan, VirtualPort
@@ -30,6 +31,7 @@ from drumigen_daemon.values import (
     FILL_EVERY,
     KIT,
     METER,
+    MODEL,
     OFFSET_MS,
     PERCENT,
     PHRASE,
@@ -129,7 +131,10 @@ class OutputSettings:
 class GeneratorSettings:
     """Who writes the bars."""
 
-    writer: Annotated[str, one_of(*WRITERS)] = "bank"
+    writer: Annotated[str, one_of(*WRITERS)] = "model"
+    model: Annotated[str, MODEL] = ""
+    """Path of a checkpoint; empty for the shipped one."""
+    device: Annotated[str, one_of("cpu", "auto", "cuda", "mps")] = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +210,11 @@ class Settings:
             feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),
             tune=tune,
         )
+
+    @property
+    def generator_setup(self) -> GeneratorSetup:
+        """What the generator's process is told."""
+        return GeneratorSetup(**asdict(self.generator))
 
     @property
     def engine_setup(self) -> EngineSetup:

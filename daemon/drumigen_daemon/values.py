@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from drumigen.errors import ControlError, DrumigenError
@@ -193,6 +194,12 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from outside
     return tuple(parts)
 
 
+def _model(value: str) -> str:
+    if value and not Path(value).expanduser().is_file():
+        raise ValueError
+    return str(Path(value).expanduser()) if value else ""
+
+
 def _voice_offsets(value: Any) -> dict[Voice, float]:  # noqa: ANN401 - from outside
     if isinstance(value, str):
         pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
@@ -243,6 +250,7 @@ METER: Final = Allowed("a metre like 4/4 or 7/8", (str,), Meter.parse)
 READING: Final = one_of("half", "normal", "double")
 VOICE: Final = choice(Voice)
 KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _kit)
+MODEL: Final = Allowed("the path of a checkpoint that is there", (str,), _model)
 STYLE: Final = Allowed(
     "the name of a style", (str,), lambda value: shipped_styles().find(value).name
 )

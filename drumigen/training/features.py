@@ -1,5 +1,6 @@
 """What a classifier sees of a take: excerpts of whole bars on the grid of sixteenths."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ STEPS: Final = FOUR.sixteenths
 HIT, VELOCITY, OFFSET = range(3)
 """What a cell holds: whether it is struck, how hard (0-1), and how far off (-0.5 to 0.5 of a
 sixteenth, negative is early)."""
+
+CELL: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +42,33 @@ class Excerpts:
         """Return the excerpts ``which``."""
         return Excerpts(self.cells[which], self.takes[which], self.styles[which])
 
+    def joined(self, other: "Excerpts") -> "Excerpts":
+        """Return these and those of ``other``, its takes numbered after these."""
+        return Excerpts(
+            np.concatenate([self.cells, other.cells]),
+            np.concatenate([self.takes, other.takes + self.takes.max(initial=-1) + 1]),
+            np.concatenate([self.styles, other.styles]),
+        )
+
     @property
     def flat(self) -> Cells:
         """All that the cells hold, a row an excerpt."""
-        return self.cells.reshape(len(self.cells), -1)
+        return self.cells.reshape(len(self), math.prod(self.cells.shape[1:]))
 
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
         """Only which cells are struck, a row an excerpt."""
-        return self.cells[..., HIT].reshape(len(self.cells), -1) > 0
+        return self.flat[:, HIT::CELL] > 0
 
     def sounding(self) -> "Excerpts":
         """Return the excerpts in which anything is struck."""
-        return self[self.hits.any(axis=1)]
+        which: npt.NDArray[np.bool_] = np.any(self.hits, axis=1)
+        return self[which]
 
 
 def grid(strokes: Strokes) -> Cells:
     """Return the cells of a take in 4/4, by step and class; the loudest of several in one stays."""
-    cells = np.zeros((strokes.bars * STEPS, len(CLASSES), 3), dtype=np.float32)
+    cells = np.zeros((strokes.bars * STEPS, len(CLASSES), CELL), dtype=np.float32)
     inside = (strokes.steps >= 0) & (strokes.steps < len(cells))
     # of several assignments to one cell the last holds
     order = np.argsort(strokes.velocities, kind="stable")
@@ -73,7 +85,7 @@ def excerpts(takes: Sequence[Strokes], bars: int) -> Excerpts:
 
     What is left at the end of a take is left out.
     """
-    shape = (-1, bars * STEPS, len(CLASSES), 3)
+    shape = (-1, bars * STEPS, len(CLASSES), CELL)
     empty = np.zeros((0, *shape[1:]), dtype=np.float32)
     cut = [grid(take)[: take.bars // bars * bars * STEPS].reshape(shape) for take in takes]
     counts = [len(part) for part in cut]

@@ -14,7 +14,7 @@ from drumigen.training.strokes import CLASSES, Floats, Ints, Strokes
 METRIC_WEIGHTS: Final[Ints] = np.array(
     [0, -4, -3, -4, -2, -4, -3, -4, -1, -4, -3, -4, -2, -4, -3, -4]
 )
-"""Of the sixteenths of 4/4, by Longuet-Higgins & Lee (1984): the bar is 0, each halving one less."""
+"""Of the sixteenths of 4/4, by Longuet-Higgins & Lee (1984): the bar is 0, each halving 1 less."""
 
 SYNCOPATED: Final = (Voice.KICK, Voice.SNARE)
 """The classes whose syncopation is counted, each as a part of its own."""

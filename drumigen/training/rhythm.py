@@ -13,16 +13,16 @@ import numpy as np
 
 from drumigen.kit import Voice
 from drumigen.training.strokes import Floats, Ints, Strokes
-from drumigen.units import TICKS_PER_BEAT
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 
-TIMEKEEPERS: Final = (Voice.CLOSED_HAT, Voice.RIDE, Voice.OPEN_HAT, Voice.PEDAL_HAT)
-"""Voices that keep time; of equals the first counts."""
+STRUCK_HATS: Final = (Voice.CLOSED_HAT, Voice.OPEN_HAT)
+"""The hi-hat as a hand plays it."""
 
-HATS: Final = (Voice.CLOSED_HAT, Voice.OPEN_HAT)
-"""The hi-hat as it is struck by a hand."""
-
-SWUNG: Final = (*HATS, Voice.RIDE, Voice.RIDE_BELL)
+SWUNG: Final = (*STRUCK_HATS, Voice.RIDE, Voice.RIDE_BELL)
 """Voices whose swing is the swing of a take."""
+
+TIMEKEEPERS: Final = (*SWUNG, Voice.PEDAL_HAT)
+"""Voices that keep time together."""
 
 SECONDS_MIN: Final = 60.0
 """Shortest take of which lag-1 and DFA say something."""
@@ -43,6 +43,7 @@ _SWING_SHARES: Final = {EIGHTHS: (0.40, 0.72), SIXTEENTHS: (0.40, 0.80)}
 _ON: Final = 0.15
 """How far from its place, as a share of the span between two, an on-beat is still one."""
 
+_MARKED_MIN: Final = 0.8
 _SWING_PAIRS_MIN: Final = 8
 _WINDOW_MIN: Final = 8
 _MAD_TO_SD: Final = 1.4826
@@ -51,7 +52,7 @@ _MAD_TO_SD: Final = 1.4826
 
 @dataclass(frozen=True, eq=False)
 class Timekeeping:
-    """One stroke a beat of the voice that keeps time, beats without one left out."""
+    """One stroke a beat, in order: which beat it is for, how far from it, and its velocity."""
 
     beats: Ints
     offsets_ms: Floats
@@ -59,22 +60,26 @@ class Timekeeping:
 
 
 def timekeeping(strokes: Strokes) -> Timekeeping:
-    """Return how the voice that marks most beats marks them; of two on one the louder counts.
+    """Return how hats and ride mark the beats: the stroke nearest to each, beats without left out.
 
-    Empty where no voice marks half of the beats.
+    Nearest, and less than a sixteenth away.  Empty where fewer than 80 % of the beats are marked.
     """
-    steps_per_beat = 4
-    beats = strokes.bars * strokes.bar_steps // steps_per_beat
-    best: Ints = np.array([], dtype=np.int64)
-    for voice in TIMEKEEPERS:
-        on = np.flatnonzero(strokes.of(voice) & (strokes.steps % steps_per_beat == 0))
-        kept = _loudest(on, strokes.steps, strokes.velocities)
-        best = kept if len(kept) > len(best) else best
-    best = best if 2 * len(best) >= beats else best[:0]
+    keeping = strokes.of(*TIMEKEEPERS)
+    ticks = strokes.ticks[keeping]
+    beats = np.floor_divide(ticks + TICKS_PER_BEAT // 2, TICKS_PER_BEAT)
+    away = np.abs(ticks - TICKS_PER_BEAT * beats)
+    order = np.argsort(away, kind="stable")
+    marked, first = np.unique(beats[order], return_index=True)
+    nearest = order[first]
+    near = away[nearest] < TICKS_PER_SIXTEENTH
+    marked, nearest = marked[near], nearest[near]
+    if len(marked) < _MARKED_MIN * strokes.bars * strokes.bar_steps / 4:
+        marked, nearest = marked[:0], nearest[:0]
+    offsets = ticks[nearest] - TICKS_PER_BEAT * marked
     return Timekeeping(
-        beats=strokes.steps[best] // steps_per_beat,
-        offsets_ms=strokes.offsets_ms[best],
-        velocities=strokes.velocities[best].astype(float),
+        beats=marked,
+        offsets_ms=offsets * strokes.ms_per_tick,
+        velocities=strokes.velocities[keeping][nearest].astype(float),
     )
 
 
@@ -187,14 +192,15 @@ def divergence(human: Floats | Ints, other: Floats | Ints, edges: Floats) -> flo
 
 def _shares(values: Floats | Ints, edges: Floats) -> Floats:
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] + 1
-    return counts / counts.sum()
+    shares: Floats = counts / counts.sum()
+    return shares
 
 
 def _means(places: Ints, values: Ints, count: int) -> Floats:
     """Return the mean of the values at each place, nan where there is none."""
     with np.errstate(invalid="ignore"):
-        sums: Floats = np.bincount(places, values, count)
-        return sums / np.bincount(places, minlength=count)
+        means: Floats = np.bincount(places, values, count) / np.bincount(places, minlength=count)
+    return means
 
 
 def _loudest(which: Ints, steps: Ints, velocities: Ints) -> Ints:

@@ -1,7 +1,7 @@
 """Strokes: a take as arrays, each stroke placed by when it sounds and not by how it is written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -67,7 +67,7 @@ class Strokes:
     @cached_property
     def offsets_ms(self) -> Floats:
         """Milliseconds from the nearest sixteenth; negative is early."""
-        return self.offsets * self.ms_per_tick
+        return self.offsets.astype(np.float64) * self.ms_per_tick
 
     @cached_property
     def classes(self) -> Ints:
@@ -106,6 +106,20 @@ def strokes_of(take: Take, bars: int | None = None) -> Strokes:
         ticks=table[:, 0],
         voices=table[:, 1],
         velocities=table[:, 2],
+    )
+
+
+def first_bars(strokes: Strokes, bars: int) -> Strokes:
+    """Return what sounds in the first ``bars`` bars."""
+    if strokes.bars <= bars:
+        return strokes
+    inside = strokes.steps < bars * strokes.bar_steps
+    return replace(
+        strokes,
+        bars=bars,
+        ticks=strokes.ticks[inside],
+        voices=strokes.voices[inside],
+        velocities=strokes.velocities[inside],
     )
 
 

@@ -12,7 +12,7 @@ from drumigen.midifile import write_song
 from drumigen.song import Marker, Song, song_from_bars
 from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
 from drumigen_daemon.bar_request import WrittenBar
-from drumigen_daemon.bar_writer import WRITERS, BarWriter
+from drumigen_daemon.bar_writer import BarWriter, make_writer
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.messages import BarEntered, PlannedBar
 from drumigen_daemon.planner import Planner
@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     settings = at_home(settings_of(options), options)
     session = settings.session
     style = shipped_styles().find(session.style)
-    bars = planned_bars(session, WRITERS[settings.generator.writer](), options.bars)
+    bars = planned_bars(session, make_writer(settings.generator_setup), options.bars)
     song = rendered(bars, session)
     output = options.output or default_file(session)
     write_song(song, output)

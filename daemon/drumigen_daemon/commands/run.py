@@ -45,7 +45,7 @@ def make_daemon(settings: Settings) -> Daemon:
         settings.session,
         shipped_styles(),
         settings.engine_setup,
-        settings.generator.writer,
+        settings.generator_setup,
         settings.capture.bars,
     )
 
