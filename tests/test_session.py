@@ -22,7 +22,16 @@ from drumigen_daemon.messages import (
     Start,
     Stop,
 )
-from drumigen_daemon.session import ALIASES, CONTROLS, Controls, Quantum, Session
+from drumigen_daemon.session import (
+    ALIASES,
+    CONTROLS,
+    Controls,
+    Learn,
+    Quantum,
+    Recall,
+    Session,
+    Store,
+)
 from drumigen_daemon.values import shipped_styles
 
 
@@ -33,6 +42,9 @@ def bar_tick(bar: int) -> Tick:
 @pytest.fixture
 def controls() -> Controls:
     return Controls(shipped_styles(), Session())
+
+
+TOLD = {"nudge", "scene", "store_scene", "learn"}
 
 
 def unlike(name: str) -> object:
@@ -121,7 +133,7 @@ def test_bars_count_from_one(controls: Controls) -> None:
 
 
 def test_every_control_is_tested_here() -> None:
-    tested = {name for name, *_ in GOOD} | {name for name, _ in ACTIONS} | {"bar", "nudge", "tap"}
+    tested = {name for name, *_ in GOOD} | {name for name, _ in ACTIONS} | {"bar", "tap", *TOLD}
     assert set(CONTROLS) <= tested
 
 
@@ -150,6 +162,9 @@ def test_every_control_is_tested_here() -> None:
         ("level.kick", 151, "0 to 150"),
         ("mute.kick", "perhaps", "on or off"),
         ("nudge", 101, "-100 to 100"),
+        ("scene", 0, "1 to 128"),
+        ("store_scene", "x", "1 to 128"),
+        ("learn", "learn", "no control"),
         ("variation", "maybe", "on or off"),
         ("variation", 2, "on or off"),
         ("tempo", 19.9, "20 to 400"),
@@ -188,6 +203,23 @@ def test_an_unknown_control_names_its_neighbour(controls: Controls) -> None:
         controls.apply("\nzzz", 100, bar_tick=bar_tick)
     with pytest.raises(ControlError, match="no control"):
         controls.apply("offset_ms.nose", 1, bar_tick=bar_tick)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("scene", 3, Recall(3)),
+        ("store_scene", "128", Store(128)),
+        ("learn", "swing", Learn("swing")),
+        ("learn", "bpm", Learn("tempo")),
+        ("learn", "off", Learn("")),
+    ],
+)
+def test_what_is_for_the_daemon_is_told_to_it(
+    controls: Controls, name: str, value: object, told: object
+) -> None:
+    assert controls.apply(name, value, bar_tick=bar_tick) == told
+    assert controls.session == Session()
 
 
 def test_a_nudge_is_a_command_in_milliseconds(controls: Controls) -> None:

@@ -32,6 +32,7 @@ from drumigen_daemon.messages import (
     RemarkLevel,
     ReOne,
     Report,
+    Show,
     Shutdown,
     Sounded,
     Start,
@@ -45,6 +46,8 @@ from drumigen_daemon.ports import PortChange
 from drumigen_daemon.score import Score
 
 CLOCK: Final = 0xF8
+
+FEEDBACK_PORT: Final = "feedback"
 
 STATE_PERIOD: Final = 0.25
 """Seconds between two reports of an unchanged state."""
@@ -61,6 +64,7 @@ class Engine:
         knows better than the player.
         """
         self._tune = Tune()
+        self._output = output
         self._score = Score()
         self._player = Player(output, self._score, load_kit(self._tune.kit))
         self._conductor = Conductor(self._player, output, self._remark, now)
@@ -90,7 +94,7 @@ class Engine:
             elif status < 0xF0:
                 self._controls.put(source, message, at)
 
-    def obey(self, command: Command, now: Seconds) -> None:
+    def obey(self, command: Command, now: Seconds) -> None:  # noqa: PLR0912 - one each
         """Carry out a command of the control plane."""
         match command:
             case Plan():
@@ -110,6 +114,9 @@ class Engine:
                 self._conductor.re_one(now)
             case Nudge():
                 self._conductor.nudge(Seconds(command.ms / 1000.0), now)
+            case Show():
+                for message in command.messages:
+                    self._output.send(FEEDBACK_PORT, bytes(message), now)
             case Rejoin():
                 self._conductor.rejoin(command.line, now, external=command.external)
             case Panic():

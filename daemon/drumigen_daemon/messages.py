@@ -140,6 +140,12 @@ class Rejoin(Command, frozen=True):
     external: bool
 
 
+class Show(Command, frozen=True):
+    """Send MIDI messages to the port ``feedback``, for lamps and rings."""
+
+    messages: tuple[tuple[int, ...], ...]
+
+
 class Panic(Command, frozen=True):
     """Silence everything on every used channel: offs, then CC 123 and CC 120."""
 
@@ -190,7 +196,18 @@ OFFSET_LIMIT_MS = 200.0
 """Largest output offset either way."""
 
 AnyCommand = (
-    Plan | Start | Continue | Stop | Locate | ReOne | Nudge | Rejoin | Panic | Shutdown | Tune
+    Plan
+    | Start
+    | Continue
+    | Stop
+    | Locate
+    | ReOne
+    | Nudge
+    | Show
+    | Rejoin
+    | Panic
+    | Shutdown
+    | Tune
 )
 
 

@@ -90,8 +90,8 @@ class Planner:
 
     # --- what it is told -------------------------------------------------------------------
 
-    def set_session(self, session: Session, now: Seconds) -> None:
-        """Take changed settings.
+    def set_session(self, session: Session, now: Seconds, quantum: Quantum | None = None) -> None:
+        """Take changed settings; all of them at ``quantum`` if that is given.
 
         A style takes its quantum; sections and half time the next bar line, or phrase if that is
         the quantum; a metre, and what conditions bars, the next bar line; the rest the next step.
@@ -106,12 +106,12 @@ class Planner:
             for number in [n for n in self._sent if n >= first]:
                 del self._sent[number]
         for name in (name for name in CONDITIONED if name in changed):
-            self._change(name, getattr(session, name), now)
+            self._change(name, getattr(session, name), now, quantum)
         if "stutter" in changed:
             outlook.form.piece = self._piece(session.stutter, now)
         self._readiness.changed()
         if changed.intersection(_LIVE):
-            self._open(self._next(Quantum.STEP, now), now)
+            self._open(self._next(quantum or Quantum.STEP, now), now)
         if session.hold != before.hold:
             outlook.form.held = self._held(self._playhead.bar) if session.hold else None
 
@@ -212,6 +212,13 @@ class Planner:
         self._opened = False
         return Plan(tuple(bars), self._open_from) if bars else None
 
+    def until_bar_line(self, now: Seconds) -> Seconds:
+        """Return the seconds until the next bar line; 0 at rest."""
+        playhead = self._playhead
+        if not playhead.rolling or playhead.line is None:
+            return Seconds(0.0)
+        return Seconds(playhead.line.time_of(self._outlook.end_of(playhead.bar)) - now)
+
     def sent_bar(self, number: int) -> PlannedBar | None:
         """Return bar ``number`` as the engine has it, if it was sent lately."""
         choice = self._sent.get(number)
@@ -233,8 +240,8 @@ class Planner:
         self._open_from = min(self._open_from, tick) if ahead or self._opened else tick
         self._opened = True
 
-    def _change(self, name: str, value: object, now: Seconds) -> None:
-        own = self._outlook.session.quantum
+    def _change(self, name: str, value: object, now: Seconds, quantum: Quantum | None) -> None:
+        own = quantum or self._outlook.session.quantum
         quantised = name == "style" or (name in _QUANTISED and own is Quantum.PHRASE)
         boundary = Tick(0)
         if self._playhead.rolling:
@@ -285,6 +292,8 @@ class Planner:
     def _choose(self, number: int, sent: BarChoice | None, begun: float) -> BarChoice:
         """Return what a bar is to be; what of it has begun by tick ``begun`` stays as it is."""
         start = self.meters.start_of(number)
+        if sent is not None and start < begun and self._open_from >= self._outlook.end_of(number):
+            return sent  # what has changed begins after it
         parts = [part for part in sent.parts if part.tick <= begun] if sent is not None else []
         given = self._outlook.given(number)
         if given is not None and not parts:

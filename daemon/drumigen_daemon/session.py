@@ -47,6 +47,7 @@ from drumigen_daemon.values import (
     POINTS,
     PUSH_MS,
     READING,
+    SCENE,
     SEED,
     STYLE,
     SWING,
@@ -164,6 +165,22 @@ _COMMANDS: Final[Mapping[str, Callable[[], Command]]] = {
     "panic": Panic,
 }
 
+
+def _learnable(value: str) -> str:
+    """Return the control's own name; empty for off.
+
+    Raises:
+        ControlError: there is none of that name.
+    """
+    name = ALIASES.get(value.strip(), value.strip())
+    if name == "off":
+        return ""
+    if name not in VALUES or name in ("learn", "bar"):
+        message = f"{shown(value)} is no control that a knob can move"
+        raise ControlError(message)
+    return name
+
+
 VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
     **_OWN,
     **_TUNED,
@@ -171,6 +188,9 @@ VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
     **{f"{name}.{voice}": allowed for name, allowed in _VOICED.items() for voice in Voice},
     "bar": BAR,
     "nudge": NUDGE_MS,
+    "scene": SCENE,
+    "store_scene": SCENE,
+    "learn": Allowed("the name of a control, or off", (str,), _learnable),
     "tap": None,
     **dict.fromkeys(Call),
     **dict.fromkeys(_COMMANDS),
@@ -190,10 +210,39 @@ ALIASES: Final[Mapping[str, str]] = {
     "reroll": "re-roll",
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Recall a scene at the bar line."""
+
+    scene: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Store all live parameters as a scene."""
+
+    scene: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Bind the next knob that is moved to a control; to none if it is empty."""
+
+    control: str
+
+
+_TOLD: Final[Mapping[str, Callable[[Any], "Outcome"]]] = {
+    "nudge": Nudge,
+    "scene": Recall,
+    "store_scene": Store,
+    "learn": Learn,
+}
+
 AT_ONCE: Final = Seconds(0.0)
 """The time where none is told."""
 
-Outcome = Command | Call | None
+Outcome = Command | Call | Recall | Store | Learn | None
 """What a control comes to besides a changed session."""
 
 
@@ -216,8 +265,9 @@ class Controls:
     ) -> Outcome:
         """Carry out control ``name``; return what has to be told besides settings, and to whom.
 
-        A command is for the engine, a call for the planner.  ``bar_tick`` gives the tick of a bar
-        line, for ``bar`` (counted from 1, as on screen); ``now`` is when the control was moved.
+        A command is for the engine, a call for the planner, the rest for the daemon.
+        ``bar_tick`` gives the tick of a bar line, for ``bar`` (counted from 1, as on screen);
+        ``now`` is when the control was moved.
 
         Raises:
             ControlError: no such control, or a value it does not take; nothing has changed.
@@ -267,8 +317,8 @@ class Controls:
         kind, _, of = name.partition(".")
         if name == "bar":
             return Locate(bar_tick(taken - 1))
-        if name == "nudge":
-            return Nudge(taken)
+        if name in _TOLD:
+            return _TOLD[name](taken)
         if name in _OWN:
             self.session = replace(self.session, **{name: taken})
         elif name in _TUNED:

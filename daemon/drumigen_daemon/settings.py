@@ -76,6 +76,8 @@ class MidiSettings:
     inputs: Patterns = ()
     outputs: Patterns = ()
     clock_outputs: Patterns = ()
+    feedback_outputs: Patterns = ()
+    """Who shows where controls stand; none opens no port for it."""
     split_inputs: Annotated[bool, SWITCH] = False
 
 
@@ -150,6 +152,12 @@ class ControlSettings:
 
     socket: Annotated[str, text(0, 100, "a path of at most 100 characters")] = ""
     """Path of the local socket; empty for :func:`socket_paths`."""
+    maps: Annotated[tuple[str, ...], TEXTS] = ("default",)
+    """Controller maps, by name or path."""
+    learned: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of learned bindings; empty for one in the user's folder of settings."""
+    scenes: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of scenes; empty for one in the user's folder of state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +231,11 @@ class Settings:
         plan = PortPlan(
             midi.client,
             (VirtualPort("in", midi.inputs),),
-            (VirtualPort("out", midi.outputs), VirtualPort("clock", midi.clock_outputs)),
+            (
+                VirtualPort("out", midi.outputs),
+                VirtualPort("clock", midi.clock_outputs),
+                *([VirtualPort("feedback", shown)] if (shown := midi.feedback_outputs) else ()),
+            ),
             midi.split_inputs,
         )
         api = None if midi.api == "auto" else midi.api
@@ -301,8 +313,7 @@ def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | N
                 raise SettingsError(message)
             return path
     candidates = [SYSTEM_FILE]
-    home = environment.get("HOME", "")
-    folder = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
     if folder:
         candidates.insert(0, Path(folder) / "drumigen" / FILE_NAME)
     return next((path for path in candidates if path.is_file()), None)
@@ -321,6 +332,30 @@ def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Pa
     own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
     usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
     return tuple(folder / SOCKET_NAME for folder in (*usable, own))
+
+
+def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where learned bindings are kept; None where there is no home for them."""
+    if settings.control.learned:
+        return Path(settings.control.learned).expanduser()
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
+    return Path(folder) / "drumigen" / "learned.toml" if folder else None
+
+
+def scenes_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where scenes are kept; None where there is no home for them."""
+    if settings.control.scenes:
+        return Path(settings.control.scenes).expanduser()
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
+    if given:
+        return Path(given) / "scenes.json"
+    folder = environment.get("XDG_STATE_HOME") or _below_home(environment, ".local/state")
+    return Path(folder) / "drumigen" / "scenes.json" if folder else None
+
+
+def _below_home(environment: Mapping[str, str], folder: str) -> str:
+    home = environment.get("HOME", "")
+    return home and f"{home}/{folder}"
 
 
 def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:

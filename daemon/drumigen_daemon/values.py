@@ -53,6 +53,8 @@ class Allowed(Generic[T]):
     low: float | None = None
     """Lowest number, where numbers are taken: what a knob goes from, and to."""
     high: float | None = None
+    whole: bool = False
+    """Whether only whole numbers are taken."""
     names: tuple[str, ...] = ()
     """Names, where names are taken: what a knob steps through."""
 
@@ -102,7 +104,7 @@ def whole(low: int, high: int) -> Allowed[int]:
         return read
 
     said = f"a whole number from {low} to {high}"
-    return Allowed(said, (int, float), parse, low, high)
+    return Allowed(said, (int, float), parse, low, high, whole=True)
 
 
 def or_style(allowed: Allowed[T]) -> Allowed[T | None]:
@@ -113,7 +115,8 @@ def or_style(allowed: Allowed[T]) -> Allowed[T | None]:
         return None if own else allowed.parse(value)
 
     said = f"{allowed.said}, or style"
-    return Allowed(said, (*allowed.kinds, str), parse, allowed.low, allowed.high)
+    kinds = (*allowed.kinds, str)
+    return Allowed(said, kinds, parse, allowed.low, allowed.high, allowed.whole)
 
 
 def stepped(low: float, high: float, step: float) -> Allowed[float]:
@@ -232,6 +235,8 @@ BAR: Final = whole(1, 1_000_000)
 """A bar as on screen, from 1."""
 PHRASE: Final = whole(1, 64)
 """Bars in a phrase."""
+SCENE: Final = whole(1, 128)
+"""A scene, by the number of the program change that recalls it."""
 FILL_EVERY: Final = whole(0, 64)
 """Bars from fill to fill; 0 plays none."""
 PERCENT: Final = whole(0, 100)
