@@ -156,7 +156,8 @@ class Band:
             assert planned is not None
             self.played.append(planned.bar)
             self.planner.bar_entered(report)
-            self.written.append(self.planner._sent[report.number].written)
+            choice = self.planner._sent.get(report.number)
+            self.written.append(choice.written if choice is not None else planned.bar)
         elif isinstance(report, Heard):
             for move in self.surface.heard(report):
                 self.control(move.control, move.value)

@@ -18,9 +18,10 @@ from drumigen_daemon.binding import (
     load_controller,
 )
 from drumigen_daemon.control_map import ControlMap, Move
+from drumigen_daemon.form import Call
 from drumigen_daemon.learned import load_learned, save_binding
 from drumigen_daemon.messages import Command, Heard
-from drumigen_daemon.session import VALUES, Call, Controls, Session
+from drumigen_daemon.session import VALUES, Controls, Session
 from drumigen_daemon.surface import Surface
 from drumigen_daemon.values import shipped_styles
 
@@ -38,8 +39,12 @@ class Desk:
         self.told: list[object] = []
 
     def hear(self, *data: int, source: str = "in") -> list[Move]:
-        moves = self.map.heard(Heard(source, data, Seconds(1.0)))
-        for move in moves:
+        return self.take(Heard(source, data, Seconds(1.0)))
+
+    def take(self, heard: Heard) -> list[Move]:
+        moves = []
+        for move in self.map.heard(heard):
+            moves.append(move)
             told = self.controls.apply(move.control, move.value, bar_tick=lambda _: Tick(0))
             if told is not None:
                 self.told.append(told)
@@ -201,6 +206,40 @@ def test_an_action_is_carried_out_once_a_press() -> None:
     assert not isinstance(desk.told[0], Command)
 
 
+def test_what_came_too_fast_to_be_delivered_one_by_one_is_not_lost() -> None:
+    desk = Desk(
+        Binding("fill", cc=64),
+        Binding("mute.snare", cc=65),
+        Binding("humanize", cc=66, mode=Mode.TWOS),
+        Binding("density", cc=67),
+    )
+    desk.take(Heard("in", (CC, 64, 0), Seconds(1.0), (127,)))
+    assert desk.told == [Call.FILL]
+    desk.take(Heard("in", (CC, 65, 0), Seconds(1.0), (127, 0, 127)))
+    assert desk.stands("mute.snare") is False
+    desk.take(Heard("in", (CC, 66, 126), Seconds(1.0), (126, 126)))
+    assert desk.stands("humanize") == 94
+    assert len(desk.take(Heard("in", (CC, 67, 127), Seconds(1.0), (5, 80)))) == 1
+
+
+def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
+    controls = Controls(shipped_styles(), Session())
+    knobs = ControlMap(
+        [
+            ControllerMap(controls=(Binding("density", cc=20), Binding("intensity", cc=21))),
+            ControllerMap(port="nano", controls=(Binding("swing", cc=20),)),
+        ],
+        controls.value_of,
+    )
+    for source, number, control in (
+        ("nanoKONTROL2", 20, "swing"),
+        ("nanoKONTROL2", 21, "intensity"),
+        ("keys", 20, "density"),
+    ):
+        moves = knobs.heard(Heard(source, (CC, number, 1), Seconds(1.0)))
+        assert [move.control for move in moves] == [control]
+
+
 def test_lamps_and_rings_show_where_controls_stand_and_only_changes_are_sent() -> None:
     desk = Desk(Binding("mute.snare", note=40), Binding("humanize", cc=20), Binding("fill", cc=64))
     assert sorted(desk.map.shows()) == [bytes([ON, 40, 0]), bytes([CC, 20, 127])]
@@ -258,11 +297,11 @@ def test_the_next_knob_is_learned_and_moves_its_control_at_once() -> None:
     desk = surface()
     desk.learning = "swing"
     heard = Heard("in", (CC | 4, 99, 127), Seconds(1.0))
-    assert desk.heard(heard) == []
+    assert list(desk.heard(heard)) == []
     binding = desk.learn(heard)
     assert binding == Binding("swing", cc=99, channel=5)
     assert desk.learning == ""
-    assert desk.heard(heard) == [Move("swing", 75.0)]
+    assert list(desk.heard(heard)) == [Move("swing", 75.0)]
 
 
 def test_channel_mode_messages_and_releases_teach_nothing() -> None:

@@ -4,7 +4,7 @@ Sans I/O.  It reads where controls stand, so that encoders, toggles, soft takeov
 the truth, whoever changed it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -76,20 +76,29 @@ class ControlMap:
         self._rows[binding] = port.lower()
         self._states[binding] = _State()
 
-    def heard(self, heard: Heard) -> list[Move]:
-        """Return what a MIDI message moves."""
+    def heard(self, heard: Heard) -> Iterator[Move]:
+        """Yield what a MIDI message moves; carry out each move before the next is asked for."""
+        for binding in self._bound_to(heard):
+            values: tuple[int, ...] = ()
+            if binding.takeover or binding.how is not Mode.ABSOLUTE:
+                values = heard.earlier
+            for data in (*((*heard.data[:2], value) for value in values), heard.data):
+                move = self._move(binding, data)
+                if move is not None:
+                    yield move
+
+    def _bound_to(self, heard: Heard) -> list[Binding]:
+        """Return the rows for a message: those of the last map that has any."""
         status, channel = heard.data[0] & 0xF0, (heard.data[0] & 0x0F) + 1
-        kind = _KINDS.get(status)
-        if kind is None:
-            return []
-        moves = []
+        kind, number = _KINDS.get(status), heard.data[1] + (status == PROGRAM)
+        found: dict[str, list[Binding]] = {}
         for binding, port in self._rows.items():
-            if binding.channel not in (None, channel) or not _hears(port, heard.source):
-                continue
-            move = self._move(binding, kind, heard.data)
-            if move is not None:
-                moves.append(move)
-        return moves
+            own, of = binding.sign
+            fine = binding.bits == 14 and number == int(of) + 32
+            meant = own == kind and (of in (number, "any") or fine)
+            if meant and binding.channel in (None, channel) and _hears(port, heard.source):
+                found.setdefault(port, []).append(binding)
+        return next(reversed(found.values()), [])
 
     def shows(self) -> list[bytes]:
         """Return the messages that bring lamps and rings up to date."""
@@ -108,17 +117,11 @@ class ControlMap:
 
     # --- from the controller ---------------------------------------------------------------
 
-    def _move(self, binding: Binding, kind: str, data: tuple[int, ...]) -> Move | None:
-        own, number = binding.sign
-        if own != kind:
-            return None
-        if kind == "program":
+    def _move(self, binding: Binding, data: tuple[int, ...]) -> Move | None:
+        status = data[0] & 0xF0
+        if status == PROGRAM:
             return self._program(binding, data[1] + 1)
-        fine = binding.bits == 14 and data[1] == int(number) + 32
-        return self._knob(binding, data, fine=fine) if fine or data[1] == number else None
-
-    def _knob(self, binding: Binding, data: tuple[int, ...], *, fine: bool) -> Move | None:
-        status, value = data[0] & 0xF0, data[2]
+        value, fine = data[2], data[1] != binding.sign[1]
         how, state = binding.how, self._states[binding]
         if how in RELATIVE:
             return self._turned(binding, _delta(how, value))
@@ -136,7 +139,7 @@ class ControlMap:
             if not names:
                 return Move(binding.name, program)
             return Move(binding.name, names[program - 1]) if program <= len(names) else None
-        return self._pressed(binding, pressed=True) if binding.program == program else None
+        return self._pressed(binding, pressed=True)
 
     def _placed(self, binding: Binding, value: int, most: int) -> Move | None:
         state, position = self._states[binding], value / most
@@ -251,8 +254,8 @@ class ControlMap:
         low, high = _ends(binding)
         if low == high:
             return None
-        share = (self._number(binding) - low) / (high - low)
-        return max(0.0, min(1.0, share)) ** (1 / binding.curve)
+        share = max(0.0, min(1.0, (self._number(binding) - low) / (high - low)))
+        return float(share ** (1 / binding.curve))
 
     def _value_at(self, binding: Binding, position: float) -> object:
         names = self._names(binding)

@@ -250,6 +250,8 @@ class _ControlBuffer:
     """Seconds between two deliveries."""
     LIMIT = 512
     """Most messages in one delivery."""
+    EARLIER = 32
+    """Values of a control that are kept besides its last; more in one delivery are nobody's."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, bytes | int], Heard] = {}
@@ -266,10 +268,14 @@ class _ControlBuffer:
             key = (source, message[:1])
         else:
             key = (source, len(self._held))
-        if self._held.pop(key, None) is not None or len(self._held) >= self.LIMIT:
+        before = self._held.pop(key, None)
+        if before is not None or len(self._held) >= self.LIMIT:
             self.coalesced += 1
         if len(self._held) < self.LIMIT:
-            self._held[key] = Heard(source, tuple(message), at)
+            earlier: tuple[int, ...] = ()
+            if before is not None and kind == 0xB0:
+                earlier = (*before.earlier, before.data[2])[-self.EARLIER :]
+            self._held[key] = Heard(source, tuple(message), at, earlier)
             self.due = min(self.due, max(at, self._last + self.PERIOD))
 
     def take(self) -> list[Heard]:

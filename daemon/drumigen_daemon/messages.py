@@ -277,6 +277,9 @@ class Heard(Report, frozen=True):
     source: str
     data: tuple[int, ...]
     at: Seconds
+    earlier: tuple[int, ...] = ()
+    """Values of the same control change that came just before, oldest first: a press among them
+    counts, and so does every step of an encoder."""
 
 
 class PortMoved(Report, frozen=True):

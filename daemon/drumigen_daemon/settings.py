@@ -234,7 +234,7 @@ class Settings:
             (
                 VirtualPort("out", midi.outputs),
                 VirtualPort("clock", midi.clock_outputs),
-                *([VirtualPort("feedback", shown)] if (shown := midi.feedback_outputs) else ()),
+                *(VirtualPort("feedback", each) for each in (midi.feedback_outputs,) if each),
             ),
             midi.split_inputs,
         )

@@ -1,6 +1,6 @@
 """The control surface: all controllers at once, and what is being learned.  Sans I/O."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from drumigen_daemon.binding import CHANNEL_MODE, Binding, ControllerMap
@@ -29,9 +29,10 @@ class Surface:
         """The rows in use."""
         return self._map.bindings
 
-    def heard(self, heard: Heard) -> list[Move]:
-        """Return what a message moves."""
-        return [] if self.learning else self._map.heard(heard)
+    def heard(self, heard: Heard) -> Iterator[Move]:
+        """Yield what a message moves; carry out each move before the next is asked for."""
+        if not self.learning:
+            yield from self._map.heard(heard)
 
     def learn(self, heard: Heard) -> Binding | None:
         """Return the binding that a message teaches, now in use; None if it teaches nothing."""
