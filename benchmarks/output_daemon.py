@@ -17,10 +17,11 @@ from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen_daemon.app import Daemon
+from drumigen_daemon.bar_request import WrittenBar
 from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
 from drumigen_daemon.mqtt_link import MqttLink
 from drumigen_daemon.mqtt_messages import MqttSettings
-from drumigen_daemon.planner import BarReply, Planner
+from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Session
 from drumigen_daemon.supervision import beside
 
@@ -44,9 +45,9 @@ class SixteenthPlanner(Planner):
         super().__init__(session, lambda style: Bank(style, ((bar,),), ()))
         self._every_bar = bar
 
-    def bars_written(self, replies: Sequence[BarReply]) -> None:  # type: ignore[override]
+    def bars_written(self, bars: Sequence[WrittenBar]) -> None:  # type: ignore[override]
         """Take what the generator wrote, for what it was asked."""
-        super().bars_written([BarReply(reply.request, self._every_bar) for reply in replies])
+        super().bars_written([WrittenBar(written.request, self._every_bar) for written in bars])
 
 
 async def turn_knobs(daemon: Daemon, per_second: float) -> None:

@@ -9,7 +9,8 @@ DrumigenError
 ├── SoundError           a sound file cannot be made
 ├── CorpusError          a folder to train on or to judge by cannot be used
 ├── ModelError           what is asked of the model, or a checkpoint of it, is wrong
-│   └── ModelLoadError   a checkpoint is missing, damaged, hostile or of another vocabulary
+│   ├── ModelLoadError   a checkpoint is missing, damaged, hostile or of another vocabulary
+│   └── DeviceFullError  a GPU has no room
 ├── PortError            a MIDI port or backend cannot be used
 ├── ChannelClosedError   the process at the other end is gone
 └── ControlError         a live control was refused
@@ -54,6 +55,10 @@ class ModelError(DrumigenError):
 
 class ModelLoadError(ModelError):
     """Raised when a checkpoint cannot be used; the message says what to do."""
+
+
+class DeviceFullError(ModelError):
+    """Raised when a GPU has no room for the model or for what it is asked."""
 
 
 class PortError(DrumigenError):

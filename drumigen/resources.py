@@ -32,6 +32,11 @@ def bank_path(name: str) -> Path:
     return _PACKAGE / "banks" / f"{name}.mid"
 
 
+def checkpoint_path(name: str = "drummer") -> Path:
+    """Return the path of the shipped checkpoint ``name``, whether or not it exists."""
+    return _PACKAGE / "checkpoints" / f"{name}.safetensors"
+
+
 def load_toml(path: Path, error: type[DrumigenError]) -> dict[str, Any]:
     """Read the tables of ``path``, unchecked.
 

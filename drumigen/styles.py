@@ -9,13 +9,19 @@ from typing import Annotated
 import msgspec
 
 from drumigen.errors import SettingsError, StyleNotFoundError
+from drumigen.feel import Feel
+from drumigen.feel_file import FeelTable, read_feel
 from drumigen.resources import config_path, read_toml
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """One way of playing; ``tempo`` is the range in BPM in which it sounds like itself."""
+    """One way of playing; ``tempo`` is the range in BPM in which it sounds like itself.
+
+    ``bank`` names its bars for the worst case, ``model`` is the path of a checkpoint that plays
+    it, None for the shipped one.
+    """
 
     name: str
     title: str
@@ -23,6 +29,8 @@ class Style:
     description: str
     tempo: tuple[Bpm, Bpm]
     bank: str
+    feel: Feel = Feel()
+    model: Path | None = None
 
     def tempo_advice(self, bpm: float) -> str | None:
         """Return a warning for a tempo outside the style's range, or None; any tempo is played."""
@@ -102,6 +110,11 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     tempo: tuple[_Tempo, _Tempo]
     bank: _Text
     aliases: tuple[_Text, ...] = ()
+    feel: FeelTable | None = None
+    groove: _Text | None = None
+    """Path of a file with a feel, such as ``drumigen groove extract`` writes, from this one."""
+    model: _Text | None = None
+    """Path of a checkpoint, from this file."""
 
 
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
@@ -121,7 +134,26 @@ def _style(path: Path) -> Style:
         message = f"{path}: tempo = [{low:g}, {high:g}]: the lower tempo comes first"
         raise SettingsError(message)
     tempo = Bpm(low), Bpm(high)
-    return Style(path.stem, read.title, read.aliases, read.description, tempo, read.bank)
+    model = path.parent / Path(read.model).expanduser() if read.model else None
+    return Style(
+        path.stem,
+        read.title,
+        read.aliases,
+        read.description,
+        tempo,
+        read.bank,
+        _feel(path, read),
+        model,
+    )
+
+
+def _feel(path: Path, read: _StyleFile) -> Feel:
+    if read.groove is not None and read.feel is not None:
+        message = f"{path}: groove = {read.groove!r}: a [feel] is given too; leave one of them out"
+        raise SettingsError(message)
+    if read.groove is not None:
+        return read_feel(path.parent / read.groove)
+    return read.feel.feel(path) if read.feel else Feel()
 
 
 def _plain(name: str) -> str:

@@ -1,5 +1,8 @@
 """Never late, never silent: what sounds when the generator is slow, dead, or told to change."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 from band import Band
 from hypothesis import given, settings
@@ -9,11 +12,15 @@ from rig import BEGIN, Master, note_of, song_position
 from drumigen.kit import Voice
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
+from drumigen_daemon.bar_request import Batch, batch_of
 from drumigen_daemon.bar_writer import MockWriter
+from drumigen_daemon.conditions import ConditionMap, Conditions
 from drumigen_daemon.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.shape import FeelKnobs
 
 INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
+GRID = FeelKnobs(humanize=0)
 BAR = 2.0  # seconds of 4/4 at 120 BPM
 
 
@@ -103,15 +110,15 @@ def test_unplayed_bars_that_came_too_late_are_used_before_the_bank() -> None:
 
 
 def test_no_bar_sounds_verbatim_three_times_running() -> None:
-    mock = start(Band(Session(style="rock", tune=INTERNAL), MockWriter()))
+    mock = start(Band(Session(tune=INTERNAL, feel=GRID), MockWriter()))
     mock.rig.run(120)
     for three in zip(mock.played, mock.played[1:], mock.played[2:], strict=False):
         assert len(set(three)) > 1
 
 
 def test_without_variation_the_mock_is_played_as_it_is() -> None:
-    mock = start(Band(Session(style="rock", tune=INTERNAL, variation=False), MockWriter()))
-    mock.rig.run(20)
+    mock = start(Band(Session(tune=INTERNAL, variation=False, feel=GRID), MockWriter()))
+    mock.rig.run(14)  # before the first fill
     assert len(set(mock.played)) == 1
 
 
@@ -150,7 +157,7 @@ def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum, boundary: 
     planned = rock.rig.engine._score.at(7680 * 2)
     assert planned is not None
     old = rock.played[-1]
-    switched = rock.planner._boundary
+    switched = rock.planner._open_from
     beats = (switched - 7680 * 2) / 1920
     assert beats >= boundary - 2.5 or quantum is Quantum.BAR
     assert switched % {Quantum.STEP: 480, Quantum.BEAT: 1920, Quantum.BAR: 7680}[quantum] == 0
@@ -243,3 +250,120 @@ def test_whatever_happens_every_bar_sounds(data: st.DataObject) -> None:
     rock.rig.obey(Stop())
     rock.rig.run(0.5)
     assert rock.rig.output.hanging() == []
+
+
+STYLES = ("rock", "funk", "jazz", "j_dilla")
+
+
+def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(41)
+    assert rock.source.idle
+    now = rock.planner._playhead.bar
+    for style in STYLES:
+        for number in (now, now + 1):
+            for fill in (False, True):
+                request = rock.planner._outlook.in_style(number, style)[fill]
+                ready = rock.planner._ladder.memory.find(request) is not None
+                underway = number == now and style == "rock"
+                assert ready or underway, request
+
+
+def test_the_active_style_is_asked_for_before_the_others() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(20)
+    batches = [{item.request.style for item in batch} for batch in rock.source.batches]
+    assert batches[0] == {"rock"}
+    assert all("rock" not in batch or batch == {"rock"} for batch in batches)
+    assert {"funk", "jazz", "j_dilla"} in batches
+
+
+def test_a_context_is_the_bars_before_it_in_song_order_with_what_they_answered() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(41)
+    rock.rig.obey(Locate(Tick(5 * 7680)))
+    rock.rig.run(13)
+    rock.change(style="funk")
+    rock.rig.run(20)
+    items = [item for batch in rock.source.batches for item in batch]
+    long = [item for item in items if len(item.context) == 8]
+    assert {item.request.style for item in long} == set(STYLES)
+    for item in items:
+        numbers = [before.request.number for before in item.context]
+        number = item.request.number
+        assert numbers == list(range(number - len(numbers), number))
+        assert {before.request.style for before in item.context} <= {item.request.style}
+
+
+def test_the_context_of_a_played_style_is_what_sounded() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(41)
+    last = [batch for batch in rock.source.batches if batch[0].request.style == "rock"][-1][0]
+    heard = dict(zip(numbers(rock), rock.written, strict=True))
+    number = last.request.number
+    # the bar just before it is planned but may still be to come
+    known = [b for b in last.context if b.request.number in heard]
+    assert len(known) >= 7
+    assert all(b.bar == heard[b.request.number] for b in known)
+    assert number > 8
+
+
+def test_bars_that_share_a_context_are_sent_with_it_once() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(41)
+    items = next(b for b in reversed(rock.source.batches) if len(b) > 2)
+    sent = msgspec.json.encode(batch_of(3, items, Bpm(97.0)))
+    batch = msgspec.json.decode(sent, type=Batch)
+    assert set(batch.items) == set(items)
+    assert batch.tempo == 97.0
+    assert len(batch.parts) == len({item.request.style for item in items})
+
+
+def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_style() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock.rig.run(21)
+    rock.kill_generator()
+    rock.change(style="jazz")
+    rock.rig.run(1.5)
+    planned = rock.planner.sent_bar(rock.planner._playhead.bar)
+    assert planned is not None
+    assert (planned.style, planned.origin) == ("jazz", Origin.GENERATED)
+
+
+def test_memory_stays_bounded() -> None:
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    sizes = []
+    for minute in range(6):
+        for knob in range(30):
+            rock.change(density=5 * (knob % 20))
+            rock.rig.run(2.0)
+        sizes.append(len(rock.planner._ladder.memory) - len(rock.entered))
+        assert len(rock.planner._readiness._asked) < 100
+        rock.rig.obey(Locate(Tick((minute % 3) * 76800)))
+    assert max(sizes) < 16 * 16 * len(STYLES)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40),
+            st.sampled_from(["style", "seed", "share"]),
+            st.integers(0, 3),
+        ),
+        max_size=8,
+    )
+)
+def test_a_change_holds_from_its_tick_on_and_moves_no_other(
+    changes: list[tuple[int, str, int]],
+) -> None:
+    song = ConditionMap.constant(Conditions())
+    naive = [Conditions()] * 50
+    for tick, name, value in changes:
+        field = {name: str(value) if name == "style" else value}
+        song = song.changed(Tick(tick), **field)
+        naive = [replace(c, **field) if at >= tick else c for at, c in enumerate(naive)]  # type: ignore[arg-type]
+    assert [song.at(tick) for tick in range(50)] == naive
+    assert [song.settled(17).at(tick) for tick in range(17, 50)] == naive[17:]
+    pieces = dict(song.within(Tick(5), Tick(30)))
+    assert all(naive[tick] == conditions for tick, conditions in pieces.items())
+    assert min(pieces) == 5

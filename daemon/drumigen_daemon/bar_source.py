@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
+from drumigen.units import Bpm
+from drumigen_daemon.bar_request import BatchReply, GeneratorSetup, Item, WrittenBar, batch_of
 from drumigen_daemon.child import Child
-from drumigen_daemon.generator_process import Batch, BatchReply
 from drumigen_daemon.histogram import WRITING_BOUNDS, Tally
-from drumigen_daemon.planner import BarReply, BarRequest
 
 LOAD_PATIENCE: Final = 60.0
 """Seconds in which a generator must have loaded."""
@@ -26,7 +28,7 @@ class BarSource(Protocol):
     def idle(self) -> bool:
         """Whether it takes a batch now."""
 
-    def ask(self, requests: Sequence[BarRequest]) -> None:
+    def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
         """Ask for a batch; the answer goes to the callback it was made with."""
 
 
@@ -35,13 +37,13 @@ class ProcessBarSource:
 
     def __init__(
         self,
-        writer: str,
+        setup: GeneratorSetup,
         *,
-        on_bars: Callable[[Sequence[BarReply]], None],
+        on_bars: Callable[[Sequence[WrittenBar]], None],
         on_change: Callable[[], None],
         on_loss: Callable[[], None],
     ) -> None:
-        """Use the writer of that name; ``on_change`` is called when it gets ready or lost."""
+        """Use the writer of ``setup``; ``on_change`` is called when it gets ready or lost."""
         self._on_bars = on_bars
         self._on_change = on_change
         self._on_loss = on_loss
@@ -54,7 +56,7 @@ class ProcessBarSource:
         """Seconds that each batch took."""
         self.child: Child[BatchReply] = Child(
             "drumigen_daemon.generator_process",
-            writer,
+            msgspec.json.encode(setup).decode(),
             kind=BatchReply,
             on_message=self._answered,
             on_start=self._started,
@@ -77,12 +79,12 @@ class ProcessBarSource:
         """Keep a generator alive until cancelled."""
         await self.child.run()
 
-    def ask(self, requests: Sequence[BarRequest]) -> None:
+    def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
         """Ask for a batch; the answer goes to ``on_bars``."""
         self._batch += 1
         self._waiting = True
         self._asked_at = asyncio.get_running_loop().time()
-        self.child.send(Batch(self._batch, tuple(requests)))
+        self.child.send(batch_of(self._batch, tuple(items), tempo))
         self._expect(REPLY_PATIENCE)
 
     def _started(self) -> None:
@@ -96,7 +98,7 @@ class ProcessBarSource:
             self.times.add(asyncio.get_running_loop().time() - self._asked_at)
         self._ready = True
         self._waiting = False
-        self._on_bars(reply.replies)
+        self._on_bars(reply.bars)
         self._on_change()
 
     def _lost(self) -> None:

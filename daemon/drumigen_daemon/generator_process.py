@@ -1,6 +1,6 @@
 """The generator's own process: one batch of requests in, one batch of bars out.
 
-``python -m drumigen_daemon.generator_process DESCRIPTOR WRITER``.  It may be slow, hang or die
+``python -m drumigen_daemon.generator_process DESCRIPTOR SETUP``.  It may be slow, hang or die
 without any harm to the beat.
 """
 
@@ -12,23 +12,12 @@ import sys
 import msgspec
 
 from drumigen.errors import ChannelClosedError
-from drumigen_daemon.bar_writer import WRITERS
+from drumigen_daemon.bar_request import Batch, BatchReply, GeneratorSetup, WrittenBar
+from drumigen_daemon.bar_writer import make_writer
 from drumigen_daemon.channel import Channel
-from drumigen_daemon.planner import BarReply, BarRequest
 
-
-class Batch(msgspec.Struct, frozen=True):
-    """Requests that are answered together; ``number`` tells answers apart."""
-
-    number: int
-    requests: tuple[BarRequest, ...] = ()
-
-
-class BatchReply(msgspec.Struct, frozen=True):
-    """The answer to a batch; number 0, empty, says that the writer is loaded."""
-
-    number: int
-    replies: tuple[BarReply, ...] = ()
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Read by numpy's and torch's libraries when they load: the other cores are for the beat."""
 
 
 def main() -> int:
@@ -37,16 +26,19 @@ def main() -> int:
     channel: Channel[Batch] = Channel.inherited(sys.argv[1], Batch)
     if hasattr(os, "nice"):
         os.nice(5)  # the beat first
-    writer = WRITERS[sys.argv[2]]()
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    writer = make_writer(msgspec.json.decode(sys.argv[2], type=GeneratorSetup))
     try:
         channel.send(BatchReply(0))
         while True:
             select.select([channel], [channel] if channel.blocked else [], [])
             channel.flush()
             for batch in channel.receive():
-                bars = writer.write(batch.requests)
-                replies = tuple(map(BarReply, batch.requests, bars))
-                channel.send(BatchReply(batch.number, replies))
+                items = batch.items
+                bars = writer.write(items, batch.tempo)
+                requests = (item.request for item in items)
+                channel.send(BatchReply(batch.number, tuple(map(WrittenBar, requests, bars))))
     except ChannelClosedError:
         return 0
 

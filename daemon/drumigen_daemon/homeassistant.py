@@ -16,7 +16,7 @@ from drumigen_daemon.values import SWITCH, Allowed, plain
 BIRTH: Final = "online"
 """What Home Assistant says on ``<prefix>/status`` when it has started."""
 
-MOMENTARY: Final = ("bar", "nudge")
+MOMENTARY: Final = ("bar", "nudge", "scene", "store_scene", "learn")
 """Controls that are a movement, and stand at nothing."""
 
 Entity = dict[str, Any]

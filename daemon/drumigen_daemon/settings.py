@@ -7,7 +7,7 @@ file can ask for no more than a performer can.
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
@@ -19,18 +19,28 @@ from drumigen.kit import Voice
 from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen_daemon.bar_request import GeneratorSetup
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.mqtt_messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.shape import FeelKnobs
 from drumigen_daemon.values import (
+    BUILD_BARS,
+    COUNT_IN,
+    FILL_EVERY,
     KIT,
     METER,
+    MODEL,
     OFFSET_MS,
+    PERCENT,
+    PHRASE,
+    PUSH_MS,
     READING,
     SEED,
     STYLE,
+    SWING,
     SWITCH,
     TEMPO,
     TEXTS,
@@ -68,6 +78,8 @@ class MidiSettings:
     inputs: Patterns = ()
     outputs: Patterns = ()
     clock_outputs: Patterns = ()
+    feedback_outputs: Patterns = ()
+    """Who shows where controls stand; none opens no port for it."""
     split_inputs: Annotated[bool, SWITCH] = False
 
 
@@ -92,6 +104,20 @@ class SongSettings:
     seed: Annotated[int, SEED] = 1
     quantum: Annotated[Quantum, choice(Quantum)] = Quantum.BEAT
     variation: Annotated[bool, SWITCH] = True
+    phrase: Annotated[int, PHRASE] = 8
+    fill_every: Annotated[int, FILL_EVERY] = 8
+    fill_amount: Annotated[int, PERCENT] = 100
+    build_bars: Annotated[int, BUILD_BARS] = 4
+    count_in: Annotated[int, COUNT_IN] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeelSettings:
+    """How a style's feel is turned to begin with."""
+
+    swing: Annotated[float | None, SWING] = None
+    push_ms: Annotated[float, PUSH_MS] = 0.0
+    humanize: Annotated[int, PERCENT] = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +135,10 @@ class OutputSettings:
 class GeneratorSettings:
     """Who writes the bars."""
 
-    writer: Annotated[str, one_of(*WRITERS)] = "bank"
+    writer: Annotated[str, one_of(*WRITERS)] = "model"
+    model: Annotated[str, MODEL] = ""
+    """Path of a checkpoint; empty for the shipped one."""
+    device: Annotated[str, one_of("cpu", "auto", "cuda", "mps")] = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +154,12 @@ class ControlSettings:
 
     socket: Annotated[str, text(0, 100, "a path of at most 100 characters")] = ""
     """Path of the local socket; empty for :func:`socket_paths`."""
+    maps: Annotated[tuple[str, ...], TEXTS] = ("default",)
+    """Controller maps, by name or path."""
+    learned: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of learned bindings; empty for one in the user's folder of settings."""
+    scenes: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of scenes; empty for one in the user's folder of state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +194,7 @@ class Settings:
     midi: MidiSettings = MidiSettings()
     clock: ClockSettings = ClockSettings()
     song: SongSettings = SongSettings()
+    feel: FeelSettings = FeelSettings()
     output: OutputSettings = OutputSettings()
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
@@ -183,7 +219,25 @@ class Settings:
             voice_offsets_ms=dict(output.voice_offsets_ms),
             kit=output.kit,
         )
-        return Session(song.style, song.seed, song.meter, song.quantum, song.variation, tune)
+        return Session(
+            style=song.style,
+            seed=song.seed,
+            meter=song.meter,
+            quantum=song.quantum,
+            variation=song.variation,
+            phrase=song.phrase,
+            fill_every=song.fill_every,
+            fill_amount=song.fill_amount,
+            build_bars=song.build_bars,
+            count_in=song.count_in,
+            feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),
+            tune=tune,
+        )
+
+    @property
+    def generator_setup(self) -> GeneratorSetup:
+        """What the generator's process is told."""
+        return GeneratorSetup(**asdict(self.generator))
 
     @property
     def engine_setup(self) -> EngineSetup:
@@ -192,14 +246,18 @@ class Settings:
         plan = PortPlan(
             midi.client,
             (VirtualPort("in", midi.inputs),),
-            (VirtualPort("out", midi.outputs), VirtualPort("clock", midi.clock_outputs)),
+            (
+                VirtualPort("out", midi.outputs),
+                VirtualPort("clock", midi.clock_outputs),
+                *(VirtualPort("feedback", each) for each in (midi.feedback_outputs,) if each),
+            ),
             midi.split_inputs,
         )
         api = None if midi.api == "auto" else midi.api
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-LIVE_SECTIONS: Final = ("clock", "song", "output", "mqtt", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
@@ -270,8 +328,7 @@ def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | N
                 raise SettingsError(message)
             return path
     candidates = [SYSTEM_FILE]
-    home = environment.get("HOME", "")
-    folder = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
     if folder:
         candidates.insert(0, Path(folder) / "drumigen" / FILE_NAME)
     return next((path for path in candidates if path.is_file()), None)
@@ -290,6 +347,30 @@ def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Pa
     own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
     usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
     return tuple(folder / SOCKET_NAME for folder in (*usable, own))
+
+
+def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where learned bindings are kept; None where there is no home for them."""
+    if settings.control.learned:
+        return Path(settings.control.learned).expanduser()
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
+    return Path(folder) / "drumigen" / "learned.toml" if folder else None
+
+
+def scenes_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where scenes are kept; None where there is no home for them."""
+    if settings.control.scenes:
+        return Path(settings.control.scenes).expanduser()
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
+    if given:
+        return Path(given) / "scenes.json"
+    folder = environment.get("XDG_STATE_HOME") or _below_home(environment, ".local/state")
+    return Path(folder) / "drumigen" / "scenes.json" if folder else None
+
+
+def _below_home(environment: Mapping[str, str], folder: str) -> str:
+    home = environment.get("HOME", "")
+    return home and f"{home}/{folder}"
 
 
 def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from drumigen.errors import ControlError, DrumigenError
+from drumigen.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
+from drumigen.mix import LEVEL_MAX
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
-from drumigen_daemon.messages import OFFSET_LIMIT_MS
+from drumigen_daemon.messages import NUDGE_LIMIT_MS, OFFSET_LIMIT_MS
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -64,6 +66,8 @@ class Allowed(Generic[T]):
     low: float | None = None
     """Lowest number, where numbers are taken: what a knob goes from, and to."""
     high: float | None = None
+    whole: bool = False
+    """Whether only whole numbers are taken."""
     names: tuple[str, ...] = ()
     """Names, where names are taken: what a knob steps through."""
 
@@ -113,7 +117,32 @@ def whole(low: int, high: int) -> Allowed[int]:
         return read
 
     said = f"a whole number from {low} to {high}"
-    return Allowed(said, (int, float), parse, low, high)
+    return Allowed(said, (int, float), parse, low, high, whole=True)
+
+
+def or_style(allowed: Allowed[T]) -> Allowed[T | None]:
+    """Allow what ``allowed`` does, or ``style`` (None): what the style has of its own."""
+
+    def parse(value: Any) -> T | None:  # noqa: ANN401 - from outside
+        own = isinstance(value, str) and value.strip().lower() == "style"
+        return None if own else allowed.parse(value)
+
+    said = f"{allowed.said}, or style"
+    kinds = (*allowed.kinds, str)
+    return Allowed(said, kinds, parse, allowed.low, allowed.high, allowed.whole)
+
+
+def stepped(low: float, high: float, step: float) -> Allowed[float]:
+    """Allow numbers from ``low`` to ``high``, taken to the nearest multiple of ``step``."""
+    plain = number(low, high)
+    said = f"{plain.said} in steps of {step:g}"
+    return Allowed(
+        said,
+        plain.kinds,
+        lambda value: round(round(plain.parse(value) / step) * step, 6),
+        low,
+        high,
+    )
 
 
 def choice(kind: type[E]) -> Allowed[E]:
@@ -204,6 +233,12 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from outside
     return tuple(parts)
 
 
+def _model(value: str) -> str:
+    if value and not Path(value).expanduser().is_file():
+        raise ValueError
+    return str(Path(value).expanduser()) if value else ""
+
+
 def _voice_offsets(value: Any) -> dict[Voice, float]:  # noqa: ANN401 - from outside
     if isinstance(value, str):
         pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
@@ -234,13 +269,36 @@ OFFSET_MS: Final = number(-OFFSET_LIMIT_MS, OFFSET_LIMIT_MS)
 SEED: Final = whole(0, SEED_MAX)
 BAR: Final = whole(1, 1_000_000)
 """A bar as on screen, from 1."""
+PHRASE: Final = whole(1, 64)
+"""Bars in a phrase."""
+SCENE: Final = whole(1, 128)
+"""A scene, by the number of the program change that recalls it."""
+FILL_EVERY: Final = whole(0, 64)
+"""Bars from fill to fill; 0 plays none."""
+PERCENT: Final = whole(0, 100)
+POINTS: Final = or_style(PERCENT)
+"""Density or intensity."""
+TEMPERATURE: Final = stepped(0.05, 2.0, 0.05)
+SWING: Final = or_style(number(SWING_MIN, SWING_MAX))
+"""MPC percent."""
+PUSH_MS: Final = number(-PUSH_MAX_MS, PUSH_MAX_MS)
+LEVEL: Final = whole(0, LEVEL_MAX)
+BUILD_BARS: Final = whole(1, 16)
+COUNT_IN: Final = whole(0, 2)
+NUDGE_MS: Final = number(-NUDGE_LIMIT_MS, NUDGE_LIMIT_MS)
 SWITCH: Final = Allowed("on or off", (bool, int), _switch)
 METER: Final = Allowed("a metre like 4/4 or 7/8", (str,), Meter.parse)
 READING: Final = one_of("half", "normal", "double")
 VOICE: Final = choice(Voice)
 KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _kit)
+MODEL: Final = Allowed("the path of a checkpoint that is there", (str,), _model)
 STYLE: Final = Allowed(
     "the name of a style", (str,), lambda value: shipped_styles().find(value).name
+)
+BLEND: Final = Allowed(
+    "the name of a style, or none",
+    (str,),
+    lambda value: "" if value.strip().lower() in ("", "none") else STYLE.parse(value),
 )
 TEXTS: Final = Allowed(f"a list of at most {LIST_MAX} texts", (list, tuple), _texts)
 VOICE_OFFSETS: Final[Allowed[Mapping[Voice, float]]] = Allowed(

@@ -1,4 +1,4 @@
-"""Grammars that write bars in the style of three producers, for the bar bank.
+"""Grammars that write bars in the style of three producers, for the bar bank and for training.
 
 Written from what is published about their feel, not from any recording.
 """
@@ -6,6 +6,7 @@ Written from what is published about their feel, not from any recording.
 from collections.abc import Mapping
 
 from drumigen.grammars import j_dilla, metro_boomin, questlove
+from drumigen.grammars.form import Performer
 from drumigen.grammars.pen import Grammar
 from drumigen.units import Bpm
 
@@ -14,3 +15,11 @@ GRAMMARS: Mapping[str, Grammar] = {
     "metro_boomin": Grammar("metro_boomin", Bpm(140.0), metro_boomin.phrase, metro_boomin.fill),
     "questlove": Grammar("questlove", Bpm(94.0), questlove.phrase, questlove.fill),
 }
+"""Who writes the bar banks."""
+
+PERFORMERS: Mapping[str, Performer] = {
+    "j_dilla": Performer(j_dilla.idiom, j_dilla.feel),
+    "metro_boomin": Performer(metro_boomin.idiom, metro_boomin.feel),
+    "questlove": Performer(questlove.idiom, questlove.feel),
+}
+"""Who writes the performances that the model is trained on."""

@@ -1,12 +1,17 @@
 """In the style of Metro Boomin: half-time on a tight grid, hats that roll.
 
-After production tutorials for trap drums: backbeat on three alone, sparse syncopated kicks, rolls
-of 32nds and triplets with rising or falling velocity.
+After production tutorials for trap drums: backbeat on three alone, sparse syncopated kicks, hats
+in eighths or sixteenths with rolls of 32nds, sixteenth triplets and 32nd triplets, of rising or
+falling velocity, several times within a bar; timing tight to the grid (SD at most 2 ms).
+
+``phrase`` writes the bar bank; ``idiom`` and ``feel`` make the long performances that a model is
+trained on.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from drumigen.grammars.form import Idiom, Line, Steps
 from drumigen.grammars.pen import EIGHTH, METER, STEPS, Pen, Phrase, hit_at, loosened, playable
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -95,3 +100,85 @@ def fill(pen: Pen) -> Bar:
         hits += [hit_at(step, Voice.CLOSED_HAT, 76) for step in range(start * 4, STEPS, 4)]
     hits += [hit_at(step, Voice.KICK, 110) for step in pen.some((8, 10, 11, 13), 0, 2)]
     return loosened(playable(hits), pen, 0.7, 2)
+
+
+_SPARSE_KICKS = Line.of(
+    "88 3 12 28 | 3 14 28 26 | 3 8 36 24 | 4 22 28 11", low=2, high=5, change=0.5, run=2
+)
+_ROLL_STARTS = Line.of("6 3 14 5 | 12 4 20 5 | 8 4 20 6 | 16 5 22 5", low=1, high=3, change=0.8)
+_OPEN_HATS = Line.of("0 0 6 2 | 3 2 10 4 | 0 2 10 3 | 5 2 12 3", low=0, high=2, change=0.3)
+_PERCUSSION = Line.of("0 2 5 10 | 0 8 10 12 | 0 6 6 12 | 0 10 10 10", low=0, high=3, change=0.35)
+_NO_LINE = Line((0.0,) * STEPS, 0, 0, 0.0)
+_HAT_BEDS = (
+    # chance of on-beat and off-beat eighths, of the other sixteenths, and how often it is chosen
+    (0.97, 0.95, 0.06, 0.45),
+    (0.96, 0.93, 0.22, 0.25),
+    (0.97, 0.94, 0.92, 0.20),
+    (0.95, 0.55, 0.30, 0.10),
+)
+_DIVISIONS = ((8, 0.42), (6, 0.28), (12, 0.22), (3, 0.08))
+"""Notes a beat of a roll and its share: 32nds, sixteenth triplets, 32nd triplets, eighth triplets;
+groups of three to six of these stand in tutorials for the style."""
+
+
+def idiom(pen: Pen) -> Idiom:
+    """Return what a performance keeps: a bed of hats, its backbeat sound, which rolls it likes."""
+    beat, eighth, other, _ = pen.rng.choices(_HAT_BEDS, [bed[-1] for bed in _HAT_BEDS])[0]
+    bed = Line(tuple((beat, other, eighth, other) * 4), 5, 16, 0.5)
+    lines = {
+        "kick": _SPARSE_KICKS,
+        "hat": bed.steady(bed.drawn(pen), 0.97, 0.3),
+        "roll": _ROLL_STARTS,
+        "open": _OPEN_HATS,
+        "percussion": _PERCUSSION if pen.chance(0.25) else _NO_LINE,
+    }
+    backbeat = pen.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
+    liked = [share * pen.rng.uniform(0.2, 1.8) for _, share in _DIVISIONS]
+
+    def written(pen: Pen, steps: Steps) -> Bar:
+        return _bar(pen, steps, backbeat, liked)
+
+    return Idiom(lines, written, _rolls, fills=0.45, crashes=0.3)
+
+
+def _rolls(pen: Pen) -> Bar:
+    """Return a fill less its own backbeat: that of the groove goes on."""
+    hits = fill(pen).hits
+    return playable([h for h in hits if h.voice is not Voice.SNARE or h.velocity < 110])
+
+
+def _bar(pen: Pen, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:
+    hats = {
+        step * TICKS_PER_SIXTEENTH: hit_at(step, Voice.CLOSED_HAT, (90, 70, 78, 70)[step % 4])
+        for step in sorted(steps["hat"])
+    }
+    hats |= {
+        step * TICKS_PER_SIXTEENTH: hit_at(step, Voice.OPEN_HAT, 92)
+        for step in sorted(steps["open"])
+    }
+    for step in sorted(steps["roll"]):
+        roll = _drawn_roll(pen, liked)
+        start = step * TICKS_PER_SIXTEENTH
+        end = min(METER.ticks, start + round(roll.beats * TICKS_PER_BEAT))
+        hats = {tick: hit for tick, hit in hats.items() if not start <= tick < end}
+        burst = (hit for hit in roll.hits(start, Voice.CLOSED_HAT) if hit.tick < end)
+        hats |= {hit.tick: hit for hit in burst}
+    hits = [*hats.values(), *(hit_at(8, voice, 118) for voice in backbeat)]
+    hits += [hit_at(step, Voice.KICK, 118 if step == 0 else 108) for step in steps["kick"]]
+    hits += [hit_at(step, Voice.PERCUSSION, 84) for step in steps["percussion"]]
+    return playable(hits)
+
+
+def _drawn_roll(pen: Pen, liked: Sequence[float]) -> _Roll:
+    parts = pen.rng.choices([parts for parts, _ in _DIVISIONS], liked)[0]
+    beats = 1.0 if parts == 3 else pen.rng.choices((0.25, 0.5, 0.75, 1.0), (3, 5, 2, 2))[0]
+    soft, loud = pen.drawn(48, 72), pen.drawn(94, 110)
+    if pen.chance(0.15):
+        soft = loud - 8
+    return _Roll(parts, beats, *((soft, loud) if pen.chance(0.55) else (loud, soft)))
+
+
+def feel(pen: Pen, bars: Sequence[Bar]) -> tuple[Bar, ...]:
+    """Return ``bars`` a hair off the grid: an SD of 0.5-1.5 ms, the same through a performance."""
+    spread = pen.rng.uniform(0.5, 1.5)
+    return tuple(loosened(bar, pen, spread, 3) for bar in bars)

@@ -14,7 +14,7 @@ from typing import Final
 from drumigen.bank import load_bank
 from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
-from drumigen_daemon.bar_writer import WRITERS
+from drumigen_daemon.bar_writer import make_writer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import planned_bars
 from drumigen_daemon.loopback import measure
@@ -224,7 +224,7 @@ def _governor() -> Finding:
 
 def _generator(settings: Settings) -> Finding:
     name = settings.generator.writer
-    writer = WRITERS[name]()
+    writer = make_writer(settings.generator_setup)
     session = settings.session
     planned_bars(session, writer, 1)  # loads what it needs
     begun = time.monotonic()

@@ -10,11 +10,12 @@ from drumigen.bank import load_bank
 from drumigen.kit import load_kit
 from drumigen.midifile import write_song
 from drumigen.song import Marker, Song, song_from_bars
-from drumigen.units import TEMPO_DEFAULT, Bpm
-from drumigen_daemon.bar_writer import WRITERS, BarWriter
+from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
+from drumigen_daemon.bar_request import WrittenBar
+from drumigen_daemon.bar_writer import BarWriter, make_writer
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.messages import BarEntered, PlannedBar
-from drumigen_daemon.planner import FILL_EVERY, BarReply, Planner
+from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.values import shipped_styles
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     settings = at_home(settings_of(options), options)
     session = settings.session
     style = shipped_styles().find(session.style)
-    bars = planned_bars(session, WRITERS[settings.generator.writer](), options.bars)
+    bars = planned_bars(session, make_writer(settings.generator_setup), options.bars)
     song = rendered(bars, session)
     output = options.output or default_file(session)
     write_song(song, output)
@@ -62,12 +63,16 @@ def default_file(session: Session) -> Path:
 
 def planned_bars(session: Session, writer: BarWriter, count: int) -> list[PlannedBar]:
     """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
-    planner = Planner(session, lambda style: load_bank(shipped_styles().find(style).bank))
+    find = shipped_styles().find
+    planner = Planner(
+        session, lambda style: load_bank(find(style).bank), (), lambda style: find(style).feel
+    )
     bars: dict[int, PlannedBar] = {}
     for number in range(count):
-        requests = planner.requests()
-        planner.bars_written(map(BarReply, requests, writer.write(requests)))
-        plan = planner.plan()
+        while items := planner.requests():
+            written = writer.write(items, planner.tempo)
+            planner.bars_written(map(WrittenBar, (item.request for item in items), written))
+        plan = planner.plan(Seconds(0.0))
         bars.update((bar.number, bar) for bar in (plan.bars if plan else ()))
         entered = bars[number]
         planner.bar_entered(BarEntered(number, entered.style, entered.origin))
@@ -78,8 +83,9 @@ def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
     markers = []
     for bar in bars:
-        fill = bar.number % FILL_EVERY == FILL_EVERY - 1
-        if fill or bar.number % FILL_EVERY == 0:
+        every = session.fill_every or len(bars)
+        fill = session.fill_every > 0 and bar.number % every == every - 1
+        if fill or bar.number % every == 0:
             markers.append(Marker(bar.start, f"{bar.style} fill" if fill else bar.style))
     kit = load_kit(session.tune.kit)
     tempo = Bpm(session.tune.tempo)

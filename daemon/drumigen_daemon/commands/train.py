@@ -1,0 +1,50 @@
+"""``drumigen train``: a checkpoint from a folder of MIDI.  The only command that needs torch."""
+
+import argparse
+import math
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from drumigen.network import ModelConfig
+from drumigen.training.producers import producer_takes
+from drumigen.training.takes import Take, read_takes
+from drumigen.training.train import Recipe, train
+from drumigen_daemon.values import shipped_styles
+
+
+def main(options: argparse.Namespace) -> int:
+    """Train, or go on with a training that was interrupted."""
+    takes = corpus(options.folder, options.seed, producers=options.producers)
+    sizes = {
+        name: value
+        for name in ("width", "layers", "heads", "hidden", "dropout")
+        if (value := getattr(options, name)) is not None
+    }
+    config = ModelConfig(
+        styles=styles_of(takes),
+        drummers=tuple(sorted({take.drummer for take in takes if take.drummer})),
+        **sizes,
+    )
+    given = {field.name for field in fields(Recipe)} & vars(options).keys()
+    told = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
+    recipe = Recipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
+    counts = {style: sum(take.style == style for take in takes) for style in config.styles}
+    notes = {"takes": counts, "producers": options.producers}
+    path = train(takes, config, recipe, options.output, device=options.device, notes=notes)
+    sys.stdout.write(f"wrote {path}; drumigen eval {options.folder} --model {path} judges it\n")
+    return 0
+
+
+def corpus(folder: Path, seed: int, *, producers: bool) -> list[Take]:
+    """Return the takes of ``folder``, and with ``producers`` what is written after them.
+
+    Takes of the test split are left alone: they are for judging only.
+    """
+    takes = read_takes(folder, ("train", "validation"))
+    return [*takes, *(producer_takes(takes, seed) if producers else ())]
+
+
+def styles_of(takes: list[Take]) -> tuple[str, ...]:
+    """Return the styles that a network for ``takes`` knows: the shipped ones, and theirs."""
+    return tuple(sorted({*shipped_styles().names, *(take.style for take in takes)}))

@@ -1,0 +1,146 @@
+"""The writer of bars that is a neural network; what controls ask for becomes what it is told."""
+
+import logging
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from drumigen.checkpoint import Checkpoint, load_model
+from drumigen.errors import ModelError
+from drumigen.generation import Contexts, Played, Row, generate_batch
+from drumigen.kit import VOICES, Voice
+from drumigen.pattern import Bar
+from drumigen.persona import Persona, Profile, profiles_of, turned_density, turned_intensity
+from drumigen.sampling import Sampling
+from drumigen.styles import load_styles
+from drumigen.tokens import SECTIONS, Conditions, tempo_heard
+from drumigen.units import Bpm, Tick
+from drumigen.variation import with_crash
+from drumigen_daemon.bar_request import BarRequest, Item
+from drumigen_daemon.bar_writer import BankWriter
+
+log = logging.getLogger(__name__)
+
+_BLAND: Final = Profile((Persona(4.0, 75.0),))
+"""Of a style that the checkpoint says nothing of."""
+
+
+class ModelWriter:
+    """Writes with the checkpoint of each style; what it cannot, the bank does, and the log says."""
+
+    def __init__(self, path: Path | None = None, device: str = "cpu") -> None:
+        """Load the checkpoint at ``path``, by default the shipped one, and those of the styles.
+
+        Raises:
+            ModelLoadError: it cannot be used.
+        """
+        self._common = _Player(load_model(path, device))
+        self._own: dict[str, _Player] = {}
+        for style in load_styles():
+            if style.model is not None:
+                self._own[style.name] = _Player(load_model(style.model, device))
+        self._bank = BankWriter()
+        self._failed = False
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        """Return a bar for each item, in the metre it asks for."""
+        written: dict[int, Bar] = {}
+        for player in {id(p): p for p in (self._common, *self._own.values())}.values():
+            places = [
+                place
+                for place, item in enumerate(items)
+                if self._player(item) is player and player.knows(item.request.style)
+            ]
+            try:
+                bars = player.write([items[place] for place in places], tempo)
+            except ModelError:
+                if not self._failed:
+                    log.exception("the model cannot write; the bank goes on")
+                self._failed = True
+                continue
+            written.update(zip(places, bars, strict=True))
+        return [
+            written[place] if place in written else self._bank.write([item], tempo)[0]
+            for place, item in enumerate(items)
+        ]
+
+    def _player(self, item: Item) -> "_Player":
+        return self._own.get(item.request.style, self._common)
+
+
+class _Player:
+    """One checkpoint, and what it has read."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._profiles = profiles_of(checkpoint.metadata)
+        self._contexts = Contexts()
+
+    def knows(self, style: str) -> bool:
+        """Tell whether it was trained to play ``style``."""
+        return style in self._checkpoint.config.styles
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        """Return a bar for each item.
+
+        Raises:
+            ModelError: its output is no number.
+        """
+        rows = [self._row(item, tempo) for item in items]
+        bars = generate_batch(self._checkpoint, rows, self._contexts)
+        return [_landed(bar, item.request) for bar, item in zip(bars, items, strict=True)]
+
+    def _row(self, item: Item, tempo: Bpm) -> Row:
+        request = item.request
+        context: list[Played] = [
+            (written.bar, self._conditions(written.request, tempo)) for written in item.context
+        ]
+        key = f"{request.seed}/{request.take}/{request.style}/{request.fill}"
+        return Row(
+            self._conditions(request, tempo),
+            zlib.crc32(key.encode()),
+            request.number,
+            tuple(context),
+            Sampling(request.temperature),
+        )
+
+    def _conditions(self, request: BarRequest, tempo: Bpm) -> Conditions:
+        """Return what the network is told of a bar that answers ``request``."""
+        profile = self._profiles.get(request.style, _BLAND)
+        persona = profile.persona(request.seed)
+        density = profile.density(persona, request.seed, request.number)
+        if request.density is not None:
+            density = turned_density(density, request.density)
+        intensity = persona.intensity
+        if request.intensity is not None:
+            intensity = turned_intensity(intensity, request.intensity)
+        section = str(request.section)
+        return Conditions(
+            self._styles(request),
+            tempo_heard(tempo),
+            request.meter,
+            # a fill is as dense as it has to be, unless somebody says how dense
+            None if request.fill and request.density is None else density,
+            intensity,
+            request.fill,
+            section if section in SECTIONS else None,
+            request.number,
+            persona.lean,
+            persona.drummer,
+        )
+
+    def _styles(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
+        if self.knows(request.blend) and request.share:
+            share = request.share / 100
+            return (request.style, 1 - share), (request.blend, share)
+        return ((request.style, 1.0),)
+
+
+def _landed(bar: Bar, request: BarRequest) -> Bar:
+    """Return ``bar`` with a crash on one if it follows a fill and has no cymbal there."""
+    struck = {VOICES[hit.voice].class_of_nine for hit in bar.at(Tick(0))}
+    if not request.after_fill or Voice.CRASH in struck:
+        return bar
+    loudest = max((hit.velocity for hit in bar.hits), default=100)
+    return with_crash(bar, max(70, min(118, loudest)))

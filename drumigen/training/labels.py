@@ -1,0 +1,113 @@
+"""What is said of each bar of a take, so that the network learns what a control means."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from drumigen.kit import VOICES, Voice
+from drumigen.pattern import Bar
+from drumigen.tokens import SECTIONS, Conditions, density_of
+from drumigen.training.takes import Take
+from drumigen.units import TICKS_PER_BEAT
+
+_TOMS: Final = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
+_OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
+_CLOSED: Final = frozenset((Voice.CLOSED_HAT, Voice.PEDAL_HAT))
+GHOST_MAX: Final = 45
+FILL_EXTRA: Final = 3
+"""Toms, or struck snares in its second half, that a bar has beyond the take's usual to be a
+fill."""
+FORM_BARS: Final = 12
+"""A shorter take has no form."""
+EDGE_BARS: Final = 2
+BREAK_SHARE: Final = 0.6
+
+
+def conditions_of(take: Take, drummers: Sequence[str] = ()) -> tuple[Conditions, ...]:
+    """Return what holds for each bar of ``take``."""
+    fills = fills_of(take)
+    sections = sections_of(take)
+    lean = lean_of(take)
+    drummer = drummers.index(take.drummer) if take.drummer in drummers else None
+    return tuple(
+        Conditions(
+            styles=((take.style, 1.0),),
+            tempo=take.tempo,
+            meter=bar.meter,
+            density=density_of(bar),
+            intensity=intensity_of(bar),
+            fill=fills[number],
+            section=sections[number],
+            phrase=number,
+            lean=lean,
+            drummer=drummer,
+        )
+        for number, bar in enumerate(take.bars)
+    )
+
+
+def intensity_of(bar: Bar) -> float | None:
+    """Return the mean velocity of ``bar``, or None if it is empty."""
+    return statistics.fmean(hit.velocity for hit in bar.hits) if bar.hits else None
+
+
+def lean_of(take: Take) -> float | None:
+    """Return the mean offset in ms of the hits on quarters, or None if there are fewer than 8."""
+    near = TICKS_PER_BEAT // 8
+    offsets = [
+        (hit.sounding_tick + near) % TICKS_PER_BEAT - near
+        for bar in take.bars
+        for hit in bar.hits
+        if (hit.sounding_tick + near) % TICKS_PER_BEAT <= 2 * near
+    ]
+    if len(offsets) < 8:
+        return None
+    return statistics.fmean(offsets) * 60_000 / (take.tempo * TICKS_PER_BEAT)
+
+
+def fills_of(take: Take) -> tuple[bool, ...]:
+    """Return for each bar whether it is a fill: more toms, or a busier snare at its end."""
+    if take.fill:
+        return tuple(len(bar.hits) >= 4 for bar in take.bars)
+    toms = [sum(hit.voice in _TOMS for hit in bar.hits) for bar in take.bars]
+    rolls = [
+        sum(
+            VOICES[hit.voice].class_of_nine is Voice.SNARE
+            and hit.velocity > GHOST_MAX
+            and 2 * hit.tick >= bar.meter.ticks
+            for hit in bar.hits
+        )
+        for bar in take.bars
+    ]
+    usual = statistics.median(toms), statistics.median(rolls)
+    return tuple(
+        tom >= usual[0] + FILL_EXTRA or roll >= usual[1] + FILL_EXTRA
+        for tom, roll in zip(toms, rolls, strict=True)
+    )
+
+
+def sections_of(take: Take) -> tuple[str | None, ...]:
+    """Return for each bar the part of the form it is in; None where a take is too short for one.
+
+    The edges of a take are intro and ending; bars with little in them a break; otherwise B where
+    ride, crash and open hat keep the time, A where the closed hat does.
+    """
+    count = len(take.bars)
+    if take.fill or count < FORM_BARS:
+        return (None,) * count
+    usual = statistics.median(len(bar.hits) for bar in take.bars)
+    return tuple(_section(bar, number, count, usual) for number, bar in enumerate(take.bars))
+
+
+def _section(bar: Bar, number: int, count: int, usual: float) -> str:
+    intro, a, b, rest, ending = SECTIONS
+    if number < EDGE_BARS:
+        return intro
+    if number >= count - EDGE_BARS:
+        return ending
+    if len(bar.hits) < BREAK_SHARE * usual:
+        return rest
+    voices = Counter(hit.voice for hit in bar.hits)
+    opened = sum(voices[voice] for voice in _OPEN)
+    return b if opened > sum(voices[voice] for voice in _CLOSED) else a

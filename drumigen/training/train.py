@@ -1,0 +1,462 @@
+"""Training: one loop for one CPU, one GPU, or several under ``torchrun``."""
+
+import contextlib
+import csv
+import json
+import logging
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+from safetensors.torch import load_file
+from torch import Tensor, distributed
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from drumigen.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
+from drumigen.errors import CorpusError
+from drumigen.model import DrumPatternTransformer, Steps, legal_events
+from drumigen.network import ModelConfig
+from drumigen.training.dataset import (
+    Example,
+    Line,
+    Window,
+    batches,
+    collated,
+    in_odd_meters,
+    sequence_of,
+    windows,
+)
+from drumigen.training.profile import profile_of
+from drumigen.training.takes import Take
+
+log = logging.getLogger(__name__)
+
+CORPUS_SHARE: Final = {"j_dilla": 0.35, "metro_boomin": 0.35, "questlove": 0.35}
+"""Part of a style's windows that an epoch shows: there is more of the grammars than of people."""
+MOMENTS: Final = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))
+"""What each of the two optimizers remembers of a weight."""
+TEACHER_TOLD: Final = ("tempo", "meter", "phrase")
+"""What validation tells the network besides the style: what a listener knows beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a training run goes; every figure has its unit in its name or here.
+
+    Attributes:
+        epochs: passes over the corpus.
+        steps: hits and bar lines in a batch, over all processes.
+        context: hits and bar lines in a window, at most.
+        rate: peak learning rate, after ``warm_up`` updates, down a cosine to a 20th.
+        average: decay of the moving average of the weights, which is what is kept.
+        plain: last part of the run without augmentation.
+        patience: epochs without a better validation after which it stops.
+        odd: share of takes that are added in an odd metre.
+    """
+
+    epochs: int = 60
+    steps: int = 4096
+    context: int = 400
+    rate: float = 2e-3
+    warm_up: int = 200
+    decay: float = 0.05
+    average: float = 0.998
+    plain: float = 0.3
+    patience: int = 15
+    odd: float = 0.12
+    seed: int = 1
+    seconds: float = math.inf
+    """The learning rate is at its end by then, however many epochs that makes."""
+
+
+class Averages:
+    """Sums of losses in nats, by what is predicted."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.sums = torch.zeros(5, dtype=torch.float64)
+
+    def add(self, losses: Tensor) -> None:
+        """Add [event, velocity, offset, hits, steps] of a batch."""
+        self.sums += losses.detach().double().cpu()
+
+    def result(self) -> dict[str, float]:
+        """Return nats per hit, by head and in all; what bar lines cost is on the hits too."""
+        event, velocity, offset, hits, _ = (float(value) for value in self.sums)
+        hits = max(hits, 1.0)
+        parts = {"event": event / hits, "velocity": velocity / hits, "offset": offset / hits}
+        return {**parts, "nll": sum(parts.values())}
+
+
+def losses_of(model: torch.nn.Module, example: Example) -> Tensor:
+    """Return summed nats of event, velocity and offset, then how many hits and steps: [5]."""
+    note, real = example.note, example.real
+    event_logits, velocity_logits, offset_logits = model(example)
+    legal = legal_events(example.steps.event, example.before, example.room)
+    event_logits = event_logits.float().masked_fill(~legal, -1e9)
+    event = functional.cross_entropy(event_logits[real], example.event[real], reduction="sum")
+    velocity = functional.cross_entropy(
+        velocity_logits[note].float(), example.velocity[note], reduction="sum"
+    )
+    offset = functional.cross_entropy(
+        offset_logits[note].float(), example.offset[note], reduction="sum"
+    )
+    return torch.stack((event, velocity, offset, note.sum().float(), real.sum().float()))
+
+
+class Teacher(torch.nn.Module):
+    """The network told the true past, as one module that DDP can wrap."""
+
+    def __init__(self, model: DrumPatternTransformer) -> None:
+        """Teach ``model``."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, example: Example) -> tuple[Tensor, ...]:
+        """Return the logits of event, velocity and offset at each step."""
+        known = self.model(example.steps)
+        velocity = torch.where(example.note, example.velocity, 0)
+        return self.model.heads(known, example.event, velocity)
+
+
+def moved(example: Example, device: torch.device) -> Example:
+    """Return the batch on ``device``."""
+    steps = Steps(*(tensor.to(device, non_blocking=True) for tensor in example.steps))
+    rest = {
+        name: getattr(example, name).to(device, non_blocking=True)
+        for name in ("event", "velocity", "offset", "note", "real", "before", "room")
+    }
+    return Example(steps=steps, **rest)
+
+
+@dataclass
+class Run:
+    """Where a training run stands; all of it is in its folder after every epoch."""
+
+    epoch: int = 0
+    update: int = 0
+    best: float = math.inf
+    stale: int = 0
+    spent: float = 0.0
+    """Seconds of training, over all resumptions."""
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is trained on, and what is judged by."""
+
+    train: Sequence[Line]
+    validation: Sequence[Line]
+    styles: Sequence[str]
+
+    @classmethod
+    def of(cls, takes: Sequence[Take], config: ModelConfig, recipe: Recipe) -> "Corpus":
+        """Return takes as sequences; with odd metres added to the training split.
+
+        Raises:
+            CorpusError: there is nothing to train on.
+        """
+        known = [take for take in takes if take.style in config.styles]
+        train = [take for take in known if take.split == "train"]
+        if not train:
+            message = f"no take to train on in {', '.join(config.styles)}; check the folder"
+            raise CorpusError(message)
+        if len(known) < len(takes):
+            log.warning("%d takes left out: of an unknown style", len(takes) - len(known))
+        odd = in_odd_meters(train, random.Random(recipe.seed), recipe.odd)  # noqa: S311
+        return cls(
+            [sequence_of(take, config) for take in chain(train, odd)],
+            [sequence_of(take, config) for take in known if take.split == "validation"],
+            config.styles,
+        )
+
+
+def train(  # noqa: PLR0913 - what, how, where to and where
+    takes: Sequence[Take],
+    config: ModelConfig,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: str | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train, or go on where ``folder`` stopped; return the path of the best checkpoint.
+
+    Under ``torchrun`` each process takes its share of every batch.  ``folder`` gets
+    ``drummer.safetensors`` (the best so far), ``state.safetensors`` (to go on from) and
+    ``log.csv``; ``notes`` go into the checkpoint.
+
+    Raises:
+        CorpusError: there is nothing to train on.
+        ModelLoadError: the state in ``folder`` is of another training.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    where = _joined(device, world)
+    torch.manual_seed(recipe.seed)
+    corpus = Corpus.of(takes, config, recipe)
+    profile = profile_of(takes, config)
+    metadata = {"profile": profile, "recipe": asdict(replace(recipe, seconds=0.0)), **(notes or {})}
+    place = Place(where, rank, world)
+    trainer = _Trainer(corpus, config, recipe, folder, place, metadata)
+    try:
+        trainer.resume()
+        trainer.run()
+    finally:
+        if world > 1:
+            distributed.destroy_process_group()
+    return trainer.best_path
+
+
+def _joined(device: str | None, world: int) -> torch.device:
+    """Return this process's device, after joining the others where there are any."""
+    where = torch.device(detect_device(device))
+    if world == 1:
+        return where
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
+    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    return where
+
+
+class Place(NamedTuple):
+    """Where a process of a training run is: its device, its number, and how many there are."""
+
+    device: torch.device
+    rank: int
+    world: int
+
+
+class _Trainer:
+    """One process of a training run."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - put together in one place
+        self,
+        corpus: Corpus,
+        config: ModelConfig,
+        recipe: Recipe,
+        folder: Path,
+        place: Place,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        self.corpus, self.config, self.recipe, self.folder = corpus, config, recipe, folder
+        self.device, self.rank, self.world = device, _, world = place
+        self.metadata = metadata
+        self.model = DrumPatternTransformer(config).to(device)
+        self.kept = DrumPatternTransformer(config).to(device).eval()
+        self.kept.load_state_dict(self.model.state_dict())
+        self.teacher: torch.nn.Module = Teacher(self.model)
+        if world > 1:
+            self.teacher = DistributedDataParallel(
+                self.teacher, [device] if device.type == "cuda" else None
+            )
+        named = dict(self.model.named_parameters())
+        # the layers' matrices learn by orthogonal steps (Muon, Jordan et al. 2024): lower after
+        # as many updates than AdamW, at the same rate
+        layers = [p for name, p in named.items() if name.startswith("blocks.")]
+        rest = [p for name, p in named.items() if not name.startswith("blocks.")]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(
+                layers, recipe.rate, recipe.decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(rest, recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.decay),
+        )
+        self.state = Run()
+
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "drummer.safetensors"
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def run(self) -> None:
+        recipe, state = self.recipe, self.state
+        with Progress(disable=self.rank > 0) as progress:
+            while (
+                state.epoch < recipe.epochs
+                and state.stale < recipe.patience
+                and state.spent < recipe.seconds
+            ):
+                spent = state.spent
+                learnt = self._epoch(progress)
+                judged = self._validated()
+                state.epoch += 1
+                better = judged["nll"] < state.best
+                state.best = min(state.best, judged["nll"])
+                state.stale = 0 if better else state.stale + 1
+                row = {
+                    "epoch": state.epoch,
+                    "updates": state.update,
+                    "seconds": round(state.spent, 1),
+                    "rate": round(self._rate(), 7),
+                    **{f"train_{name}": round(value, 4) for name, value in learnt.items()},
+                    **{f"validation_{name}": round(value, 4) for name, value in judged.items()},
+                }
+                state.log.append(row)
+                if self.rank == 0:
+                    self._keep(better=better)
+                    progress.console.print(
+                        f"epoch {state.epoch}: {learnt['nll']:.3f} nats a hit, validation "
+                        f"{judged['nll']:.3f}{' (best)' if better else ''}, "
+                        f"{state.spent - spent:.0f} s"
+                    )
+
+    def _rate(self) -> float:
+        """Return the learning rate: up a line, down a cosine over epochs or seconds."""
+        recipe, state = self.recipe, self.state
+        done = min(1.0, max(self._epochs_done / recipe.epochs, state.spent / recipe.seconds))
+        rise = min(1.0, (state.update + 1) / recipe.warm_up)
+        return recipe.rate * rise * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * done)))
+
+    def _epoch(self, progress: Progress) -> dict[str, float]:
+        recipe, state = self.recipe, self.state
+        rng = random.Random(f"{recipe.seed}/{state.epoch}")  # noqa: S311
+        chance = np.random.default_rng((recipe.seed, state.epoch, self.rank))
+        shown = [
+            window
+            for window in windows(self.corpus.train, recipe.context, rng)
+            if self._is_shown(window, rng)
+        ]
+        made = batches(shown, recipe.steps, rng)
+        done = max(state.epoch / recipe.epochs, state.spent / recipe.seconds)
+        averages = Averages()
+        self.model.train()
+        task = progress.add_task(f"epoch {state.epoch + 1}", total=len(made))
+        for number, batch in enumerate(made):
+            began = time.monotonic()
+            self._epochs_done = state.epoch + number / len(made)
+            share = batch[self.rank :: self.world] or batch[:1]
+            example = collated(share, self.config, chance, augmented=done < 1 - recipe.plain)
+            averages.add(self._update(moved(example, self.device)))
+            state.spent += time.monotonic() - began
+            progress.advance(task)
+            if state.spent >= recipe.seconds:
+                break
+        progress.remove_task(task)
+        return self._shared(averages).result()
+
+    def _is_shown(self, window: Window, rng: random.Random) -> bool:
+        return rng.random() < CORPUS_SHARE.get(self.config.styles[window.sequence.style], 1.0)
+
+    def _update(self, example: Example) -> Tensor:
+        with self._precision():
+            losses = losses_of(self.teacher, example)
+        loss = (losses[0] + losses[1] + losses[2]) / losses[3].clamp(min=1.0)
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate()
+            optimizer.step()
+        self.state.update += 1
+        keep = min(self.recipe.average, (self.state.update + 1) / (self.state.update + 20))
+        with torch.no_grad():
+            for kept, new in zip(self.kept.parameters(), self.model.parameters(), strict=True):
+                kept.lerp_(new, 1 - keep)
+        return losses
+
+    def _precision(self) -> contextlib.AbstractContextManager[None]:
+        """Return bfloat16 where the device has it in hardware."""
+        fast = {
+            "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+            "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported(),  # noqa: SLF001 - no public name
+        }.get(self.device.type, False)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
+
+    @torch.inference_mode()
+    def _validated(self) -> dict[str, float]:
+        averages = Averages()
+        for example in judged_batches(
+            self.corpus.validation or self.corpus.train[:64], self.config, self.recipe
+        ):
+            averages.add(losses_of(Teacher(self.kept), moved(example, self.device)))
+        return averages.result()
+
+    def _shared(self, averages: Averages) -> Averages:
+        if self.world > 1:
+            sums = averages.sums.to(self.device, torch.float32)
+            distributed.all_reduce(sums)
+            averages.sums = sums.cpu().double()
+        return averages
+
+    def _keep(self, *, better: bool) -> None:
+        if better:
+            metadata = {**self.metadata, "training": self.state.log[-1]}
+            save_checkpoint(self.config, arrays(self.kept), self.best_path, metadata)
+        tensors: dict[str, Tensor] = {}
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for name, tensor in self.model.state_dict().items():
+            tensors[f"model.{name}"] = tensor
+        for name, tensor in self.kept.state_dict().items():
+            tensors[f"kept.{name}"] = tensor
+        for optimizer in self.optimizers:
+            for parameter, moments in optimizer.state.items():
+                for moment, tensor in moments.items():
+                    tensors[f"{moment}.{names[id(parameter)]}"] = torch.as_tensor(tensor)
+        whole = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        texts = {"run": json.dumps(asdict(self.state)), "config": json.dumps(asdict(self.config))}
+        write_tensors(whole, self.state_path, texts)
+        with (self.folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(self.state.log[0]))
+            writer.writeheader()
+            writer.writerows(self.state.log)
+
+    def resume(self) -> None:
+        if not self.state_path.is_file():
+            return
+        texts = read_texts(self.state_path)
+        if json.loads(texts.get("config", "{}")) != json.loads(json.dumps(asdict(self.config))):
+            message = (
+                f"{self.state_path}: of a training with other sizes or styles; use another folder"
+            )
+            raise CorpusError(message)
+        tensors = load_file(self.state_path)
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.kept.load_state_dict(_part(tensors, "kept."))
+        self.state = Run(**json.loads(texts["run"]))
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for optimizer, kinds in zip(self.optimizers, MOMENTS, strict=True):
+            for parameter in chain.from_iterable(g["params"] for g in optimizer.param_groups):
+                optimizer.state[parameter] = {
+                    kind: tensors[f"{kind}.{names[id(parameter)]}"] for kind in kinds
+                }
+        log.info("going on after epoch %d", self.state.epoch)
+
+    _epochs_done = 0.0
+
+
+def judged_batches(
+    lines: Sequence[Line], config: ModelConfig, recipe: Recipe, told: Sequence[str] = TEACHER_TOLD
+) -> Iterator[Example]:
+    """Yield the windows of ``lines`` in the same batches each time, uncorrupted."""
+    rng = random.Random(0)  # noqa: S311
+    for batch in batches(windows(lines, recipe.context, rng), recipe.steps, rng):
+        yield collated(batch, config, told=told)
+
+
+def arrays(model: DrumPatternTransformer) -> dict[str, NDArray[np.generic]]:
+    """Return the weights as numpy arrays, by name."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
