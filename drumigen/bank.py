@@ -44,7 +44,7 @@ class Bank:
         """Return what sounds in bar ``song_bar`` of the walk that ``seed`` names.
 
         A pure function.  Whole phrases follow one another, each once before any comes again.
-        With ``fill`` the bar ends in a fill, another one each fourth bar; with ``after_fill`` it
+        With ``fill`` the bar ends in a fill, another one than near it; with ``after_fill`` it
         has a crash on one.
         """
         bar = fit(self._groove(song_bar, seed), meter)
@@ -73,7 +73,8 @@ class Bank:
 
     def _fill(self, song_bar: int, seed: int) -> Bar:
         order = _shuffled(len(self.fills), f"{seed}/fills")
-        return self.fills[order[(song_bar // 4 + song_bar % 4) % len(order)]]
+        # neighbours differ, and so do bars that are a number of bars apart which divides them all
+        return self.fills[order[(song_bar + song_bar // len(order)) % len(order)]]
 
 
 @cache

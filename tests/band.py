@@ -8,11 +8,18 @@ from rig import Rig
 from drumigen.bank import load_bank
 from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
+from drumigen_daemon.app import RECALL_LEAD
 from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.bar_writer import BankWriter, BarWriter
-from drumigen_daemon.messages import BarEntered, EngineState, Report
+from drumigen_daemon.binding import ControllerMap
+from drumigen_daemon.form import Call
+from drumigen_daemon.messages import BarEntered, EngineState, Heard, Report
 from drumigen_daemon.planner import Planner
-from drumigen_daemon.session import Session
+from drumigen_daemon.scenes import SceneBook, put_on, scene_of
+from drumigen_daemon.session import Controls, Learn, Quantum, Recall, Session, Store
+from drumigen_daemon.surface import Surface
+from drumigen_daemon.tap_tempo import TapTempo
+from drumigen_daemon.values import shipped_styles
 
 
 class ScriptedSource:
@@ -57,21 +64,65 @@ class Band:
         session: Session,
         writer: BarWriter | None = None,
         styles: Sequence[str] = (),
+        maps: Sequence[ControllerMap] = (),
     ) -> None:
         self.rig = Rig()
         self.session = session
-        self.planner = Planner(session, load_bank, styles)
+        find = shipped_styles().find
+        self.planner = Planner(session, load_bank, styles, lambda style: find(style).feel)
         self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
         self.entered: list[BarEntered] = []
         self.played: list[Bar] = []
+        """As they sounded."""
+        self.written: list[Bar] = []
+        """Before anything was done to them."""
+        self._taps = TapTempo()
+        self.scenes = SceneBook()
+        self.surface = Surface(
+            maps, self.value_of, lambda name: styles if name in ("style", "blend") else ()
+        )
         self.rig.on_report = self._reported
         self.rig.obey(session.tune)
         self.replan()
 
+    def control(self, name: str, value: object = None) -> None:
+        """Turn a control, as the daemon does."""
+        controls = Controls(shipped_styles(), self.session)
+        controls._taps = self._taps
+        now = Seconds(self.rig.now)
+        told = controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
+        self._adopt(controls.session)
+        match told:
+            case None | Learn():
+                pass
+            case Call():
+                self.planner.call(told, now)
+                self.replan()
+            case Recall():
+                wait = self.planner.until_bar_line(now) - RECALL_LEAD
+                self.rig.at(max(now, now + wait), lambda: self._put_on(told.scene))
+            case Store():
+                self.scenes.store(told.scene, scene_of(controls))
+            case _:
+                self.rig.obey(told)
+
+    def _put_on(self, number: int) -> None:
+        controls = Controls(shipped_styles(), self.session)
+        scene = self.scenes.scene(number)
+        assert scene is not None
+        put_on(controls, scene)
+        self._adopt(controls.session, Quantum.BAR)
+
+    def value_of(self, name: str) -> object:
+        return Controls(shipped_styles(), self.session).value_of(name)
+
     def change(self, **changes: object) -> None:
-        self.session = replace(self.session, **changes)  # type: ignore[arg-type]
-        self.planner.set_session(self.session, Seconds(self.rig.now))
-        self.rig.obey(self.session.tune)
+        self._adopt(replace(self.session, **changes))  # type: ignore[arg-type]
+
+    def _adopt(self, session: Session, quantum: Quantum | None = None) -> None:
+        self.session = session
+        self.planner.set_session(session, Seconds(self.rig.now), quantum)
+        self.rig.obey(session.tune)
         self.replan()
 
     def kill_generator(self) -> None:
@@ -105,6 +156,11 @@ class Band:
             assert planned is not None
             self.played.append(planned.bar)
             self.planner.bar_entered(report)
+            choice = self.planner._sent.get(report.number)
+            self.written.append(choice.written if choice is not None else planned.bar)
+        elif isinstance(report, Heard):
+            for move in self.surface.heard(report):
+                self.control(move.control, move.value)
         else:
             return
         self.replan()

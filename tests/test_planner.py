@@ -17,8 +17,10 @@ from drumigen_daemon.bar_writer import MockWriter
 from drumigen_daemon.conditions import ConditionMap, Conditions
 from drumigen_daemon.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.shape import FeelKnobs
 
 INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
+GRID = FeelKnobs(humanize=0)
 BAR = 2.0  # seconds of 4/4 at 120 BPM
 
 
@@ -108,14 +110,14 @@ def test_unplayed_bars_that_came_too_late_are_used_before_the_bank() -> None:
 
 
 def test_no_bar_sounds_verbatim_three_times_running() -> None:
-    mock = start(Band(Session(style="rock", tune=INTERNAL), MockWriter()))
+    mock = start(Band(Session(tune=INTERNAL, feel=GRID), MockWriter()))
     mock.rig.run(120)
     for three in zip(mock.played, mock.played[1:], mock.played[2:], strict=False):
         assert len(set(three)) > 1
 
 
 def test_without_variation_the_mock_is_played_as_it_is() -> None:
-    mock = start(Band(Session(style="rock", tune=INTERNAL, variation=False), MockWriter()))
+    mock = start(Band(Session(tune=INTERNAL, variation=False, feel=GRID), MockWriter()))
     mock.rig.run(14)  # before the first fill
     assert len(set(mock.played)) == 1
 
@@ -257,13 +259,12 @@ def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> Non
     rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
     rock.rig.run(41)
     assert rock.source.idle
-    now = rock.planner._bar
+    now = rock.planner._playhead.bar
     for style in STYLES:
         for number in (now, now + 1):
             for fill in (False, True):
-                conditions = replace(rock.planner._conditions.last, style=style)
-                request = rock.planner._request(number, conditions, fill=fill)
-                ready = rock.planner._memory.find(request) is not None
+                request = rock.planner._outlook.in_style(number, style)[fill]
+                ready = rock.planner._ladder.memory.find(request) is not None
                 underway = number == now and style == "rock"
                 assert ready or underway, request
 
@@ -298,7 +299,7 @@ def test_the_context_of_a_played_style_is_what_sounded() -> None:
     rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
     rock.rig.run(41)
     last = [batch for batch in rock.source.batches if batch[0].request.style == "rock"][-1][0]
-    heard = dict(zip(numbers(rock), rock.played, strict=True))
+    heard = dict(zip(numbers(rock), rock.written, strict=True))
     number = last.request.number
     # the bar just before it is planned but may still be to come
     known = [b for b in last.context if b.request.number in heard]
@@ -324,7 +325,7 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
     rock.kill_generator()
     rock.change(style="jazz")
     rock.rig.run(1.5)
-    planned = rock.planner.sent_bar(rock.planner._bar)
+    planned = rock.planner.sent_bar(rock.planner._playhead.bar)
     assert planned is not None
     assert (planned.style, planned.origin) == ("jazz", Origin.GENERATED)
 
@@ -336,8 +337,8 @@ def test_memory_stays_bounded() -> None:
         for knob in range(30):
             rock.change(density=5 * (knob % 20))
             rock.rig.run(2.0)
-        sizes.append(len(rock.planner._memory) - len(rock.entered))
-        assert len(rock.planner._asked) < 100
+        sizes.append(len(rock.planner._ladder.memory) - len(rock.entered))
+        assert len(rock.planner._readiness._asked) < 100
         rock.rig.obey(Locate(Tick((minute % 3) * 76800)))
     assert max(sizes) < 16 * 16 * len(STYLES)
 

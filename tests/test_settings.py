@@ -150,7 +150,7 @@ def test_settings_make_the_session_and_the_engine(tmp_path: Path) -> None:
         ("[song]\nstyle = 'fnk'", ("song.style", "'fnk'", "funk")),
         ("[song]\nmeter = '4-4'", ("song.meter", "'4-4'", "4/4")),
         ("[song]\nmeter = 4", ("song.meter", "4", "7/8")),
-        ("[song]\nquantum = 'phrase'", ("song.quantum", "step, beat or bar")),
+        ("[song]\nquantum = 'song'", ("song.quantum", "step, beat, bar or phrase")),
         ("[output]\nkit = 'rolan'", ("output.kit", "roland_td")),
         ("[output]\nkit = 'my.toml'", ("output.kit", "my.toml", "cannot be read")),
         ("[output]\noffset_ms = -201", ("output.offset_ms", "-200 to 200")),

@@ -4,19 +4,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from drumigen.bank import load_bank
-from drumigen.errors import PortError
+from drumigen.errors import ControlError, PortError, SettingsError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.bar_request import BANK, GeneratorSetup, WrittenBar
 from drumigen_daemon.bar_source import ProcessBarSource
+from drumigen_daemon.binding import ControllerMap
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
+from drumigen_daemon.engine import FEEDBACK_PORT
+from drumigen_daemon.form import Call
+from drumigen_daemon.learned import save_binding
 from drumigen_daemon.messages import (
     AnyReport,
     BarEntered,
@@ -29,19 +34,35 @@ from drumigen_daemon.messages import (
     Ready,
     Rejoin,
     Remark,
+    Show,
     Shutdown,
     Sounded,
     TransportState,
 )
 from drumigen_daemon.planner import Planner
-from drumigen_daemon.session import Controls, Session
+from drumigen_daemon.scenes import Scene, SceneBook, put_on, scene_of
+from drumigen_daemon.session import Controls, Learn, Quantum, Recall, Session, Store
 from drumigen_daemon.status import Status
+from drumigen_daemon.surface import Surface
 
 log = logging.getLogger(__name__)
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+RECALL_LEAD: Final = 0.03
+"""Seconds before the bar line at which a scene is put on, to sound from the bar line on."""
 ENGINE_PATIENCE: Final = 1.0
 """Seconds that the engine has to end once it was told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the performer's hands are on: controller maps, and the files of what they store."""
+
+    maps: Sequence[ControllerMap] = ()
+    learned: Path | None = None
+    scenes: Path | None = None
+    feedback: bool = False
+    """Whether there is a port to show on where controls stand."""
 
 
 class Daemon:
@@ -55,20 +76,30 @@ class Daemon:
         generator: GeneratorSetup = BANK,
         captured_bars: int = 4096,
         *,
+        desk: Desk | None = None,
         engine_module: str = "drumigen_daemon.engine_process",
     ) -> None:
         """Wire the parts; :meth:`run` starts them, the engine as ``python -m engine_module``."""
         self._styles = styles
         self.controls = Controls(styles, session)
         self.planner = Planner(
-            session, lambda style: load_bank(styles.find(style).bank), styles.names
+            session,
+            lambda style: load_bank(styles.find(style).bank),
+            styles.names,
+            lambda style: styles.find(style).feel,
         )
         self.capture = Capture(captured_bars)
+        self._desk = desk or Desk()
+        self._surface = Surface(self._desk.maps, self.controls.value_of, self._names_of)
+        self._scenes = SceneBook(self._desk.scenes)
+        self._recalling: asyncio.TimerHandle | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self._status = Status(style=session.style)
         self._listeners: list[Callable[[Status], None]] = []
         self._ended = asyncio.Event()
         self._engine_ready = False
         self._complaint = ""
+        self._replanning = False
         self._engine: Child[AnyReport] = Child(
             engine_module,
             msgspec.json.encode(engine).decode(),
@@ -110,17 +141,36 @@ class Daemon:
         """Call ``listener`` with the status whenever the engine tells something new."""
         self._listeners.append(listener)
 
-    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
-        """Carry out a control.
+    def control(
+        self,
+        name: str,
+        value: Any = None,  # noqa: ANN401 - from outside
+        at: Seconds | None = None,
+    ) -> None:
+        """Carry out a control, moved at ``at`` or just now.
 
         Raises:
             ControlError: it is unknown or its value is wrong; nothing has changed.
         """
         before = self.controls.session
-        command = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of)
+        now = Seconds(time.monotonic() if at is None else at)
+        told = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
         self._session_changed(before)
-        if command is not None:
-            self._engine.send(command)
+        match told:
+            case None:
+                pass
+            case Call():
+                self.planner.call(told, Seconds(time.monotonic()))
+                self._replan_soon()
+            case Recall():
+                self._recall(told.scene)
+            case Store():
+                self._scenes.store(told.scene, scene_of(self.controls))
+                self._write(self._scenes.save)
+            case Learn():
+                self._surface.learning = told.control
+            case _:
+                self._engine.send(told)
 
     def adopt(self, session: Session) -> None:
         """Take a whole session, as after a reload of the settings."""
@@ -170,6 +220,8 @@ class Daemon:
     def _reported(self, report: AnyReport) -> None:
         match report:
             case EngineState():
+                was, to = self._status.transport, report.transport
+                ended = was is TransportState.ROLLING and to is TransportState.STOPPED
                 self._status = replace(
                     self._status,
                     transport=report.transport,
@@ -179,6 +231,10 @@ class Daemon:
                     stored_tick=report.tick,
                 )
                 self.planner.engine_is(report)
+                if ended:
+                    before = self.controls.session
+                    self.controls.song_stopped()
+                    self._session_changed(before)
             case BarEntered():
                 self.planner.bar_entered(report)
                 self._status = replace(self._status, bar_style=report.style, origin=report.origin)
@@ -197,9 +253,12 @@ class Daemon:
                 log.log(LEVELS[report.level], "%s", report.text)
                 if report.level == "error":
                     self._complaint = report.text
-            case PortMoved() | Heard():
-                pass
-        self._replan()
+            case Heard():
+                self._heard(report)
+            case PortMoved():
+                if report.up and report.port in ("", FEEDBACK_PORT):
+                    self._surface.forget_shown()
+        self._replan_soon()
 
     def _engine_started(self) -> None:
         self._engine.send(self.controls.session.tune)
@@ -210,6 +269,67 @@ class Daemon:
             external = self._status.lock != "internal"
             self._engine.send(Rejoin(self._status.line, external))
 
+    # --- hands -----------------------------------------------------------------------------
+
+    def _names_of(self, control: str) -> Sequence[str]:
+        return self._styles.names if control in ("style", "blend") else ()
+
+    def _heard(self, heard: Heard) -> None:
+        binding = self._surface.learn(heard)
+        if binding is not None:
+            log.info("learned: %s %s moves %s", *binding.sign, binding.control)
+            path = self._desk.learned
+            if path is not None:
+                self._write(lambda: save_binding(path, binding))
+            return
+        for move in self._surface.heard(heard):
+            try:
+                self.control(move.control, move.value, heard.at)
+            except ControlError as error:
+                log.info("%s", error)
+
+    def _recall(self, number: int) -> None:
+        """Put a scene on at the next bar line; the last one that was called for counts."""
+        scene = self._scenes.scene(number)
+        if scene is None:
+            message = f"scene: there is no scene {number}: store one with store_scene"
+            raise ControlError(message)
+        if self._recalling is not None:
+            self._recalling.cancel()
+        self._recall_when_due(scene)
+
+    def _recall_when_due(self, scene: Scene) -> None:
+        wait = self.planner.until_bar_line(Seconds(time.monotonic())) - RECALL_LEAD
+        if wait > 0:
+            loop = asyncio.get_running_loop()
+            # the tempo may change meanwhile: look again when half of it is over
+            pause = wait / 2 if wait > RECALL_LEAD else wait
+            self._recalling = loop.call_later(pause, self._recall_when_due, scene)
+            return
+        self._recalling = None
+        before = self.controls.session
+        put_on(self.controls, scene)
+        self._surface.forget_shown()
+        self._session_changed(before, Quantum.BAR)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write a file without keeping anybody waiting; what goes wrong is for the log."""
+
+        async def written() -> None:
+            try:
+                await asyncio.to_thread(write)
+            except SettingsError as error:
+                log.error("%s", error)  # noqa: TRY400 - one line
+
+        task = asyncio.create_task(written(), name="write")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def _show(self) -> None:
+        messages = self._surface.shows() if self._desk.feedback else []
+        if messages:
+            self._engine.send(Show(tuple(tuple(message) for message in messages)))
+
     def _engine_lost(self) -> None:
         self._engine_ready = False
         self.planner.engine_lost()
@@ -217,8 +337,15 @@ class Daemon:
     def _bars_written(self, bars: Sequence[WrittenBar]) -> None:
         self.planner.bars_written(bars)
 
+    def _replan_soon(self) -> None:
+        """Replan once for all that comes in together: a flood of controls is one change."""
+        if not self._replanning:
+            self._replanning = True
+            asyncio.get_running_loop().call_soon(self._replan)
+
     def _replan(self) -> None:
         """Send the engine what it lacks, and the generator what it should write next."""
+        self._replanning = False
         plan = self.planner.plan(Seconds(time.monotonic()))
         if plan is not None:
             self._engine.send(plan)
@@ -226,16 +353,17 @@ class Daemon:
             items = self.planner.requests()
             if items:
                 self._source.ask(items, self.planner.tempo)
+        self._show()
         if self._listeners:
             status = self.status
             for listener in self._listeners:
                 listener(status)
 
-    def _session_changed(self, before: Session) -> None:
+    def _session_changed(self, before: Session, quantum: Quantum | None = None) -> None:
         session = self.controls.session
         if session == before:
             return
-        self.planner.set_session(session, Seconds(time.monotonic()))
+        self.planner.set_session(session, Seconds(time.monotonic()), quantum)
         if session.tune != before.tune:
             self._engine.send(session.tune)
-        self._replan()
+        self._replan_soon()

@@ -1,27 +1,16 @@
 """What the generator is asked for and what it answers: the seam to whoever writes bars."""
 
-from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
+from drumigen.arrange import Section
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 
 CONTEXT_BARS = 8
 """Bars before it, at most, that a bar is written in view of."""
-
-
-class Section(StrEnum):
-    """The part of the song that a bar belongs to."""
-
-    NONE = "none"
-    INTRO = "intro"
-    A = "a"
-    B = "b"
-    BREAK = "break"
-    ENDING = "ending"
 
 
 class GeneratorSetup(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from drumigen.arrange import NEUTRAL, adapted
 from drumigen.bank import Bank, load_bank
 from drumigen.errors import ModelLoadError
 from drumigen.mock import mock_bar
@@ -74,11 +75,18 @@ WRITERS: Final[Mapping[str, Callable[[GeneratorSetup], BarWriter]]] = {
 
 
 def from_bank(bank: Bank, request: BarRequest) -> Bar:
-    """Return what ``bank`` has for ``request``; each take walks through it in another order."""
-    return bank.bar(
+    """Return what ``bank`` has for ``request``, made busier and louder by rule as it asks.
+
+    Each take walks through the bank in another order.
+    """
+    bar = bank.bar(
         request.number,
         request.seed + 7919 * request.take,
         request.meter,
         fill=request.fill,
         after_fill=request.after_fill,
     )
+    density, intensity = (
+        0 if points is None else points - NEUTRAL for points in (request.density, request.intensity)
+    )
+    return adapted(bar, density, intensity, request.seed + request.number)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from drumigen.arrange import Section
 from drumigen.units import Tick
-from drumigen_daemon.bar_request import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,11 @@ class Conditions:
     intensity: int | None = None
     temperature: float = 1.0
     section: Section = Section.NONE
+    since: int = 0
+    """The bar that the section began with."""
     blend: str = ""
     share: int = 0
+    half_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

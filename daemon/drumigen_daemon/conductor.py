@@ -155,6 +155,8 @@ class Conductor:
     def advance(self, now: Seconds) -> None:
         """Let time pass: drop-outs, lines held until the bar line, a change of reading."""
         self.follower.advance(now)
+        if self._internal.settle(now) and not self._external:
+            self._steer(now)
         if self._player.rolling:
             self._mind_bar_line(now)
         if self.follower.conflict != self._told_conflict:
@@ -176,10 +178,7 @@ class Conductor:
             if self.follower.timeline is None:
                 self.follower = ClockFollower(tune.tempo)
             if not self._external:
-                self._player.recall(now)
-                self._player.steer_clock(self._internal.timeline)
-                if self._player.rolling:
-                    self._player.follow(self.line)
+                self._steer(now)
         if not self._player.rolling:
             if (tune.source, tune.clock_out) != (before.source, before.clock_out):
                 self._choose_clock(now)
@@ -227,6 +226,21 @@ class Conductor:
             self._player.jump(line, math.ceil(line.tick_at(now)), now)
             self._transport.moves += 1
         self.resyncs += 1
+
+    def nudge(self, by: Seconds, now: Seconds) -> None:
+        """Move the song later by so many seconds, on our own clock; negative is earlier."""
+        if self._external:
+            self._remark("warning", "a nudge moves our own clock only: use offset_ms instead")
+            return
+        self._internal.nudge(by, now)
+        self._steer(now)
+
+    def _steer(self, now: Seconds) -> None:
+        """Have everything go on along our own clock's new line."""
+        self._player.recall(now)
+        self._player.steer_clock(self._internal.timeline)
+        if self._player.rolling:
+            self._player.follow(self.line)
 
     def rejoin(self, line: Timeline, now: Seconds, *, external: bool) -> None:
         """Roll where ``line`` has the song: at the master's next pulse, or at once on our own."""

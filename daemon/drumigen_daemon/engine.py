@@ -22,6 +22,7 @@ from drumigen_daemon.messages import (
     EngineState,
     Heard,
     Locate,
+    Nudge,
     Origin,
     Panic,
     Plan,
@@ -31,6 +32,7 @@ from drumigen_daemon.messages import (
     RemarkLevel,
     ReOne,
     Report,
+    Show,
     Shutdown,
     Sounded,
     Start,
@@ -44,6 +46,8 @@ from drumigen_daemon.ports import PortChange
 from drumigen_daemon.score import Score
 
 CLOCK: Final = 0xF8
+
+FEEDBACK_PORT: Final = "feedback"
 
 STATE_PERIOD: Final = 0.25
 """Seconds between two reports of an unchanged state."""
@@ -60,6 +64,7 @@ class Engine:
         knows better than the player.
         """
         self._tune = Tune()
+        self._output = output
         self._score = Score()
         self._player = Player(output, self._score, load_kit(self._tune.kit))
         self._conductor = Conductor(self._player, output, self._remark, now)
@@ -89,7 +94,7 @@ class Engine:
             elif status < 0xF0:
                 self._controls.put(source, message, at)
 
-    def obey(self, command: Command, now: Seconds) -> None:
+    def obey(self, command: Command, now: Seconds) -> None:  # noqa: PLR0912 - one each
         """Carry out a command of the control plane."""
         match command:
             case Plan():
@@ -107,6 +112,11 @@ class Engine:
                 self._conductor.locate(command.tick, now)
             case ReOne():
                 self._conductor.re_one(now)
+            case Nudge():
+                self._conductor.nudge(Seconds(command.ms / 1000.0), now)
+            case Show():
+                for message in command.messages:
+                    self._output.send(FEEDBACK_PORT, bytes(message), now)
             case Rejoin():
                 self._conductor.rejoin(command.line, now, external=command.external)
             case Panic():
@@ -240,6 +250,8 @@ class _ControlBuffer:
     """Seconds between two deliveries."""
     LIMIT = 512
     """Most messages in one delivery."""
+    EARLIER = 32
+    """Values of a control that are kept besides its last; more in one delivery are nobody's."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, bytes | int], Heard] = {}
@@ -256,10 +268,14 @@ class _ControlBuffer:
             key = (source, message[:1])
         else:
             key = (source, len(self._held))
-        if self._held.pop(key, None) is not None or len(self._held) >= self.LIMIT:
+        before = self._held.pop(key, None)
+        if before is not None or len(self._held) >= self.LIMIT:
             self.coalesced += 1
         if len(self._held) < self.LIMIT:
-            self._held[key] = Heard(source, tuple(message), at)
+            earlier: tuple[int, ...] = ()
+            if before is not None and kind == 0xB0:
+                earlier = (*before.earlier, before.data[2])[-self.EARLIER :]
+            self._held[key] = Heard(source, tuple(message), at, earlier)
             self.due = min(self.due, max(at, self._last + self.PERIOD))
 
     def take(self) -> list[Heard]:

@@ -97,8 +97,8 @@ class Command(msgspec.Struct, frozen=True, tag=True):
 class Plan(Command, frozen=True):
     """From written tick ``from_tick`` on, the song is what ``bars`` say.
 
-    A bar replaces the one of its number; hits of the old one that are written before
-    ``from_tick`` stay.  Planned bars that overlap a new one are forgotten.
+    A bar replaces the one of its number; if ``from_tick`` lies within it, hits of the old one
+    that are written before stay.  Planned bars that overlap a new one are forgotten.
     """
 
     bars: tuple[PlannedBar, ...]
@@ -127,11 +127,23 @@ class ReOne(Command, frozen=True):
     """The beat nearest to now is the one: move the nearest bar line onto it."""
 
 
+class Nudge(Command, frozen=True):
+    """Move the song against our own clock's time by ``ms``; positive is later."""
+
+    ms: float
+
+
 class Rejoin(Command, frozen=True):
     """Roll where ``line`` says that the song is: for an engine that replaces a dead one."""
 
     line: Timeline
     external: bool
+
+
+class Show(Command, frozen=True):
+    """Send MIDI messages to the port ``feedback``, for lamps and rings."""
+
+    messages: tuple[tuple[int, ...], ...]
 
 
 class Panic(Command, frozen=True):
@@ -177,10 +189,26 @@ class Tune(Command, frozen=True):
         return {"half": 0.5, "normal": 1.0, "double": 2.0}[self.reading]
 
 
+NUDGE_LIMIT_MS = 100.0
+"""Largest nudge either way."""
+
 OFFSET_LIMIT_MS = 200.0
 """Largest output offset either way."""
 
-AnyCommand = Plan | Start | Continue | Stop | Locate | ReOne | Rejoin | Panic | Shutdown | Tune
+AnyCommand = (
+    Plan
+    | Start
+    | Continue
+    | Stop
+    | Locate
+    | ReOne
+    | Nudge
+    | Show
+    | Rejoin
+    | Panic
+    | Shutdown
+    | Tune
+)
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
@@ -249,6 +277,9 @@ class Heard(Report, frozen=True):
     source: str
     data: tuple[int, ...]
     at: Seconds
+    earlier: tuple[int, ...] = ()
+    """Values of the same control change that came just before, oldest first: a press among them
+    counts, and so does every step of an encoder."""
 
 
 class PortMoved(Report, frozen=True):

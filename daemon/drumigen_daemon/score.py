@@ -62,7 +62,7 @@ class Score:
 
 
 def _joined(old: PlannedBar | None, new: PlannedBar, from_tick: Tick) -> PlannedBar:
-    if old is None or from_tick <= new.start or old.start != new.start:
+    if old is None or not new.start < from_tick < new.end or old.start != new.start:
         return new
     if old.bar.meter != new.bar.meter:
         return new

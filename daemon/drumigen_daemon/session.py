@@ -8,33 +8,51 @@ from typing import Any, Final
 
 import msgspec
 
+from drumigen.arrange import Section
 from drumigen.errors import ControlError, DrumigenError
 from drumigen.kit import Voice
+from drumigen.mix import Mix
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
-from drumigen.units import Tick
-from drumigen_daemon.bar_request import Section
+from drumigen.units import Seconds, Tick
+from drumigen_daemon.form import Call, Stutter
 from drumigen_daemon.messages import (
     ClockSource,
     Command,
     Continue,
     DropOut,
     Locate,
+    Nudge,
     Panic,
     ReOne,
     Start,
     Stop,
     Tune,
 )
+from drumigen_daemon.shape import FeelKnobs
+from drumigen_daemon.tap_tempo import TapTempo
 from drumigen_daemon.values import (
     BAR,
+    BLEND,
+    BUILD_BARS,
+    COUNT_IN,
+    FILL_EVERY,
     KIT,
+    LEVEL,
     METER,
+    NUDGE_MS,
     OFFSET_MS,
+    PERCENT,
+    PHRASE,
+    POINTS,
+    PUSH_MS,
     READING,
+    SCENE,
     SEED,
     STYLE,
+    SWING,
     SWITCH,
+    TEMPERATURE,
     TEMPO,
     TEXT_MAX,
     Allowed,
@@ -49,6 +67,7 @@ class Quantum(StrEnum):
     STEP = "step"
     BEAT = "beat"
     BAR = "bar"
+    PHRASE = "phrase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +77,33 @@ class Session:
     style: str = "rock"
     seed: int = 1
     meter: Meter = Meter()
-    density: int | None = None
-    """0 (sparse) to 100 (busy); None leaves it to the style.  What conditions a bar is described
-    in :class:`~drumigen_daemon.bar_request.BarRequest`."""
-    intensity: int | None = None
-    temperature: float = 1.0
-    section: Section = Section.NONE
-    blend: str = ""
-    share: int = 0
     quantum: Quantum = Quantum.BEAT
     variation: bool = True
-    """Vary a bar that would sound verbatim a third time running."""
+    """Vary a bar that would sound verbatim a third time running, and a section that returns."""
+    density: int | None = None
+    """What conditions bars is described in :class:`~drumigen_daemon.bar_request.BarRequest`."""
+    intensity: int | None = None
+    temperature: float = 1.0
+    blend: str = ""
+    share: int = 0
+    section: Section = Section.NONE
+    phrase: int = 8
+    """Bars in a phrase: what the quantum of that name, and the memory of a section, go by."""
+    fill_every: int = 8
+    """The last of so many bars is a fill; 0 for none."""
+    fill_amount: int = 100
+    """Percent of the bar that such a fill takes."""
+    build_bars: int = 4
+    count_in: int = 0
+    """Bars at the beginning of the song that only count."""
+    half_time: bool = False
+    drop: bool = False
+    """Nothing but the voices that keep time."""
+    stutter: Stutter = Stutter.OFF
+    hold: bool = False
+    """Play the bar that sounds again and again."""
+    feel: FeelKnobs = FeelKnobs()
+    mix: Mix = Mix()
     tune: Tune = Tune()
 
 
@@ -84,13 +119,45 @@ _TUNED: Final[Mapping[str, Allowed[Any]]] = {
 }
 
 _OWN: Final[Mapping[str, Allowed[Any]]] = {
+    "style": STYLE,
     "seed": SEED,
     "meter": METER,
     "quantum": choice(Quantum),
     "variation": SWITCH,
+    "density": POINTS,
+    "intensity": POINTS,
+    "temperature": TEMPERATURE,
+    "blend": BLEND,
+    "share": PERCENT,
+    "section": choice(Section),
+    "phrase": PHRASE,
+    "fill_every": FILL_EVERY,
+    "fill_amount": PERCENT,
+    "build_bars": BUILD_BARS,
+    "count_in": COUNT_IN,
+    "half_time": SWITCH,
+    "drop": SWITCH,
+    "stutter": choice(Stutter),
+    "hold": SWITCH,
 }
 
-_ACTIONS: Final[Mapping[str, Callable[[], Command]]] = {
+_FELT: Final[Mapping[str, tuple[str, Allowed[Any]]]] = {
+    "swing": ("swing", SWING),
+    "push": ("push_ms", PUSH_MS),
+    "humanize": ("humanize", PERCENT),
+}
+"""Controls of feel, each with its field in :class:`FeelKnobs`."""
+
+_VOICED: Final[Mapping[str, Allowed[Any]]] = {
+    "offset_ms": OFFSET_MS,
+    "push": PUSH_MS,
+    "level": LEVEL,
+    "mute": SWITCH,
+    "solo": SWITCH,
+}
+"""Controls that every voice has, as in ``mute.snare``."""
+
+_COMMANDS: Final[Mapping[str, Callable[[], Command]]] = {
     "start": Start,
     "continue": Continue,
     "stop": Stop,
@@ -98,18 +165,85 @@ _ACTIONS: Final[Mapping[str, Callable[[], Command]]] = {
     "panic": Panic,
 }
 
-_VOICE_OFFSET = "offset_ms."
+
+def _learnable(value: str) -> str:
+    """Return the control's own name; empty for off.
+
+    Raises:
+        ControlError: there is none of that name.
+    """
+    name = ALIASES.get(value.strip(), value.strip())
+    if name == "off":
+        return ""
+    if name not in VALUES or name in ("learn", "bar"):
+        message = f"{shown(value)} is no control that a knob can move"
+        raise ControlError(message)
+    return name
+
+
+VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
+    **_OWN,
+    **_TUNED,
+    **{name: allowed for name, (_, allowed) in _FELT.items()},
+    **{f"{name}.{voice}": allowed for name, allowed in _VOICED.items() for voice in Voice},
+    "bar": BAR,
+    "nudge": NUDGE_MS,
+    "scene": SCENE,
+    "store_scene": SCENE,
+    "learn": Allowed("the name of a control, or off", (str,), _learnable),
+    "tap": None,
+    **dict.fromkeys(Call),
+    **dict.fromkeys(_COMMANDS),
+}
+"""Everything that can be controlled, and what it takes; None for actions, which take nothing."""
 
 CONTROLS: Final[Mapping[str, str]] = {
-    "style": STYLE.said,
-    **{name: allowed.said for name, allowed in {**_OWN, **_TUNED}.items()},
-    **{f"{_VOICE_OFFSET}{voice}": OFFSET_MS.said for voice in Voice},
-    "bar": BAR.said,
-    **dict.fromkeys(_ACTIONS, ""),
+    str(name): "" if allowed is None else allowed.said for name, allowed in VALUES.items()
 }
-"""Everything that can be controlled, and what it takes: settings, ``bar`` (relocate), actions."""
+"""The same for people."""
 
-ALIASES: Final[Mapping[str, str]] = {"metre": "meter", "bpm": "tempo"}
+ALIASES: Final[Mapping[str, str]] = {
+    "metre": "meter",
+    "bpm": "tempo",
+    "cycle": "phrase",
+    "morph": "share",
+    "reroll": "re-roll",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Recall a scene at the bar line."""
+
+    scene: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Store all live parameters as a scene."""
+
+    scene: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Bind the next knob that is moved to a control; to none if it is empty."""
+
+    control: str
+
+
+_TOLD: Final[Mapping[str, Callable[[Any], "Outcome"]]] = {
+    "nudge": Nudge,
+    "scene": Recall,
+    "store_scene": Store,
+    "learn": Learn,
+}
+
+AT_ONCE: Final = Seconds(0.0)
+"""The time where none is told."""
+
+Outcome = Command | Call | Recall | Store | Learn | None
+"""What a control comes to besides a changed session."""
 
 
 class Controls:
@@ -118,48 +252,122 @@ class Controls:
     def __init__(self, styles: StyleCatalogue, session: Session) -> None:
         """Begin with ``session``."""
         self._styles = styles
+        self._taps = TapTempo()
         self.session = session
 
     def apply(
-        self, name: str, value: object = None, *, bar_tick: Callable[[int], Tick]
-    ) -> Command | None:
-        """Carry out control ``name``; return what the engine has to be told besides settings.
+        self,
+        name: str,
+        value: object = None,
+        *,
+        bar_tick: Callable[[int], Tick],
+        now: Seconds = AT_ONCE,
+    ) -> Outcome:
+        """Carry out control ``name``; return what has to be told besides settings, and to whom.
 
-        ``bar_tick`` gives the tick of a bar line, for ``bar`` (counted from 1, as on screen).
+        A command is for the engine, a call for the planner, the rest for the daemon.
+        ``bar_tick`` gives the tick of a bar line, for ``bar`` (counted from 1, as on screen);
+        ``now`` is when the control was moved.
 
         Raises:
             ControlError: no such control, or a value it does not take; nothing has changed.
         """
         name = ALIASES.get(name, name)
-        if name not in CONTROLS:
+        if name not in VALUES:
             near = get_close_matches(name[:TEXT_MAX], CONTROLS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CONTROLS)}"
             message = f"no control {shown(name)}: {hint}"
             raise ControlError(message)
         try:
-            return self._apply(name, value, bar_tick)
+            return self._apply(name, value, bar_tick, now)
         except DrumigenError as error:
             message = f"{name}: {error}"
             raise ControlError(message) from error
 
-    def _apply(self, name: str, value: object, bar_tick: Callable[[int], Tick]) -> Command | None:
+    def value_of(self, name: str) -> object:
+        """Return what setting ``name`` of :data:`VALUES` stands at; None for actions."""
+        kind, _, of = name.partition(".")
         session = self.session
-        if name in _ACTIONS:
-            return _ACTIONS[name]()
-        if name == "bar":
-            return Locate(bar_tick(BAR.take(value) - 1))
-        if name == "style":
-            self.session = replace(session, style=self._styles.find(str(value)[:TEXT_MAX]).name)
-        elif name in _OWN:
-            self.session = replace(session, **{name: _OWN[name].take(value)})
-        elif name in _TUNED:
-            self._tune(**{name: _TUNED[name].take(value)})
-        else:
-            voice = Voice(name.removeprefix(_VOICE_OFFSET))
-            offset = OFFSET_MS.take(value)
-            self._tune(voice_offsets_ms={**session.tune.voice_offsets_ms, voice: offset})
+        if name in _OWN:
+            return getattr(session, name)
+        if name in _TUNED:
+            return getattr(session.tune, name)
+        if name in _FELT:
+            return getattr(session.feel, _FELT[name][0])
+        if of:
+            return _of_voice(session, kind, Voice(of))
         return None
+
+    def song_stopped(self) -> None:
+        """Let an ending be over: the next start begins without a section."""
+        if self.session.section is Section.ENDING:
+            self.session = replace(self.session, section=Section.NONE)
+
+    def _apply(
+        self, name: str, value: object, bar_tick: Callable[[int], Tick], now: Seconds
+    ) -> Outcome:
+        allowed = VALUES[name]
+        if allowed is None:
+            return self._act(name, now)
+        taken: Any
+        if name == "style":
+            taken = self._styles.find(str(value)[:TEXT_MAX]).name
+        else:
+            taken = allowed.take(value)
+        kind, _, of = name.partition(".")
+        if name == "bar":
+            return Locate(bar_tick(taken - 1))
+        if name in _TOLD:
+            return _TOLD[name](taken)
+        if name in _OWN:
+            self.session = replace(self.session, **{name: taken})
+        elif name in _TUNED:
+            self._tune(**{name: taken})
+        elif name in _FELT:
+            feel = replace(self.session.feel, **{_FELT[name][0]: taken})
+            self.session = replace(self.session, feel=feel)
+        else:
+            self._set_voice(kind, Voice(of), taken)
+        return None
+
+    def _act(self, name: str, now: Seconds) -> Outcome:
+        if name == "tap":
+            tempo = self._taps.tap(now)
+            if tempo is not None:
+                self._tune(tempo=tempo)
+            return None
+        return _COMMANDS[name]() if name in _COMMANDS else Call(name)
+
+    def _set_voice(self, kind: str, voice: Voice, taken: Any) -> None:  # noqa: ANN401 - checked
+        session = self.session
+        feel, mix = session.feel, session.mix
+        match kind:
+            case "offset_ms":
+                self._tune(voice_offsets_ms={**session.tune.voice_offsets_ms, voice: taken})
+            case "push":
+                feel = replace(feel, voice_push_ms={**feel.voice_push_ms, voice: taken})
+            case "level":
+                mix = replace(mix, levels={**mix.levels, voice: taken})
+            case "mute":
+                mix = replace(mix, muted=_with(mix.muted, voice, wanted=taken))
+            case "solo":
+                mix = replace(mix, soloed=_with(mix.soloed, voice, wanted=taken))
+        self.session = replace(self.session, feel=feel, mix=mix)
 
     def _tune(self, **changed: object) -> None:
         tune = msgspec.structs.replace(self.session.tune, **changed)
         self.session = replace(self.session, tune=tune)
+
+
+def _with(voices: frozenset[Voice], voice: Voice, *, wanted: bool) -> frozenset[Voice]:
+    return voices | {voice} if wanted else voices - {voice}
+
+
+def _of_voice(session: Session, kind: str, voice: Voice) -> object:
+    return {
+        "offset_ms": session.tune.voice_offsets_ms.get(voice, 0.0),
+        "push": session.feel.voice_push_ms.get(voice, 0.0),
+        "level": session.mix.levels.get(voice, 100),
+        "mute": voice in session.mix.muted,
+        "solo": voice in session.mix.soloed,
+    }[kind]

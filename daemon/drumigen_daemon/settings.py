@@ -24,14 +24,22 @@ from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.shape import FeelKnobs
 from drumigen_daemon.values import (
+    BUILD_BARS,
+    COUNT_IN,
+    FILL_EVERY,
     KIT,
     METER,
     MODEL,
     OFFSET_MS,
+    PERCENT,
+    PHRASE,
+    PUSH_MS,
     READING,
     SEED,
     STYLE,
+    SWING,
     SWITCH,
     TEMPO,
     TEXTS,
@@ -68,6 +76,8 @@ class MidiSettings:
     inputs: Patterns = ()
     outputs: Patterns = ()
     clock_outputs: Patterns = ()
+    feedback_outputs: Patterns = ()
+    """Who shows where controls stand; none opens no port for it."""
     split_inputs: Annotated[bool, SWITCH] = False
 
 
@@ -92,6 +102,20 @@ class SongSettings:
     seed: Annotated[int, SEED] = 1
     quantum: Annotated[Quantum, choice(Quantum)] = Quantum.BEAT
     variation: Annotated[bool, SWITCH] = True
+    phrase: Annotated[int, PHRASE] = 8
+    fill_every: Annotated[int, FILL_EVERY] = 8
+    fill_amount: Annotated[int, PERCENT] = 100
+    build_bars: Annotated[int, BUILD_BARS] = 4
+    count_in: Annotated[int, COUNT_IN] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeelSettings:
+    """How a style's feel is turned to begin with."""
+
+    swing: Annotated[float | None, SWING] = None
+    push_ms: Annotated[float, PUSH_MS] = 0.0
+    humanize: Annotated[int, PERCENT] = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +152,12 @@ class ControlSettings:
 
     socket: Annotated[str, text(0, 100, "a path of at most 100 characters")] = ""
     """Path of the local socket; empty for :func:`socket_paths`."""
+    maps: Annotated[tuple[str, ...], TEXTS] = ("default",)
+    """Controller maps, by name or path."""
+    learned: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of learned bindings; empty for one in the user's folder of settings."""
+    scenes: Annotated[str, text(0, 1000, "a path")] = ""
+    """File of scenes; empty for one in the user's folder of state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +181,7 @@ class Settings:
     midi: MidiSettings = MidiSettings()
     clock: ClockSettings = ClockSettings()
     song: SongSettings = SongSettings()
+    feel: FeelSettings = FeelSettings()
     output: OutputSettings = OutputSettings()
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
@@ -179,6 +210,12 @@ class Settings:
             meter=song.meter,
             quantum=song.quantum,
             variation=song.variation,
+            phrase=song.phrase,
+            fill_every=song.fill_every,
+            fill_amount=song.fill_amount,
+            build_bars=song.build_bars,
+            count_in=song.count_in,
+            feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),
             tune=tune,
         )
 
@@ -194,14 +231,18 @@ class Settings:
         plan = PortPlan(
             midi.client,
             (VirtualPort("in", midi.inputs),),
-            (VirtualPort("out", midi.outputs), VirtualPort("clock", midi.clock_outputs)),
+            (
+                VirtualPort("out", midi.outputs),
+                VirtualPort("clock", midi.clock_outputs),
+                *(VirtualPort("feedback", each) for each in (midi.feedback_outputs,) if each),
+            ),
             midi.split_inputs,
         )
         api = None if midi.api == "auto" else midi.api
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-LIVE_SECTIONS: Final = ("clock", "song", "output", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
@@ -272,8 +313,7 @@ def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | N
                 raise SettingsError(message)
             return path
     candidates = [SYSTEM_FILE]
-    home = environment.get("HOME", "")
-    folder = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
     if folder:
         candidates.insert(0, Path(folder) / "drumigen" / FILE_NAME)
     return next((path for path in candidates if path.is_file()), None)
@@ -292,6 +332,30 @@ def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Pa
     own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
     usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
     return tuple(folder / SOCKET_NAME for folder in (*usable, own))
+
+
+def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where learned bindings are kept; None where there is no home for them."""
+    if settings.control.learned:
+        return Path(settings.control.learned).expanduser()
+    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
+    return Path(folder) / "drumigen" / "learned.toml" if folder else None
+
+
+def scenes_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where scenes are kept; None where there is no home for them."""
+    if settings.control.scenes:
+        return Path(settings.control.scenes).expanduser()
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
+    if given:
+        return Path(given) / "scenes.json"
+    folder = environment.get("XDG_STATE_HOME") or _below_home(environment, ".local/state")
+    return Path(folder) / "drumigen" / "scenes.json" if folder else None
+
+
+def _below_home(environment: Mapping[str, str], folder: str) -> str:
+    home = environment.get("HOME", "")
+    return home and f"{home}/{folder}"
 
 
 def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:

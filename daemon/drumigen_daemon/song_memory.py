@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from drumigen.arrange import Section
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen_daemon.bar_request import CONTEXT_BARS, BarRequest, WrittenBar
@@ -99,3 +100,27 @@ class SongMemory:
         for style, number in self._written:
             if number not in near and not bar - CONTEXT_BARS <= number <= bar:
                 yield style, number
+
+
+class PhraseMemory:
+    """How each section was played when it was first there, so that A can return as A."""
+
+    def __init__(self) -> None:
+        """Know no section."""
+        self._phrases: dict[tuple[str, Meter, Section], tuple[int, list[Bar]]] = {}
+
+    def keep(self, request: BarRequest, since: int, bar: Bar, most: int) -> None:
+        """Take the next bar of a section that began with bar ``since``, up to ``most`` bars."""
+        if request.section is Section.NONE or request.number < since:
+            return
+        key = (request.style, request.meter, request.section)
+        begun, bars = self._phrases.setdefault(key, (since, []))
+        if begun == since and len(bars) < most and request.number == since + len(bars):
+            bars.append(bar)
+
+    def recall(self, request: BarRequest, since: int) -> Bar | None:
+        """Return how this bar of the section was played when it was there before."""
+        key = (request.style, request.meter, request.section)
+        begun, bars = self._phrases.get(key, (since, []))
+        place = request.number - since
+        return bars[place] if begun != since and 0 <= place < len(bars) else None

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from drumigen.errors import ControlError, DrumigenError
+from drumigen.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
+from drumigen.mix import LEVEL_MAX
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
-from drumigen_daemon.messages import OFFSET_LIMIT_MS
+from drumigen_daemon.messages import NUDGE_LIMIT_MS, OFFSET_LIMIT_MS
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -48,6 +50,13 @@ class Allowed(Generic[T]):
     """What it is in TOML or JSON; text stands for any of them on a command line."""
     parse: Callable[[Any], T]
     """Returns the value; raises ValueError, TypeError, OverflowError or a DrumigenError."""
+    low: float | None = None
+    """Lowest number, where numbers are taken: what a knob goes from, and to."""
+    high: float | None = None
+    whole: bool = False
+    """Whether only whole numbers are taken."""
+    names: tuple[str, ...] = ()
+    """Names, where names are taken: what a knob steps through."""
 
     def take(self, value: object, *, strict: bool = False) -> T:
         """Return what ``value`` means; ``strict`` refuses text where it is not meant as such.
@@ -82,7 +91,7 @@ def number(low: float, high: float) -> Allowed[float]:
             raise ValueError
         return read
 
-    return Allowed(f"{low:g} to {high:g}", (int, float), parse)
+    return Allowed(f"{low:g} to {high:g}", (int, float), parse, low, high)
 
 
 def whole(low: int, high: int) -> Allowed[int]:
@@ -94,12 +103,39 @@ def whole(low: int, high: int) -> Allowed[int]:
             raise ValueError
         return read
 
-    return Allowed(f"a whole number from {low} to {high}", (int, float), parse)
+    said = f"a whole number from {low} to {high}"
+    return Allowed(said, (int, float), parse, low, high, whole=True)
+
+
+def or_style(allowed: Allowed[T]) -> Allowed[T | None]:
+    """Allow what ``allowed`` does, or ``style`` (None): what the style has of its own."""
+
+    def parse(value: Any) -> T | None:  # noqa: ANN401 - from outside
+        own = isinstance(value, str) and value.strip().lower() == "style"
+        return None if own else allowed.parse(value)
+
+    said = f"{allowed.said}, or style"
+    kinds = (*allowed.kinds, str)
+    return Allowed(said, kinds, parse, allowed.low, allowed.high, allowed.whole)
+
+
+def stepped(low: float, high: float, step: float) -> Allowed[float]:
+    """Allow numbers from ``low`` to ``high``, taken to the nearest multiple of ``step``."""
+    plain = number(low, high)
+    said = f"{plain.said} in steps of {step:g}"
+    return Allowed(
+        said,
+        plain.kinds,
+        lambda value: round(round(plain.parse(value) / step) * step, 6),
+        low,
+        high,
+    )
 
 
 def choice(kind: type[E]) -> Allowed[E]:
     """Allow the values of an enumeration."""
-    return Allowed(_listed(tuple(kind)), (str,), lambda value: kind(value.strip().lower()))
+    names = tuple(kind)
+    return Allowed(_listed(names), (str,), lambda value: kind(value.strip().lower()), names=names)
 
 
 def one_of(*names: str) -> Allowed[str]:
@@ -108,7 +144,7 @@ def one_of(*names: str) -> Allowed[str]:
     def parse(value: str) -> str:
         return names[names.index(value.strip().lower())]
 
-    return Allowed(_listed(names), (str,), parse)
+    return Allowed(_listed(names), (str,), parse, names=names)
 
 
 def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
@@ -197,6 +233,23 @@ OFFSET_MS: Final = number(-OFFSET_LIMIT_MS, OFFSET_LIMIT_MS)
 SEED: Final = whole(0, SEED_MAX)
 BAR: Final = whole(1, 1_000_000)
 """A bar as on screen, from 1."""
+PHRASE: Final = whole(1, 64)
+"""Bars in a phrase."""
+SCENE: Final = whole(1, 128)
+"""A scene, by the number of the program change that recalls it."""
+FILL_EVERY: Final = whole(0, 64)
+"""Bars from fill to fill; 0 plays none."""
+PERCENT: Final = whole(0, 100)
+POINTS: Final = or_style(PERCENT)
+"""Density or intensity."""
+TEMPERATURE: Final = stepped(0.05, 2.0, 0.05)
+SWING: Final = or_style(number(SWING_MIN, SWING_MAX))
+"""MPC percent."""
+PUSH_MS: Final = number(-PUSH_MAX_MS, PUSH_MAX_MS)
+LEVEL: Final = whole(0, LEVEL_MAX)
+BUILD_BARS: Final = whole(1, 16)
+COUNT_IN: Final = whole(0, 2)
+NUDGE_MS: Final = number(-NUDGE_LIMIT_MS, NUDGE_LIMIT_MS)
 SWITCH: Final = Allowed("on or off", (bool, int), _switch)
 METER: Final = Allowed("a metre like 4/4 or 7/8", (str,), Meter.parse)
 READING: Final = one_of("half", "normal", "double")
@@ -205,6 +258,11 @@ KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _
 MODEL: Final = Allowed("the path of a checkpoint that is there", (str,), _model)
 STYLE: Final = Allowed(
     "the name of a style", (str,), lambda value: shipped_styles().find(value).name
+)
+BLEND: Final = Allowed(
+    "the name of a style, or none",
+    (str,),
+    lambda value: "" if value.strip().lower() in ("", "none") else STYLE.parse(value),
 )
 TEXTS: Final = Allowed(f"a list of at most {LIST_MAX} texts", (list, tuple), _texts)
 VOICE_OFFSETS: Final[Allowed[Mapping[Voice, float]]] = Allowed(

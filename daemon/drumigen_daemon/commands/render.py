@@ -15,7 +15,7 @@ from drumigen_daemon.bar_request import WrittenBar
 from drumigen_daemon.bar_writer import BarWriter, make_writer
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.messages import BarEntered, PlannedBar
-from drumigen_daemon.planner import FILL_EVERY, Planner
+from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.values import shipped_styles
@@ -63,7 +63,10 @@ def default_file(session: Session) -> Path:
 
 def planned_bars(session: Session, writer: BarWriter, count: int) -> list[PlannedBar]:
     """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
-    planner = Planner(session, lambda style: load_bank(shipped_styles().find(style).bank))
+    find = shipped_styles().find
+    planner = Planner(
+        session, lambda style: load_bank(find(style).bank), (), lambda style: find(style).feel
+    )
     bars: dict[int, PlannedBar] = {}
     for number in range(count):
         while items := planner.requests():
@@ -80,8 +83,9 @@ def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
     markers = []
     for bar in bars:
-        fill = bar.number % FILL_EVERY == FILL_EVERY - 1
-        if fill or bar.number % FILL_EVERY == 0:
+        every = session.fill_every or len(bars)
+        fill = session.fill_every > 0 and bar.number % every == every - 1
+        if fill or bar.number % every == 0:
             markers.append(Marker(bar.start, f"{bar.style} fill" if fill else bar.style))
     kit = load_kit(session.tune.kit)
     tempo = Bpm(session.tune.tempo)

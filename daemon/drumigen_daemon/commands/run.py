@@ -10,10 +10,19 @@ from collections.abc import Callable
 from typing import Final
 
 from drumigen.errors import DrumigenError
-from drumigen_daemon.app import Daemon
+from drumigen_daemon.app import Daemon, Desk
+from drumigen_daemon.binding import load_controller
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
-from drumigen_daemon.settings import Settings, adopted, restart_needed, socket_paths
+from drumigen_daemon.learned import load_learned
+from drumigen_daemon.settings import (
+    Settings,
+    adopted,
+    learned_path,
+    restart_needed,
+    scenes_path,
+    socket_paths,
+)
 from drumigen_daemon.values import one_line, shipped_styles
 
 log = logging.getLogger(__name__)
@@ -40,13 +49,27 @@ def end_on_signals(end: Callable[[], None]) -> None:
 
 
 def make_daemon(settings: Settings) -> Daemon:
-    """Return the daemon that ``settings`` describe."""
+    """Return the daemon that ``settings`` describe.
+
+    Raises:
+        SettingsError: a controller map, or what was learned or stored, is wrong.
+    """
+    maps = [load_controller(name) for name in settings.control.maps]
+    learned = learned_path(settings, os.environ)
+    if learned is not None:
+        maps.append(load_learned(learned))
     return Daemon(
         settings.session,
         shipped_styles(),
         settings.engine_setup,
         settings.generator_setup,
         settings.capture.bars,
+        desk=Desk(
+            tuple(maps),
+            learned,
+            scenes_path(settings, os.environ),
+            feedback=bool(settings.midi.feedback_outputs),
+        ),
     )
 
 

@@ -1,0 +1,120 @@
+"""What is done to a bar between its writing and its sounding: one frozen value says all of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from drumigen.arrange import (
+    TIMEKEEPERS,
+    Section,
+    adapted,
+    built_up,
+    half_time,
+    in_section,
+    only,
+    stuttered,
+)
+from drumigen.feel import PUSH_MAX_MS, Feel
+from drumigen.humanize import humanize
+from drumigen.kit import Voice
+from drumigen.mix import Mix, mixed
+from drumigen.pattern import Bar
+from drumigen_daemon.form import Piece
+
+FEELS_MAX: Final = 64
+"""Feels that are kept mixed and turned: a knob's way leaves that many behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeelKnobs:
+    """How the performer turns a style's feel: None, 0 and 100 leave it as it is."""
+
+    swing: float | None = None
+    """MPC percent, 50 to 75, in place of the style's."""
+    push_ms: float = 0.0
+    """Added to every voice; negative is early."""
+    voice_push_ms: Mapping[Voice, float] = field(default_factory=dict, hash=False)
+    humanize: int = 100
+    """Percent of the style's micro-timing and dynamics."""
+
+    def turned(self, feel: Feel) -> Feel:
+        """Return ``feel`` with the knobs turned, within what a feel can be."""
+        if self == FeelKnobs():
+            return feel
+        push = {}
+        for voice in Voice:
+            ms = feel.push_ms.get(voice, 0.0) + self.push_ms + self.voice_push_ms.get(voice, 0.0)
+            if ms:
+                push[voice] = max(-PUSH_MAX_MS, min(PUSH_MAX_MS, ms))
+        return replace(
+            feel,
+            amount=feel.amount * self.humanize / 100,
+            swing=feel.swing if self.swing is None else self.swing,
+            push_ms=push,
+        )
+
+
+class FeelMixer:
+    """Mixes and turns the feels of styles, and keeps what it has made."""
+
+    def __init__(self, feel_of: Callable[[str], Feel]) -> None:
+        """Know the feel of each style by ``feel_of``."""
+        self._feel_of = feel_of
+        self._made: dict[tuple[str, str, int, FeelKnobs], Feel] = {}
+
+    def feel(self, style: str, blend: str, share: int, knobs: FeelKnobs) -> Feel:
+        """Return the feel of ``style``, ``share`` percent of the way to ``blend``, turned."""
+        key = (style, blend, share, knobs)
+        if key not in self._made:
+            feel = self._feel_of(style)
+            if share and blend not in ("", style):
+                feel = feel.mixed(self._feel_of(blend), share / 100)
+            if len(self._made) >= FEELS_MAX:
+                self._made.clear()
+            self._made[key] = knobs.turned(feel)
+        return self._made[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in which song a bar is, for what depends on it."""
+
+    number: int
+    start: int
+    seed: int
+    tempo: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is done to one bar, in this order: by rule, in form, in time, in the mix."""
+
+    place: Place
+    feel: Feel
+    density: int = 0
+    """Points of a hundred by which the bar is to be busier than it was written."""
+    intensity: int = 0
+    section: Section = Section.NONE
+    half_time: bool = False
+    build: tuple[float, float] | None = None
+    piece: Piece | None = None
+    drop: bool = False
+    mix: Mix = Mix()
+
+    def applied(self, bar: Bar) -> Bar:
+        """Return ``bar`` as it sounds."""
+        place = self.place
+        bar = adapted(bar, self.density, self.intensity, place.seed + place.number)
+        bar = in_section(bar, self.section)
+        if self.half_time:
+            bar = half_time(bar, second=place.number % 2 == 1)
+        if self.build is not None:
+            bar = built_up(bar, *self.build)
+        if self.piece is not None:
+            bar = stuttered(bar, self.piece.hits, self.piece.length, self.piece.begin)
+        bar = humanize(
+            bar, self.feel, place.seed, place.number, start=place.start, tempo=place.tempo
+        )
+        if self.drop:
+            bar = only(bar, TIMEKEEPERS)
+        return mixed(bar, self.mix)
