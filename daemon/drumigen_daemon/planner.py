@@ -42,6 +42,8 @@ from drumigen_daemon.status import PlanCounters
 
 VARIATIONS_RUNNING: Final = 3
 """Varied bars in a row before the bank takes over: variations of variations lose the groove."""
+STILL_HEARD: Final = 1.0
+"""Seconds after its end for which a bar is left as it was played."""
 TEMPO_STEP: Final = 0.03
 """Share by which the tempo must have moved before feel, which is in milliseconds, follows it."""
 
@@ -203,8 +205,11 @@ class Planner:
         """Return the bars that the engine lacks, or has in a worse version; None if none."""
         begun = self._playhead.tick_at(now) if self._playhead.rolling else -1.0
         bars = []
+        behind = self._playhead.tick_at(now - STILL_HEARD)
         for number in self._playhead.wanted:
             sent = self._sent.get(number)
+            if number < self._playhead.bar and sent and self._outlook.end_of(number) > behind:
+                continue  # a late hit of it may still be waiting
             choice = self._choose(number, sent, begun if number >= self._playhead.bar else -1.0)
             if sent is None or choice.planned != sent.planned:
                 bars.append(choice.planned)
