@@ -9,13 +9,14 @@ its past was read at once or step by step: matrix products always take :data:`CH
 time, and each row attends by itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths, weight_shapes
+from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, due_hits, wavelengths, weight_shapes
 from drumigen.stepper import Floats
 from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, Note
 
@@ -24,35 +25,56 @@ CHUNK: Final = 4
 in an order of its own; four are as quick as one for a product that waits for its weights."""
 ROOM: Final = 64
 """Steps by which a row's memory grows."""
+TURNS: Final = 512
+"""Sixteenths by which the table of rotary turns grows."""
 
 LINE: Final = Note(BAR_LINE, VELOCITIES, OFFSETS)
 """The step that opens a bar."""
 
 
 class Memory:
-    """What one row has seen: keys and values of its steps, layer by layer."""
+    """What one row has seen: keys, then values, of its steps, [L, 2 S, T, D]."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Begin with nothing seen."""
-        shape = config.layers, config.shared, ROOM, config.head_width
-        self.keys: Floats = np.empty(shape, np.float32)
-        self.values: Floats = np.empty(shape, np.float32)
+        shape = config.layers, 2 * config.shared, ROOM, config.head_width
+        self.past: Floats = np.empty(shape, np.float32)
         self.steps = 0
 
     def make_room(self, steps: int) -> None:
         """Have room for so many steps more."""
-        layers, shared, room, width = self.keys.shape
+        layers, parts, room, width = self.past.shape
         if self.steps + steps > room:
             more = -(-(self.steps + steps - room) // ROOM) * ROOM
-            added = np.empty((layers, shared, more, width), np.float32)
-            self.keys = np.concatenate([self.keys, added], axis=2)
-            self.values = np.concatenate([self.values, added], axis=2)
+            added = np.empty((layers, parts, more, width), np.float32)
+            self.past = np.concatenate([self.past, added], axis=2)
 
     def copied(self) -> "Memory":
         """Return a memory that goes on from here by itself."""
         other = object.__new__(Memory)
-        other.keys, other.values, other.steps = self.keys.copy(), self.values.copy(), self.steps
+        other.past, other.steps = self.past.copy(), self.steps
         return other
+
+
+class _Work:
+    """Arrays that a batch of so many rows is worked out in, and views of their parts."""
+
+    def __init__(self, config: ModelConfig, rows: int) -> None:
+        width, shared, head = config.width, config.shared, config.head_width
+        padded = -(-rows // CHUNK) * CHUNK
+        inner, both = 4 * width, 5 * width
+        self.x: Floats = np.zeros((padded, width), np.float32)
+        self.added: Floats = np.empty((padded, width), np.float32)
+        y: Floats = np.zeros((padded, both + 2 * shared * head), np.float32)
+        self.y = y
+        self.both = y[:, :both]
+        self.hidden = y[:, :inner]
+        turned = y[:, inner : both + shared * head].view(np.complex64)
+        self.turned = turned.reshape(padded, -1, head // 2)[:rows]
+        queries = y[:, inner:both].reshape(padded, shared, -1, head)
+        news = y[:, both:].reshape(padded, 2 * shared, head)
+        self.rows = [(queries[row], news[row]) for row in range(rows)]
+        self.steps = list(self.x[:rows])
 
 
 class Decoder:
@@ -84,6 +106,7 @@ class Decoder:
         self._velocity = weight("velocity.weight")
         self._offset = weight("offset.weight")
         self._count = weight("count.weight")
+        self._due = weight("due.weight")
         self._style = weight("style.weight")
         sizes = list(CONDITION_SIZES.values())
         self._condition = weight("condition.weight")
@@ -108,90 +131,94 @@ class Decoder:
         self._velocity_bias = weight("velocity_head.bias")
         self._offset_head = weight("offset_head.weight").T.copy()
         self._offset_bias = weight("offset_head.bias")
-        self._turns = (2 * np.pi / np.array(wavelengths(config))).astype(np.float32)
+        self._turns = np.empty((0, head // 2), np.complex64)
+        self._works: dict[int, _Work] = {}
 
     def memory(self) -> Memory:
         """Return the memory of a row that has seen nothing."""
         return Memory(self.config)
 
     def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
-        """Return what a bar's condition bins and shares of styles add to each of its steps: [W]."""
+        """Return what condition bins and shares of styles add to a bar's steps, by number."""
         found: Floats = self._condition[self._firsts + conditions].sum(axis=0)
         for place, share in enumerate(shares):
             if share:
                 found = found + np.float32(share) * self._style[place]
-        return found
+        due = [due_hits(conditions, nth) for nth in range(COUNT_MAX)]
+        return self._count + self._due[due] + found
 
     def read(
         self,
         memories: Sequence[Memory],
         notes: Sequence[Note],
-        counts: Sequence[int],
         times: Sequence[float],
         told: Floats,
     ) -> Floats:
         """Take one step in each row; return what is known after it, [R, W]: see Stepper."""
-        x = self._embedded(notes, counts, told)
+        rows = len(memories)
+        work = self._work(rows)
+        x, y, hidden, added = work.x, work.y, work.hidden, work.added
+        event, velocity, offset = zip(*notes, strict=True)
+        here = x[:rows]
+        np.add(self._event[[*event]], self._velocity[[*velocity]], out=here)
+        here += self._offset[[*offset]]
+        here += told
+        turn = self._turns_at(times)
         for memory in memories:
-            memory.make_room(len(memories))
+            memory.make_room(rows)
         spots = []
         for memory in memories:
             spots.append(memory.steps)
             memory.steps += 1
-        turns = np.exp(1j * (np.asarray(times, np.float32)[:, None] * self._turns))
-        turn = turns.astype(np.complex64)[:, None, :]
-        width, head = self.config.width, self.config.head_width
-        rows, shared = len(memories), self.config.shared
-        shape = shared, self.config.heads // shared, head
-        inner, both = 4 * width, 5 * width
+        shared = self.config.shared
         for layer, (into, out) in enumerate(zip(self._into, self._out, strict=True)):
-            y = _product(x, into)
-            y *= _scale(x)
-            hidden = y[:, :inner]
+            _product(x, into, y)
+            y[:rows] *= _scales(work.steps)
             np.maximum(hidden, 0, out=hidden)
-            hidden *= hidden
-            turned = y[:, inner : both + shared * head].view(np.complex64)
-            turned = turned.reshape(len(y), -1, head // 2)
-            turned[:rows] *= turn
-            for row, (memory, spot) in enumerate(zip(memories, spots, strict=True)):
-                own = y[row]
-                keys, values = memory.keys[layer], memory.values[layer]
-                keys[:, spot] = own[both : both + shared * head].reshape(shared, head)
-                values[:, spot] = own[both + shared * head :].reshape(shared, head)
-                own[inner:both] = _attended(
-                    own[inner:both].reshape(shape), keys[:, : spot + 1], values[:, : spot + 1]
-                )
-            x += _product(y[:, :both], out)
-        x *= _scale(x)
-        return x[:rows]
+            np.multiply(hidden, hidden, out=hidden)
+            np.multiply(work.turned, turn, out=work.turned)
+            for (query, new), memory, spot in zip(work.rows, memories, spots, strict=True):
+                past = memory.past[layer]
+                past[:, spot] = new
+                seen = past[:, : spot + 1]
+                _attend(query, seen[:shared], seen[shared:])
+            _product(work.both, out, added)
+            x += added
+        return here * _scales(work.steps)
+
+    def _work(self, rows: int) -> _Work:
+        if rows not in self._works:
+            self._works[rows] = _Work(self.config, rows)
+        work = self._works[rows]
+        work.x[rows:] = 0
+        return work
+
+    def _turns_at(self, times: Sequence[float]) -> NDArray[np.complex64]:
+        """Return the turns of whole sixteenths, [R, 1, D / 2]."""
+        last = int(max(times))
+        if last >= len(self._turns):
+            count = -(-(last + 1) // TURNS) * TURNS
+            angles = np.arange(count)[:, None] * (2 * np.pi / np.array(wavelengths(self.config)))
+            self._turns = np.exp(1j * angles).astype(np.complex64)
+        turns: NDArray[np.complex64] = self._turns[[int(time) for time in times], None]
+        return turns
 
     def events(self, known: Floats) -> tuple[Floats, Floats]:
         """Return logits of the next event, [R, E], and what :meth:`velocities` needs, [R, 2 D]."""
-        ends = _product(_padded(known), self._ends)[: len(known)]
-        ends += self._end_biases
+        ends = _headed(known, self._ends, self._end_biases)
         return ends[:, : BAR_LINE + 1], ends[:, BAR_LINE + 1 :]
 
     def velocities(self, details: Floats, events: Sequence[int]) -> tuple[Floats, Floats]:
         """Return logits of velocity given the events, and what :meth:`offsets` needs."""
-        both = details + self._event_detail[events]
+        both = details + self._event_detail[[*events]]
         half = self.config.hidden
-        logits = _product(_padded(_squared(both[:, :half])), self._velocity_head)[: len(both)]
-        return logits + self._velocity_bias, both[:, half:]
+        inner = _squared(both[:, :half])
+        return _headed(inner, self._velocity_head, self._velocity_bias), both[:, half:]
 
     def offsets(self, details: Floats, velocities: Sequence[int]) -> Floats:
         """Return logits of offset given events and velocities."""
-        inner = _squared(details + self._velocity_detail[velocities])
-        logits: Floats = _product(_padded(inner), self._offset_head)[: len(inner)]
-        return logits + self._offset_bias
-
-    def _embedded(self, notes: Sequence[Note], counts: Sequence[int], told: Floats) -> Floats:
-        event, velocity, offset = zip(*notes, strict=True)
-        count = [min(number, COUNT_MAX - 1) for number in counts]
-        x = self._event[[*event]] + self._velocity[[*velocity]]
-        x += self._offset[[*offset]]
-        x += self._count[count]
-        x += told
-        return _padded(x)
+        inner = _squared(details + self._velocity_detail[[*velocities]])
+        return _headed(inner, self._offset_head, self._offset_bias)
 
 
 def _interleaved(first: int, heads: int, shared: int, head: int) -> list[int]:
@@ -209,44 +236,44 @@ def _interleaved(first: int, heads: int, shared: int, head: int) -> list[int]:
     return [*order, *range(last, last + shared * head)]
 
 
-def _padded(x: Floats) -> Floats:
-    """Return x with rows of zeros up to a whole number of chunks."""
-    rest = -len(x) % CHUNK
-    return np.concatenate([x, np.zeros((rest, x.shape[1]), np.float32)]) if rest else x
-
-
-def _product(x: Floats, weights: Floats) -> Floats:
-    """Return x @ weights, always in chunks of the same number of rows."""
+def _product(x: Floats, weights: Floats, out: Floats) -> None:
+    """Put x @ weights into ``out``, always in chunks of the same number of rows."""
     if len(x) == CHUNK:
-        result: Floats = x @ weights
-        return result
-    result = np.empty((len(x), weights.shape[1]), np.float32)
+        np.matmul(x, weights, out=out)
+        return
     for first in range(0, len(x), CHUNK):
-        np.matmul(x[first : first + CHUNK], weights, out=result[first : first + CHUNK])
-    return result
+        np.matmul(x[first : first + CHUNK], weights, out=out[first : first + CHUNK])
 
 
-def _scale(x: Floats) -> Floats:
+def _headed(known: Floats, weights: Floats, bias: Floats) -> Floats:
+    """Return known @ weights + bias for any number of rows."""
+    rows = len(known)
+    padded = np.zeros((-(-rows // CHUNK) * CHUNK, known.shape[1]), np.float32)
+    padded[:rows] = known
+    result = np.empty((len(padded), weights.shape[1]), np.float32)
+    _product(padded, weights, result)
+    found = result[:rows]
+    found += bias
+    return found
+
+
+def _scales(rows: Sequence[Floats]) -> Floats:
     """Return what brings each row to unit mean square, [R, 1]."""
-    squares: Floats = np.einsum("ij,ij->i", x, x)
-    squares /= np.float32(x.shape[1])
-    squares += np.float32(EPSILON)
-    np.sqrt(squares, out=squares)
-    np.divide(np.float32(1), squares, out=squares)
-    return squares[:, None]
+    width = len(rows[0])
+    scales = [1.0 / math.sqrt(float(np.dot(row, row)) / width + EPSILON) for row in rows]
+    return np.array(scales, np.float32)[:, None]
 
 
 def _squared(x: Floats) -> Floats:
     """Return max(x, 0) squared."""
     positive: Floats = np.maximum(x, 0)
-    return positive * positive
+    return np.multiply(positive, positive, out=positive)
 
 
-def _attended(query: Floats, keys: Floats, values: Floats) -> Floats:
-    """Return one row's attention, [W]: query [S, G, D] over keys and values [S, T, D]."""
+def _attend(query: Floats, keys: Floats, values: Floats) -> None:
+    """Replace a row's queries [S, G, D] by what they find in keys and values [S, T, D]."""
     scores = query @ keys.transpose(0, 2, 1)
-    scores -= scores.max(axis=2, keepdims=True)
+    scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
     np.exp(scores, out=scores)
-    sums = scores.sum(axis=2, keepdims=True)
-    mixed: Floats = (scores @ values) / sums
-    return mixed.reshape(-1)
+    np.matmul(scores, values, out=query)
+    query /= np.add.reduce(scores, axis=2, keepdims=True)

@@ -11,12 +11,12 @@ import numpy as np
 from drumigen.checkpoint import Checkpoint, on_cpu
 from drumigen.decoder import CHUNK, LINE
 from drumigen.errors import DeviceFullError, ModelError
+from drumigen.network import COUNT_MAX
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offset
 from drumigen.stepper import Floats, Remembering, Stepper
 from drumigen.tokens import (
     BAR_LINE,
-    POSITIONS,
     VOICE_ORDER,
     Conditions,
     Note,
@@ -200,9 +200,6 @@ class _Writing:
     def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
         self.row = row
         self.meter = row.conditions.meter
-        if self.meter.sixteenths > POSITIONS:
-            message = f"a bar of {self.meter} is longer than {POSITIONS} sixteenths"
-            raise ModelError(message)
         self.told = _told(stepper, row.conditions, styles)
         self.notes: list[Note] = []
         self.last = LINE
@@ -240,19 +237,19 @@ def _read(
     known, memory = kept.longest(context)
     memory = memory.copied() if memory is not None else stepper.memory()
     line = sum(bar.meter.sixteenths for bar, _ in context[:known])
-    steps: list[tuple[Note, int, float, Floats]] = []
+    steps: list[tuple[Note, int, Floats]] = []
     for bar, under in context[known:]:
         told = _told(stepper, replace(under, meter=bar.meter), styles)
         rows, _ = notes_of([bar])
-        steps.append((LINE, 0, line, told))
+        steps.append((LINE, line, told[0]))
         steps += [
-            (note, count, line + note.event // len(VOICE_ORDER), told)
-            for count, note in enumerate(rows[0], 1)
+            (note, line + note.event // len(VOICE_ORDER), told[min(nth, COUNT_MAX - 1)])
+            for nth, note in enumerate(rows[0], 1)
         ]
         line += bar.meter.sixteenths
     for first in range(0, len(steps), READ_STEPS):
-        notes, counts, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
-        stepper.read([memory] * len(notes), notes, counts, times, np.stack(told_all))
+        notes, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
+        stepper.read([memory] * len(notes), notes, times, np.stack(told_all))
     if steps:
         kept.keep(context, memory.copied())
     return memory, line
@@ -273,9 +270,8 @@ class _Batch:
             known = self._stepper.read(
                 [row.memory for row in going],
                 [row.last for row in going],
-                [len(row.notes) for row in going],
                 [row.time for row in going],
-                np.stack([row.told for row in going]),
+                np.stack([row.told[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
             )
             going = self._drawn(going, known)
         return [self._finished(row) for row in self._rows]

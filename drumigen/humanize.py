@@ -13,7 +13,7 @@ from drumigen.feel import Feel, FeelModel, SongBar
 from drumigen.kit import Voice
 from drumigen.ornaments import ornamented
 from drumigen.pattern import OFFSET_MAX, Bar, Hit
-from drumigen.swing import Placed, own_swing, straight, warped
+from drumigen.swing import Placed, own_lateness, straight, warped
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 
 RESIDUAL_TEMPO: Final = 100.0
@@ -25,6 +25,10 @@ Groove MIDI Dataset."""
 
 GRACE_MS: Final = 30.0
 """How far a flam's grace note lies before its main note."""
+
+_SWEEPS: Final = 3
+_TEMPLATE_STEPS: Final = 16
+"""Sixteenths to a bar of a template, whatever the metre: a longer bar goes through it again."""
 
 _COMMON, _ALONE, _WOBBLE = 1, 2, 3
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
@@ -83,9 +87,9 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
 
 def _deviations(placed: Sequence[Placed], feel: Feel, where: SongBar, bpm: int) -> list[float]:
     """Return the micro-timing of each hit in milliseconds: template, own residual, drift."""
-    keep = feel.keep if feel.model is FeelModel.HUMAN else 0.0
-    own = _own_residual(placed, feel) if keep and _is_played(placed) else [0.0] * len(placed)
-    made_up = math.sqrt(1 - keep**2) if any(own) else 1.0
+    keep = feel.keep if feel.model is FeelModel.HUMAN and _is_played(placed) else 0.0
+    own = _own_residual(placed, feel) if keep else [0.0] * len(placed)
+    made_up = math.sqrt(1 - keep**2)
     noise = _NOISES[feel.model](placed, feel, where) if made_up else own
     size = made_up * (RESIDUAL_TEMPO / bpm) ** RESIDUAL_EXPONENT
     ms_per_tick = 60_000 / (bpm * TICKS_PER_BEAT)
@@ -104,36 +108,45 @@ def _template(place: Placed, feel: Feel, song_bar: int) -> float:
     voice = place.hit.voice
     push = feel.push_ms.get(voice, 0.0)
     row = feel.template.get(voice)
-    return push + row[_step(place, feel, song_bar) % len(row)] if row else push
+    return (
+        push + row[template_step(place.tick, song_bar, feel.template_bars) % len(row)]
+        if row
+        else push
+    )
 
 
-def _step(place: Placed, feel: Feel, song_bar: int) -> int:
-    """Return the sixteenth of the template that a hit is nearest to."""
-    bar_steps = 16
-    step = (place.tick + TICKS_PER_SIXTEENTH // 2 - 1) // TICKS_PER_SIXTEENTH
-    return step % bar_steps + song_bar % feel.template_bars * bar_steps
+def template_step(tick: int, song_bar: int, template_bars: int) -> int:
+    """Return the sixteenth of a template that ``tick`` of bar ``song_bar`` is nearest to."""
+    step = (tick + TICKS_PER_SIXTEENTH // 2 - 1) // TICKS_PER_SIXTEENTH
+    return step % _TEMPLATE_STEPS + song_bar % template_bars * _TEMPLATE_STEPS
 
 
 def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
     """Return the offsets less the bar's own swing and less what voices have against one another.
 
-    What all voices have in common stays, as it drifts from bar to bar.
+    The busiest voice keeps its pulse, which drifts from bar to bar; the others are set against
+    those that they sound with, over and over until that is settled.
     """
-    swing = own_swing(placed, feel.swing_unit)
-    unit = feel.swing_unit.ticks
-    left = [
-        place.offset - (warped(place.tick, swing(place.hit.voice), unit) - place.tick)
-        if place.swings
-        else place.offset
-        for place in placed
-    ]
-    middle = fmean(left)
-    rows: defaultdict[Voice, list[float]] = defaultdict(list)
-    for place, offset in zip(placed, left, strict=True):
-        rows[place.hit.voice].append(offset - middle)
-    # a lone hit's error is its own as likely as its voice's
-    bias = {voice: sum(row) / (len(row) + 1) for voice, row in rows.items()}
-    return [offset - bias[p.hit.voice] for p, offset in zip(placed, left, strict=True)]
+    late = own_lateness(placed, feel.swing_unit)
+    at: defaultdict[int, dict[Voice, float]] = defaultdict(dict)
+    for place in placed:
+        at[place.tick][place.hit.voice] = place.offset - late(place)
+    ticks: defaultdict[Voice, list[int]] = defaultdict(list)
+    for tick, row in at.items():
+        for voice in row:
+            ticks[voice].append(tick)
+    _, *others = sorted(ticks, key=lambda voice: (-len(ticks[voice]), voice))
+    for _ in range(_SWEEPS if others else 0):
+        for voice in others:
+            gaps = [
+                at[tick][voice] - (sum(at[tick].values()) - at[tick][voice]) / (len(at[tick]) - 1)
+                for tick in ticks[voice]
+                if len(at[tick]) > 1
+            ]
+            bias = fmean(gaps) if gaps else 0.0
+            for tick in ticks[voice]:
+                at[tick][voice] -= bias
+    return [at[place.tick][place.hit.voice] for place in placed]
 
 
 def _frozen(placed: Sequence[Placed], feel: Feel, where: SongBar) -> list[float]:
@@ -143,7 +156,7 @@ def _frozen(placed: Sequence[Placed], feel: Feel, where: SongBar) -> list[float]
             _WOBBLE,
             where.seed,
             _NUMBER[p.hit.voice],
-            _step(p, feel, where.number),
+            template_step(p.tick, where.number, feel.template_bars),
             p.tick % TICKS_PER_SIXTEENTH,
         )
         for p in placed

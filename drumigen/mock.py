@@ -80,4 +80,4 @@ def create_mock_checkpoint(
 def _drawn(rng: random.Random, shape: tuple[int, ...]) -> "NDArray[np.generic]":
     import numpy as np  # noqa: PLC0415 - as above
 
-    return np.array([rng.gauss(0, 0.05) for _ in range(math.prod(shape))]).reshape(shape)
+    return np.array([rng.gauss(0, 0.15) for _ in range(math.prod(shape))]).reshape(shape)

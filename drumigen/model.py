@@ -17,10 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, wavelengths
+from drumigen.network import (
+    COUNT_MAX,
+    DENSITY,
+    DUE_MAX,
+    EPSILON,
+    METER,
+    ModelConfig,
+    wavelengths,
+)
 from drumigen.tokens import (
     BAR_LINE,
     CONDITION_SIZES,
+    DENSITIES,
     EVENTS,
     OFFSETS,
     POSITIONS,
@@ -121,6 +130,7 @@ class DrumPatternTransformer(nn.Module):
     """Says what a drummer does next."""
 
     firsts: Tensor
+    densities: Tensor
     turns: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -134,6 +144,7 @@ class DrumPatternTransformer(nn.Module):
         self.velocity = nn.Embedding(VELOCITIES + 1, width)
         self.offset = nn.Embedding(OFFSETS + 1, width)
         self.count = nn.Embedding(COUNT_MAX, width)
+        self.due = nn.Embedding(DUE_MAX, width)
         self.style = nn.Embedding(len(config.styles), width)
         self.condition = nn.Embedding(sum(CONDITION_SIZES.values()), width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -151,6 +162,8 @@ class DrumPatternTransformer(nn.Module):
         for size in CONDITION_SIZES.values():
             firsts.append(firsts[-1] + size)
         self.register_buffer("firsts", torch.tensor(firsts[:-1]), persistent=False)
+        densities = torch.tensor([0.0, *DENSITIES])
+        self.register_buffer("densities", densities, persistent=False)
         waves = torch.tensor(wavelengths(config), dtype=torch.float32)
         self.register_buffer("turns", 2 * math.pi / waves, persistent=False)
 
@@ -159,8 +172,21 @@ class DrumPatternTransformer(nn.Module):
         told: Tensor = self.condition(conditions + self.firsts).sum(-2)
         return told + styles @ self.style.weight
 
-    def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor, nth: Tensor) -> Tensor:
-        """Return what is seen of steps [B, T] before their conditions are added, [B, T, W]."""
+    def counted(self, conditions: Tensor, nth: Tensor) -> Tensor:
+        """Return what the number of a step in its bar adds to it, [..., W].
+
+        ``conditions`` [..., 9] are its bar's, ``nth`` [...] are the hits before it; see
+        :func:`drumigen.network.due_hits`.
+        """
+        density = conditions[..., DENSITY]
+        quarters = torch.div(conditions[..., METER] - 1, 2, rounding_mode="floor") / 4
+        due = (self.densities[density] * quarters).round().long() - nth
+        due = torch.where((density > 0) & (quarters > 0), due.clamp(0, DUE_MAX - 2) + 1, 0)
+        found: Tensor = self.count(nth.clamp(max=COUNT_MAX - 1)) + self.due(due)
+        return found
+
+    def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor) -> Tensor:
+        """Return what is seen of the hits of steps [B, T] themselves, [B, T, W]."""
         voices = len(VOICE_ORDER)
         voice = torch.where(event == BAR_LINE, voices, event % voices)
         seen: Tensor = (
@@ -168,16 +194,14 @@ class DrumPatternTransformer(nn.Module):
             + self.voice(voice)
             + self.velocity(velocity)
             + self.offset(offset)
-            + self.count(nth.clamp(max=COUNT_MAX - 1))
         )
         return seen
 
     def forward(self, steps: Steps) -> Tensor:
         """Return what is known after each step, [B, T, W]."""
-        told = self.condition_vectors(steps.conditions, steps.styles)
-        bar = steps.bar.unsqueeze(-1).expand(-1, -1, told.shape[-1])
-        x = self.embedded(steps.event, steps.velocity, steps.offset, steps.nth)
-        x = self.dropout(x + told.gather(1, bar))
+        told = _of_bars(self.condition_vectors(steps.conditions, steps.styles), steps.bar)
+        told = told + self.counted(_of_bars(steps.conditions, steps.bar), steps.nth)
+        x = self.dropout(self.embedded(steps.event, steps.velocity, steps.offset) + told)
         angle = self._angle(steps.time)
         for block in self.blocks:
             x, _, _ = block(x, angle)
@@ -231,6 +255,11 @@ class DrumPatternTransformer(nn.Module):
             self.velocity_head(functional.relu(one).square()),
             self.offset_head(functional.relu(two).square()),
         )
+
+
+def _of_bars(values: Tensor, bar: Tensor) -> Tensor:
+    """Return what each step's bar has: values [B, N, X] by bar [B, T], as [B, T, X]."""
+    return values.gather(1, bar.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
 def of_weights(

@@ -1,9 +1,11 @@
 """What the network's weights fit, said without torch: sizes, names, constants of its arithmetic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drumigen.tokens import (
     CONDITION_SIZES,
+    DENSITIES,
     EVENTS,
     OFFSETS,
     POSITIONS,
@@ -13,8 +15,12 @@ from drumigen.tokens import (
 
 COUNT_MAX = 64
 """Hits of a bar that are told apart by their number."""
+DUE_MAX = 64
+"""Hits still due in a bar that are told apart; 0 is a bar whose density is not told."""
 WAVES = (2.0, 1024.0)
 """Shortest and longest wavelength of the rotary embedding, in sixteenths."""
+DENSITY, METER = list(CONDITION_SIZES).index("density"), list(CONDITION_SIZES).index("meter")
+"""Places of these two among the conditions."""
 EPSILON = 1e-6
 """Added to the mean square in normalisation."""
 
@@ -32,7 +38,7 @@ class ModelConfig:
     """Heads of keys and values, each shared by as many heads of queries."""
     hidden: int = 128
     """Width of the two heads that say velocity and offset."""
-    dropout: float = 0.2
+    dropout: float = 0.12
 
     @property
     def head_width(self) -> int:
@@ -47,6 +53,17 @@ def wavelengths(config: ModelConfig) -> list[float]:
     return [low * (high / low) ** (place / max(1, count - 1)) for place in range(count)]
 
 
+def due_hits(conditions: Sequence[int], nth: int) -> int:
+    """Return how many hits are due after ``nth``, plus 1, in a bar of these condition bins.
+
+    0 where the density is not told.  Without it the network would have to count.
+    """
+    density, sixteenths = conditions[DENSITY], (conditions[METER] - 1) // 2
+    if not density or sixteenths < 1:
+        return 0
+    return max(0, min(DUE_MAX - 2, round(DENSITIES[density - 1] * sixteenths / 4) - nth)) + 1
+
+
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of every weight of the network, by name."""
     width, hidden = config.width, config.hidden
@@ -57,6 +74,7 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "velocity.weight": (VELOCITIES + 1, width),
         "offset.weight": (OFFSETS + 1, width),
         "count.weight": (COUNT_MAX, width),
+        "due.weight": (DUE_MAX, width),
         "style.weight": (len(config.styles), width),
         "condition.weight": (sum(CONDITION_SIZES.values()), width),
         "event_head.weight": (EVENTS, width),

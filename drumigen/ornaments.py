@@ -127,7 +127,7 @@ def _graces_of(hit: Hit, wanted: Ornaments, key: _Key) -> int:
 
 def _with_rolls(bar: Bar, wanted: Ornaments, key: _Key, grace: int) -> Bar:
     del grace
-    hats = {hit.tick: hit for hit in bar.hits if hit.voice is Voice.CLOSED_HAT}
+    hats = {int(hit.tick): hit for hit in bar.hits if hit.voice is Voice.CLOSED_HAT}
     rolled = {tick // TICKS_PER_BEAT for tick in hats if tick % TICKS_PER_SIXTEENTH}
     missing = int(wanted.rolls + uniform(_ROLLS, *key)) - len(rolled)
     eighth = TICKS_PER_BEAT // 2

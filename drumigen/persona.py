@@ -23,12 +23,16 @@ _LEAN_MAX: Final = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """One of a style's drummers: hits a quarter, mean velocity, ms off the beat, who it is."""
+    """One of a style's drummers: hits a quarter, mean velocity, ms off the beat, who it is.
+
+    ``weight`` is how much of the style was learnt from this one, and how often it is drawn.
+    """
 
     density: float
     intensity: float
     lean: float | None = None
     drummer: int | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Profile:
         if on_stage:
             near = [p for p in found if p.lean is None or abs(p.lean) <= _LEAN_MAX]
             found = near or found
-        return found[_rng("persona", seed).randrange(len(found))]
+        weights = [persona.weight for persona in found]
+        return _rng("persona", seed).choices(found, weights)[0]
 
     def density(self, persona: Persona, seed: int, bar: int, *, on_stage: bool = True) -> float:
         """Return the hits a quarter for bar ``bar``.

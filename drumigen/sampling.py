@@ -50,15 +50,18 @@ def draw(logits: Floats, chance: float, sampling: Sampling) -> int:
     Raises:
         ModelError: the logits are no numbers, or none is possible.
     """
-    weights = np.exp((logits - logits.max()) * np.float32(1 / sampling.temperature))
-    if sampling.top_k or sampling.top_p < 1:
-        weights = _likeliest(weights, sampling)
-    sums = weights.cumsum(dtype=np.float64)
-    total = sums[-1]
-    if not 0 < total < np.inf:
+    most = np.maximum.reduce(logits)
+    if not -np.inf < most < np.inf:
         message = "the network's output is no number; load another checkpoint"
         raise ModelError(message)
-    return min(int(sums.searchsorted(chance * total, side="right")), len(sums) - 1)
+    weights = logits - most
+    if sampling.temperature != 1:
+        weights *= np.float32(1 / sampling.temperature)
+    np.exp(weights, out=weights)
+    if sampling.top_k or sampling.top_p < 1:
+        weights = _likeliest(weights, sampling)
+    sums = np.add.accumulate(weights, dtype=np.float64)
+    return min(int(sums.searchsorted(chance * sums[-1], side="right")), len(sums) - 1)
 
 
 def _likeliest(weights: Floats, sampling: Sampling) -> Floats:

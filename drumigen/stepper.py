@@ -25,13 +25,15 @@ class Stepper(Protocol):
         """Return the memory of a row that has seen nothing."""
 
     def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
-        """Return what condition bins and shares of styles add to each step of a bar: [W]."""
+        """Return what condition bins and shares of styles add to the steps of a bar.
+
+        It is [COUNT_MAX, W], by the number of hits in the bar before a step.
+        """
 
     def read(
         self,
         memories: Sequence[Any],
         notes: Sequence[Note],
-        counts: Sequence[int],
         times: Sequence[float],
         told: Floats,
     ) -> Floats:

@@ -1,28 +1,27 @@
 """Swing as a warp of time, and the swing that a bar has by itself."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from drumigen.feel import SWING_MIN, SwingUnit
+from drumigen.feel import SwingUnit
 from drumigen.fitting import felt_beat
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_BEAT
 
-OWN_SHARE_MAX: Final = 0.5
+OWN_LATE_MAX: Final = 0.5
 """Largest swing that a bar is found to have: the second note half its length late, 75 percent."""
 
-_EVIDENCE: Final = 2
+_EVIDENCE: Final = {SwingUnit.EIGHTH: 1, SwingUnit.SIXTEENTH: 2}
 """So many written triplets of the form long-short make a bar a swung one, and no triplet roll."""
 
-_DOUBT: Final = 2.0
-"""Weight of straight time against what n swung notes say, n squared: one alone may be an error."""
 
-_VOICE_NOTES: Final = 3
-"""So many swung notes of a voice tell its own swing; of fewer, that of all voices is taken."""
+_HAND: Final = dict.fromkeys(
+    (Voice.CLOSED_HAT, Voice.OPEN_HAT, Voice.RIDE, Voice.RIDE_BELL), Voice.CLOSED_HAT
+)
 
 
 def warped(tick: float, percent: float, unit: int) -> float:
@@ -56,82 +55,103 @@ class Placed:
 def straight(bar: Bar, unit: SwingUnit) -> list[Placed]:
     """Return the hits of ``bar`` at their straight places, in its order.
 
-    A long and a short note written as a triplet with a rest in it are two notes swung at 66.7
-    percent, if the bar has at least two such pairs and nothing else of the triplet sounds there.
+    A pair of notes written long-short, as a triplet, is one swung at 66.7 percent: where nothing
+    else of the triplet sounds, or on eighths where hats or ride leave out its middle, which then
+    is half of the long note.  Of sixteenths, a bar needs two such pairs.
     """
-    length = unit.ticks
-    pair = 2 * length
-    third = pair // 3
+    pair = 2 * unit.ticks
     last = bar.meter.ticks // pair * pair
     swingable = not (unit is SwingUnit.EIGHTH and felt_beat(bar.meter) != TICKS_PER_BEAT)
-    found: defaultdict[int, set[int]] = defaultdict(set)
+    all_of: defaultdict[int, set[int]] = defaultdict(set)
+    hand_of: defaultdict[int, set[int]] = defaultdict(set)
     for hit in bar.hits:
-        found[hit.tick // pair].add(hit.tick % pair)
-    early_third = {
-        index * pair // TICKS_PER_BEAT for index, local in found.items() if third in local
-    }
-    fine = {third // 2, length, third * 5 // 2}
-    long_short = {
+        index, local = divmod(hit.tick, pair)
+        all_of[index].add(local)
+        if hit.voice in _HAND:
+            hand_of[index].add(local)
+    swung = {
         index
-        for index, local in found.items()
-        if 2 * third in local
-        and not local & fine
-        and index * pair // TICKS_PER_BEAT not in early_third
-        and index * pair < last
+        for index, local in all_of.items()
+        if _is_long_short(local, hand_of[index], unit) and index * pair < last
     }
-    if len(long_short) < _EVIDENCE or not swingable:
-        long_short = set()
+    if unit is SwingUnit.SIXTEENTH:
+        # in a beat of eighth triplets the second is on a pair's last third, the third on a first
+        swung -= {index for index in swung if pair // 3 in all_of[index ^ 1]}
+    if len(swung) < _EVIDENCE[unit] or not swingable:
+        swung = set()
+    third = pair // 3
     rolled = {
         index
-        for index, local in found.items()
-        if index not in long_short and any(_is_triplet(tick, third) for tick in local)
+        for index, local in all_of.items()
+        if index not in swung and any(_is_triplet(tick, third) for tick in local)
     }
+    written_as = {2 * third: unit.ticks, third: unit.ticks // 2}
     placed = []
     for hit in bar.hits:
         index, local = divmod(hit.tick, pair)
+        tick = index * pair + (written_as.get(local, local) if index in swung else local)
         swings = swingable and hit.tick < last and index not in rolled
-        tick = int(hit.tick)
-        if index in long_short and local == 2 * third:
-            tick = index * pair + length
         placed.append(Placed(hit, tick, hit.offset + hit.tick - tick, swings))
     return placed
+
+
+def _is_long_short(everyone: set[int], hand: set[int], unit: SwingUnit) -> bool:
+    """Tell whether a pair of notes, by where hits are written in it, is one swung at 66.7."""
+    third = unit.ticks * 2 // 3
+    if 2 * third not in everyone or everyone & {third // 2, unit.ticks, third * 5 // 2}:
+        return False
+    if third not in everyone:
+        return True
+    led = unit is SwingUnit.EIGHTH and 2 * third in hand and third not in hand
+    return led and unit.ticks // 2 not in everyone
 
 
 def _is_triplet(local: int, third: int) -> bool:
     return local % (third // 2) == 0 and local % (third * 3 // 2) != 0
 
 
-def own_swing(placed: Sequence[Placed], unit: SwingUnit) -> Callable[[Voice], float]:
-    """Return the swing, in MPC percent by voice, that is in the offsets of a bar.
+def own_lateness(placed: Sequence[Placed], unit: SwingUnit) -> Callable[[Placed], float]:
+    """Return by how many ticks a hit of a bar is late because the bar swings by itself.
 
-    It is how much later than the first notes of the pairs the second ones are, on average.  A
-    voice with fewer than three of them is taken to swing as all do together; and the fewer there
-    are, the less is believed.
+    The swing is how much later than the first notes around them the second notes of the pairs
+    are, on average; a voice without second notes is taken to swing as the others do.  Hats and
+    ride are one hand, which may go from one to the other within a pair.  Where triplets are
+    written, it is the last of them that may lean.
     """
-    length = unit.ticks
-    first: list[float] = []
-    seconds: defaultdict[Voice, list[float]] = defaultdict(list)
-    firsts: defaultdict[Voice, list[float]] = defaultdict(list)
+    pair = 2 * unit.ticks
+    last_third = pair // 3 * 2
+    firsts: defaultdict[Voice, dict[int, float]] = defaultdict(dict)
+    seconds: defaultdict[tuple[Voice, bool], list[tuple[int, float]]] = defaultdict(list)
     for place in placed:
-        local = place.tick % (2 * length)
-        if place.swings and local == 0:
-            first.append(place.offset)
-            firsts[place.hit.voice].append(place.offset)
-        elif place.swings and local == length:
-            seconds[place.hit.voice].append(place.offset)
-    everyone = _percent(first, [offset for row in seconds.values() for offset in row], length)
-    by_voice = {
-        voice: _percent(firsts[voice] or first, row, length)
-        for voice, row in seconds.items()
-        if len(row) >= _VOICE_NOTES
-    }
-    return lambda voice: by_voice.get(voice, everyone)
+        start, local = place.tick // pair * pair, place.tick % pair
+        voice = _HAND.get(place.hit.voice, place.hit.voice)
+        if local == 0:
+            firsts[voice][start] = place.offset
+        elif local == (unit.ticks if place.swings else last_third):
+            seconds[voice, place.swings].append((start, place.offset))
+    anywhere = fmean([offset for row in firsts.values() for offset in row.values()] or [0.0])
+    late: dict[tuple[Voice, bool], float] = {}
+    usual = {True: 0.0, False: 0.0}
+    for (voice, swings), row in seconds.items():
+        on = firsts.get(voice, {})
+        mean = fmean(on.values()) if on else anywhere
+        gaps = [offset - _around(on, start, pair, mean) for start, offset in row]
+        late[voice, swings] = fmean(gaps)
+        share = len(row) / sum(len(r) for (_, s), r in seconds.items() if s is swings)
+        usual[swings] += share * late[voice, swings]
+
+    def lateness(place: Placed) -> float:
+        knee = unit.ticks if place.swings else last_third
+        local = place.tick % pair
+        share = local / knee if local <= knee else (pair - local) / (pair - knee)
+        voice = _HAND.get(place.hit.voice, place.hit.voice)
+        most = late.get((voice, place.swings), usual[place.swings])
+        return max(-OWN_LATE_MAX * knee, min(OWN_LATE_MAX * knee, most)) * share
+
+    return lateness
 
 
-def _percent(first: Sequence[float], second: Sequence[float], length: int) -> float:
-    if not second:
-        return SWING_MIN
-    count = len(second)
-    late = fmean(second) - (fmean(first) if first else 0.0)
-    share = late / length * count**2 / (count**2 + _DOUBT)
-    return SWING_MIN * (1 + max(-OWN_SHARE_MAX, min(OWN_SHARE_MAX, share)))
+def _around(on: Mapping[int, float], start: int, pair: int, otherwise: float) -> float:
+    """Return the offset of the first notes before and after a second one, of those there are."""
+    here = [on[tick] for tick in (start, start + pair) if tick in on]
+    return sum(here) / len(here) if here else otherwise

@@ -185,6 +185,12 @@ CONDITION_SIZES: Final[Mapping[str, int]] = {
 """How many bins each condition has, the unknown among them."""
 
 
+DENSITIES: Final = tuple(
+    _DENSITY_FIRST * _DENSITY_RATIO**place for place in range(VOCABULARY["DENSITY"].size)
+)
+"""Hits a quarter in the middle of each bin of density."""
+
+
 def density_of(bar: Bar) -> float:
     """Return the hits per quarter note of ``bar``."""
     return len(bar.hits) * TICKS_PER_BEAT / bar.meter.ticks

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drumigen.errors import DeviceFullError
 from drumigen.model import Cache, of_weights
-from drumigen.network import ModelConfig
+from drumigen.network import COUNT_MAX, ModelConfig
 from drumigen.stepper import Floats
 from drumigen.tokens import Note
 
@@ -52,19 +52,18 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
-        """Return what a bar's condition bins and shares of styles add to each of its steps: [W]."""
+        """Return what condition bins and shares of styles add to a bar's steps, by number."""
         with _full():
-            found = self._model.condition_vectors(
-                self._ints(list(conditions)), self._floats(list(shares))
-            )
-        return _array(found)
+            bins = self._ints(list(conditions))
+            found = self._model.condition_vectors(bins, self._floats(list(shares)))
+            nth = torch.arange(COUNT_MAX, device=self._device)
+            return _array(found + self._model.counted(bins.expand(COUNT_MAX, -1), nth))
 
     @torch.inference_mode()
     def read(
         self,
         memories: Sequence[TorchMemory],
         notes: Sequence[Note],
-        counts: Sequence[int],
         times: Sequence[float],
         told: Floats,
     ) -> Floats:
@@ -72,15 +71,12 @@ class TorchDecoder:
         spans = list(_runs(memories))
         lengths = {last - first for first, last in spans}
         if len(lengths) > 1:
-            parts = [
-                self.read(memories[a:b], notes[a:b], counts[a:b], times[a:b], told[a:b])
-                for a, b in spans
-            ]
+            parts = [self.read(memories[a:b], notes[a:b], times[a:b], told[a:b]) for a, b in spans]
             return np.concatenate(parts)
         shape = len(spans), lengths.pop()
         rows = [memories[first] for first, _ in spans]
         with _full():
-            columns = (*zip(*notes, strict=True), counts)
+            columns = zip(*notes, strict=True)
             x = self._model.embedded(*(self._ints(part).view(shape) for part in columns))
             x = x + self._floats(told).view(*shape, -1)
             pasts = [row.cache for row in rows]

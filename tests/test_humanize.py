@@ -1,5 +1,6 @@
 """Laws of the humanizer, for any bar at any place of any song."""
 
+import math
 from dataclasses import replace
 from statistics import fmean
 
@@ -267,7 +268,7 @@ def test_a_fast_pulse_is_a_steadier_one() -> None:
         feel = Feel(residual_ms=20, spread_ms=0)
         felt = [humanize(grid(0), feel, 1, n, tempo=tempo).hits[0].offset for n in range(300)]
         ms = [offset * 60_000 / (tempo * BEAT) for offset in felt]
-        return fmean(one**2 for one in ms) ** 0.5
+        return math.sqrt(fmean(one**2 for one in ms))
 
     assert spread(70) / spread(140) == pytest.approx(2**0.6, rel=0.05)
 
@@ -297,7 +298,7 @@ def test_offsets_fit_a_hit_however_far_all_goes(model: FeelModel) -> None:
 @given(seeds, numbers)
 def test_more_amount_adds_ornaments_and_takes_none_away(seed: int, number: int) -> None:
     feel = Feel(ornaments=Ornaments(ghosts=2.5, flams=0.5, rolls=1))
-    before: set[tuple[int, Voice]] = set()
+    before: set[tuple[Tick, Voice]] = set()
     for amount in (0, 30, 60, 100):
         felt = humanize(mock_bar(FOUR), replace(feel, amount=amount), seed, number)
         now = {(hit.tick, hit.voice) for hit in felt.hits}

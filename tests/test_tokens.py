@@ -152,7 +152,7 @@ def test_any_notes_within_a_bar_make_a_bar(drawn: list[Note], meter: Meter) -> N
 @given(st.lists(notes(), max_size=30, unique_by=lambda n: (n.event, n.offset)), st.randoms())
 def test_spread_over_their_bins_hits_stay_in_them(drawn: list[Note], rng: object) -> None:
     meter = Meter(8, 4)
-    bar = bar_of(drawn, meter, iter(lambda: rng.random(), None))  # type: ignore[attr-defined]
+    bar = bar_of(drawn, meter, iter(rng.random, None))  # type: ignore[attr-defined]
     assert notes_of([bar])[0][0] == sorted(drawn, key=lambda note: (note.event, note.offset))
 
 

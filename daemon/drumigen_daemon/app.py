@@ -52,6 +52,12 @@ RECALL_LEAD: Final = 0.03
 """Seconds before the bar line at which a scene is put on, to sound from the bar line on."""
 ENGINE_PATIENCE: Final = 1.0
 """Seconds that the engine has to end once it was told to."""
+HEARTBEAT_CHECK: Final = 0.5
+"""Seconds between two looks at whether the engine beats."""
+MISSED_BEATS: Final = 4
+"""Looks without a sign of life after which a playing engine hangs, and is replaced..."""
+MISSED_AT_START: Final = 40
+"""...and after which one has hung while it opened its ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,10 @@ class Daemon:
         self._writing: set[asyncio.Task[None]] = set()
         self._status = Status(style=session.style)
         self._listeners: list[Callable[[Status], None]] = []
+        self._failed_listeners: set[Callable[[Status], None]] = set()
         self._ended = asyncio.Event()
         self._engine_ready = False
+        self._heartbeats = 0
         self._complaint = ""
         self._replanning = False
         self._engine: Child[AnyReport] = Child(
@@ -134,8 +142,15 @@ class Daemon:
                 generator_restarts=self._source.child.restarts,
                 engine_restarts=self._engine.restarts,
             ),
-            ready=self._engine_ready,
+            ready=self._engine_ready and self._heartbeats > 0 and self._has_first_bar,
+            heartbeats=self._heartbeats,
+            writing=self._source.times.histogram,
+            ahead=self.planner.ahead,
         )
+
+    @property
+    def _has_first_bar(self) -> bool:
+        return self.planner.sent_bar(self.planner.bar) is not None
 
     def listen(self, listener: Callable[[Status], None]) -> None:
         """Call ``listener`` with the status whenever the engine tells something new."""
@@ -188,14 +203,18 @@ class Daemon:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        # the first bar needs it anyway; and msgspec must not meet a type for the first time in two
+        # threads at once, or it crashes
+        load_bank(self._styles.find(self.controls.session.style).bank)
         # a bank takes some 50 ms to load: not when a switch of style needs it
         banks = asyncio.create_task(asyncio.to_thread(self._load_banks), name="banks")
         engine = asyncio.create_task(self._engine.run(), name="engine")
         source = asyncio.create_task(self._source.run(), name="generator")
+        heartbeat = asyncio.create_task(self._mind_heartbeat(), name="heartbeat")
         ended = asyncio.create_task(self._ended.wait(), name="ended")
         try:
             done, _ = await asyncio.wait(
-                (engine, source, ended), return_when=asyncio.FIRST_COMPLETED
+                (engine, source, heartbeat, ended), return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
@@ -205,9 +224,26 @@ class Daemon:
             # the engine silences what sounds and ends by itself; only then the others
             self._engine.end(Shutdown())
             await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
-            for task in (engine, source, ended):
+            for task in (engine, source, heartbeat, ended):
                 task.cancel()
-            await asyncio.gather(engine, source, ended, banks, return_exceptions=True)
+            await asyncio.gather(engine, source, heartbeat, ended, banks, return_exceptions=True)
+
+    async def _mind_heartbeat(self) -> None:
+        """Replace an engine that lives and does not beat: the music is worth more than it is.
+
+        Looks are counted rather than seconds, so that one who was held up himself, by a suspended
+        machine or a debugger, first hears what he has missed.
+        """
+        seen, missed = None, 0
+        while True:
+            await asyncio.sleep(HEARTBEAT_CHECK)
+            sign = (self._heartbeats, self._engine.pid, self._engine_ready)
+            missed = 0 if sign != seen or self._engine.pid is None else missed + 1
+            seen = sign
+            if missed >= (MISSED_BEATS if self._engine_ready else MISSED_AT_START):
+                log.error("the engine hangs: replacing it")
+                missed = 0
+                self._engine.kill()
 
     def _load_banks(self) -> None:
         for style in self._styles:
@@ -220,6 +256,7 @@ class Daemon:
     def _reported(self, report: AnyReport) -> None:
         match report:
             case EngineState():
+                self._heartbeats += 1
                 was, to = self._status.transport, report.transport
                 ended = was is TransportState.ROLLING and to is TransportState.STOPPED
                 self._status = replace(
@@ -357,7 +394,13 @@ class Daemon:
         if self._listeners:
             status = self.status
             for listener in self._listeners:
-                listener(status)
+                try:
+                    listener(status)
+                except Exception:
+                    # who shows how it goes must not stop it
+                    if listener not in self._failed_listeners:
+                        log.exception("one who is told the status failed; playing on")
+                        self._failed_listeners.add(listener)
 
     def _session_changed(self, before: Session, quantum: Quantum | None = None) -> None:
         session = self.controls.session

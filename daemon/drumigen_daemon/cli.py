@@ -106,12 +106,19 @@ def parser() -> argparse.ArgumentParser:
     _add_run(command("run", "run", "run the daemon: follow MIDI clock until stopped"))
     _add_render(command("render", "render", "write bars to a MIDI file, offline"))
     _add_ports(command("ports", "ports", "list MIDI ports, and which of ours connect to them"))
-    command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    _add_doctor(
+        command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    )
     _add_control(command("control", "remote", "change something in the running daemon"))
     _add_status(command("status", "remote", "say what the running daemon does"))
     _add_train(command("train", "train", "train a drummer on a folder of MIDI files"))
     _add_eval(command("eval", "evaluate", "hold a drummer against human takes"))
+    _add_plot(
+        command("plot", "plot", "draw bars: what sounds when, how loud, how far off the grid")
+    )
+    _add_groove(command("groove", "groove", "take the feel of a performance from a MIDI file"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
+    _add_service(command("service", "service", "install, look at or remove the systemd service"))
     return top
 
 
@@ -142,12 +149,49 @@ def _add_train(to: argparse.ArgumentParser) -> None:
 
 
 def _add_eval(to: argparse.ArgumentParser) -> None:
-    to.add_argument("folder", type=Path, help="the Groove MIDI Dataset, or takes laid out like it")
+    to.add_argument(
+        "folder", nargs="?", type=Path, help="the Groove MIDI Dataset, or takes laid out like it"
+    )
+    to.add_argument(
+        "--feel",
+        action="store_const",
+        const="feel",
+        dest="module",
+        help="measure the feel of every style instead; needs no folder",
+    )
+    to.add_argument("--bank", action="store_true", help="with --feel: the bar bank, no model")
     to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint; by default the shipped")
     to.add_argument("--split", default="validation", choices=("validation", "test"))
     to.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed")
     to.add_argument("--seeds", type=int, default=3, metavar="N", help="how many are averaged")
     to.add_argument("--strict", action="store_true", help="exit with 1 if a goal is missed")
+
+
+def _add_plot(to: argparse.ArgumentParser) -> None:
+    to.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="MIDI file to draw")
+    to.add_argument(
+        "--style",
+        action="append",
+        default=[],
+        dest="styles",
+        metavar="NAME",
+        help="style to draw; again for another beside it",
+    )
+    to.add_argument("--bars", type=_count(1), default=2, metavar="N", help="how many (2)")
+    to.add_argument("--from", type=_count(1), default=1, dest="first", metavar="N", help="bar (1)")
+    to.add_argument("--bpm", "--tempo", metavar="BPM", help="tempo of styles, 20 to 400")
+    to.add_argument("--metre", "--meter", metavar="N/D", help="metre of styles, such as 7/8")
+    to.add_argument("--seed", metavar="N", help="the same seed plays the same song")
+    to.add_argument("--kit", metavar="KIT", help="kit that files are read by")
+    to.add_argument("--output", type=Path, metavar="FILE.svg", help="picture to write")
+    _add_set(to)
+
+
+def _add_groove(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("extract",))
+    to.add_argument("file", type=Path, metavar="FILE.mid", help="performance, in one metre")
+    to.add_argument("--kit", default="gm", metavar="KIT", help="kit that it is read by")
+    to.add_argument("--output", type=Path, metavar="FILE.toml", help="groove to write")
 
 
 def _add_song_flags(to: argparse.ArgumentParser) -> None:
@@ -196,6 +240,17 @@ def _add_ports(to: argparse.ArgumentParser) -> None:
     _add_set(to)
 
 
+def _add_doctor(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--backend", help="MIDI system to look at: auto, jack, alsa or rtmidi")
+    to.add_argument(
+        "--loopback",
+        nargs="*",
+        metavar="PORT",
+        help="time notes from an output to an input: two ports, or one by whose name both go; "
+        "without any, the MIDI system alone",
+    )
+
+
 def _add_socket(to: argparse.ArgumentParser) -> None:
     to.add_argument("--socket", metavar="PATH", help="local socket of the daemon")
 
@@ -216,6 +271,13 @@ def _add_export(to: argparse.ArgumentParser) -> None:
     _add_socket(to)
     to.add_argument("--bars", type=_count(1), default=64, metavar="N", help="the last N bars (64)")
     _add_file_flags(to)
+
+
+def _add_service(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("install", "status", "uninstall"))
+    to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
+    to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
+    to.add_argument("--print", action="store_true", help="only show the unit that install writes")
 
 
 def _count(low: int) -> Callable[[str], int]:

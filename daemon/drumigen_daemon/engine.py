@@ -14,6 +14,7 @@ from drumigen.errors import DrumigenError
 from drumigen.kit import load_kit
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
+from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.messages import (
     BarEntered,
     Command,
@@ -79,6 +80,7 @@ class Engine:
         self.stopped = False
         """True once it was shut down."""
         self._lateness = self._player.lateness if lateness is None else lateness
+        self._lateness_tally = Tally(LATENESS_BOUNDS)
 
     def hear(self, source: str, data: bytes, at: Seconds) -> None:
         """Take bytes from a MIDI input; anything at all is allowed."""
@@ -211,6 +213,8 @@ class Engine:
         self._state_due = now + STATE_PERIOD
 
     def _report_counters(self, now: Seconds) -> None:
+        for seconds in self._lateness:
+            self._lateness_tally.add(max(0.0, seconds))
         lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self._lateness)
         self._lateness.clear()
 
@@ -235,6 +239,8 @@ class Engine:
                 lateness_p50_us=quantile(0.5),
                 lateness_p99_us=quantile(0.99),
                 lateness_max_us=quantile(1.0),
+                lateness=self._lateness_tally.histogram,
+                clock_error=self._conductor.clock_errors.histogram,
             )
         )
         self._counters_due = now + COUNTERS_PERIOD

@@ -34,7 +34,7 @@ from drumigen_daemon.messages import (
     TransportState,
 )
 from drumigen_daemon.outlook import CONDITIONED, Outlook, point, points
-from drumigen_daemon.playhead import Playhead
+from drumigen_daemon.playhead import LOOK_AHEAD_BARS, Playhead
 from drumigen_daemon.readiness import Readiness
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.shape import FeelMixer, Place, Shape
@@ -228,6 +228,18 @@ class Planner:
         """Return bar ``number`` as the engine has it, if it was sent lately."""
         choice = self._sent.get(number)
         return None if choice is None else choice.planned
+
+    @property
+    def bar(self) -> int:
+        """The bar that sounds, or with which the song will go on; from 0."""
+        return self._playhead.bar
+
+    @property
+    def ahead(self) -> tuple[PlannedBar, ...]:
+        """The bar that sounds or is to begin, and those after it, as the engine has them."""
+        first = self._playhead.bar
+        bars = map(self.sent_bar, range(first, first + LOOK_AHEAD_BARS + 1))
+        return tuple(bar for bar in bars if bar is not None)
 
     def requests(self) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""

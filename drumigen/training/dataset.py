@@ -21,7 +21,6 @@ from drumigen.tokens import (
     CONDITION_SIZES,
     OFFSET_ZERO,
     OFFSETS,
-    POSITIONS,
     VELOCITIES,
     VOICE_ORDER,
     Note,
@@ -302,8 +301,8 @@ def _corrupt(bins: Ints, unknown: int, rng: np.random.Generator) -> None:
     told = bins < unknown
     moved = np.clip(bins + rng.integers(-1, 2, bins.shape), 0, unknown - 1)
     chance = rng.random(bins.shape)
-    bins[:] = np.where(told & (chance < 0.25), moved, bins)
-    bins[:] = np.where(told & (chance > 0.96), unknown, bins)
+    bins[:] = np.where(told & (chance < 0.15), moved, bins)
+    bins[:] = np.where(told & (chance > 0.97), unknown, bins)
 
 
 def _augment(
@@ -347,13 +346,3 @@ def _swap(
         event[start + 1 : end] = event[order]
         velocity[start + 1 : end] = velocity[order]
         offset[start + 1 : end] = offset[order]
-
-
-def longest(sequences: Sequence[Line]) -> int:
-    """Return the steps of the longest bar, its line among them."""
-    return max(int(np.diff(sequence.firsts).max()) for sequence in sequences)
-
-
-def fits(take: Take) -> bool:
-    """Tell whether all bars of ``take`` are at most 32 sixteenths long."""
-    return all(bar.meter.sixteenths <= POSITIONS for bar in take.bars)

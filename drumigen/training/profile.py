@@ -15,9 +15,11 @@ from drumigen.tokens import density_of
 from drumigen.training.labels import EDGE_BARS, fills_of, intensity_of, lean_of
 from drumigen.training.takes import Take
 
-PERSONAS_MAX: Final = 48
-"""For each style; the longest takes."""
+PERSONAS_MAX: Final = 192
+"""For each style, spread over its takes."""
 PERSONA_BARS: Final = 8
+WEIGHT_MAX: Final = 64
+"""Bars: longer takes would outweigh the others."""
 PHRASE: Final = 8
 QUANTILES: Final = 20
 
@@ -36,13 +38,13 @@ def profile_of(takes: Sequence[Take], config: ModelConfig) -> dict[str, Any]:
 
 
 def _style(takes: Sequence[Take], config: ModelConfig) -> dict[str, Any]:
-    longest = sorted(takes, key=lambda take: -len(take.bars))[:PERSONAS_MAX]
+    chosen = takes[:: -(-len(takes) // PERSONAS_MAX)]
     fills: list[list[bool]] = [[] for _ in range(PHRASE)]
     for take in takes:
         for number, fill in enumerate(fills_of(take)):
             fills[number % PHRASE].append(fill)
     return {
-        "personas": [_persona(take, config) for take in longest],
+        "personas": [_persona(take, config) for take in chosen],
         "spread": _spread(takes),
         "fills": [round(statistics.fmean(place), 3) if place else 0.0 for place in fills],
     }
@@ -74,4 +76,5 @@ def _persona(take: Take, config: ModelConfig) -> list[float | int | None]:
         round(statistics.fmean(levels), 1),
         None if lean is None else round(lean, 1),
         drummer,
+        min(WEIGHT_MAX, len(take.bars)),
     ]

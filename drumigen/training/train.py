@@ -33,7 +33,6 @@ from drumigen.training.dataset import (
     Window,
     batches,
     collated,
-    fits,
     in_odd_meters,
     sequence_of,
     windows,
@@ -45,6 +44,8 @@ log = logging.getLogger(__name__)
 
 CORPUS_SHARE: Final = {"j_dilla": 0.35, "metro_boomin": 0.35, "questlove": 0.35}
 """Part of a style's windows that an epoch shows: there is more of the grammars than of people."""
+MOMENTS: Final = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))
+"""What each of the two optimizers remembers of a weight."""
 TEACHER_TOLD: Final = ("tempo", "meter", "phrase")
 """What validation tells the network besides the style: what a listener knows beforehand."""
 
@@ -57,7 +58,7 @@ class Recipe:
         epochs: passes over the corpus.
         steps: hits and bar lines in a batch, over all processes.
         context: hits and bar lines in a window, at most.
-        rate: peak learning rate of AdamW, after ``warm_up`` updates, down a cosine to a 20th.
+        rate: peak learning rate, after ``warm_up`` updates, down a cosine to a 20th.
         average: decay of the moving average of the weights, which is what is kept.
         plain: last part of the run without augmentation.
         patience: epochs without a better validation after which it stops.
@@ -167,15 +168,13 @@ class Corpus:
         Raises:
             CorpusError: there is nothing to train on.
         """
-        known = [take for take in takes if take.style in config.styles and fits(take)]
+        known = [take for take in takes if take.style in config.styles]
         train = [take for take in known if take.split == "train"]
         if not train:
             message = f"no take to train on in {', '.join(config.styles)}; check the folder"
             raise CorpusError(message)
         if len(known) < len(takes):
-            log.warning(
-                "%d takes left out: unknown style or too long bars", len(takes) - len(known)
-            )
+            log.warning("%d takes left out: of an unknown style", len(takes) - len(known))
         odd = in_odd_meters(train, random.Random(recipe.seed), recipe.odd)  # noqa: S311
         return cls(
             [sequence_of(take, config) for take in chain(train, odd)],
@@ -263,15 +262,16 @@ class _Trainer:
             self.teacher = DistributedDataParallel(
                 self.teacher, [device] if device.type == "cuda" else None
             )
-        plain = [p for p in self.model.parameters() if p.ndim < 2]
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": recipe.decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=recipe.rate,
-            betas=(0.9, 0.98),
+        named = dict(self.model.named_parameters())
+        # the layers' matrices learn by orthogonal steps (Muon, Jordan et al. 2024): lower after
+        # as many updates than AdamW, at the same rate
+        layers = [p for name, p in named.items() if name.startswith("blocks.")]
+        rest = [p for name, p in named.items() if not name.startswith("blocks.")]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(
+                layers, recipe.rate, recipe.decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(rest, recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.decay),
         )
         self.state = Run()
 
@@ -356,12 +356,13 @@ class _Trainer:
         with self._precision():
             losses = losses_of(self.teacher, example)
         loss = (losses[0] + losses[1] + losses[2]) / losses[3].clamp(min=1.0)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate()
+            optimizer.step()
         self.state.update += 1
         keep = min(self.recipe.average, (self.state.update + 1) / (self.state.update + 20))
         with torch.no_grad():
@@ -403,9 +404,10 @@ class _Trainer:
             tensors[f"model.{name}"] = tensor
         for name, tensor in self.kept.state_dict().items():
             tensors[f"kept.{name}"] = tensor
-        for parameter, moments in self.optimizer.state.items():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{moment}.{names[id(parameter)]}"] = moments[moment]
+        for optimizer in self.optimizers:
+            for parameter, moments in optimizer.state.items():
+                for moment, tensor in moments.items():
+                    tensors[f"{moment}.{names[id(parameter)]}"] = torch.as_tensor(tensor)
         whole = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
         texts = {"run": json.dumps(asdict(self.state)), "config": json.dumps(asdict(self.config))}
         write_tensors(whole, self.state_path, texts)
@@ -427,12 +429,12 @@ class _Trainer:
         self.model.load_state_dict(_part(tensors, "model."))
         self.kept.load_state_dict(_part(tensors, "kept."))
         self.state = Run(**json.loads(texts["run"]))
-        for name, parameter in self.model.named_parameters():
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(self.state.update)),
-                "exp_avg": tensors[f"exp_avg.{name}"].to(self.device),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(self.device),
-            }
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for optimizer, kinds in zip(self.optimizers, MOMENTS, strict=True):
+            for parameter in chain.from_iterable(g["params"] for g in optimizer.param_groups):
+                optimizer.state[parameter] = {
+                    kind: tensors[f"{kind}.{names[id(parameter)]}"] for kind in kinds
+                }
         log.info("going on after epoch %d", self.state.epoch)
 
     _epochs_done = 0.0

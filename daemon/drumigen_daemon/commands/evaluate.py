@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from drumigen.checkpoint import Checkpoint, load_model
+from drumigen.errors import CorpusError
 from drumigen.training.evaluation import Generated, evaluate, like
 from drumigen.training.performance import perform
 from drumigen.training.producers import producer_takes
@@ -24,6 +25,9 @@ LONG_BARS = 64
 
 def main(options: argparse.Namespace) -> int:
     """Print the report."""
+    if options.folder is None:
+        message = "give the folder of human takes to be judged by, such as the Groove MIDI Dataset"
+        raise CorpusError(message)
     checkpoint = load_model(options.model, "cpu")
     train = read_takes(options.folder, ("train",))
     human = read_takes(options.folder, (options.split,))

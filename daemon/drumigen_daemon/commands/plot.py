@@ -1,0 +1,61 @@
+"""``drumigen plot``: bars as a picture, of MIDI files or of styles, beside one another."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from drumigen.errors import MidiFileError, PatternError
+from drumigen.kit import load_kit
+from drumigen.midifile import bars_from_song, read_song
+from drumigen.plot import Panel, piano_roll
+from drumigen.units import Bpm
+from drumigen_daemon.bar_writer import make_writer
+from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.render import at_home, planned_bars
+from drumigen_daemon.values import shipped_styles
+
+PANELS_MAX: Final = 4
+
+
+def main(options: argparse.Namespace) -> int:
+    """Draw what was asked for into one file."""
+    if not 1 <= len(options.files) + len(options.styles) <= PANELS_MAX:
+        message = (
+            f"give one to {PANELS_MAX} MIDI files or styles, as in: drumigen plot --style funk"
+        )
+        raise PatternError(message)
+    output = options.output or Path("drumigen.svg")
+    if output.suffix.lower() != ".svg":
+        message = f"{output}: pictures are written as .svg; a browser or rsvg-convert makes a PNG"
+        raise PatternError(message)
+    picture = piano_roll(list(_panels(options)))
+    try:
+        output.write_text(picture, encoding="utf-8")
+    except OSError as failure:
+        message = f"{output}: cannot be written ({failure.strerror}); check folder and permissions"
+        raise MidiFileError(message) from failure
+    sys.stdout.write(f"wrote {output}\n")
+    return 0
+
+
+def _panels(options: argparse.Namespace) -> Iterator[Panel]:
+    first = options.first - 1
+    last = first + options.bars
+    settings = settings_of(options)
+    for path in options.files:
+        song = read_song(path)
+        bars = bars_from_song(song, load_kit(settings.output.kit))[first:last]
+        if not bars:
+            message = f"{path}: ends before bar {options.first}"
+            raise PatternError(message)
+        yield Panel(path.stem, tuple(bars), song.tempo)
+    for name in options.styles:
+        style = shipped_styles().find(name)
+        here = at_home(replace(settings, song=replace(settings.song, style=style.name)), options)
+        session = here.session
+        planned = planned_bars(session, make_writer(here.generator_setup), last)[first:]
+        tempo = Bpm(session.tune.tempo)
+        yield Panel(f"{style.title}, {tempo:g} BPM", tuple(bar.bar for bar in planned), tempo)
