@@ -13,9 +13,10 @@ from drumigen.pattern import Bar, Hit
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
-from drumigen_daemon.app import Daemon, Desk
+from drumigen_daemon.app import Daemon
 from drumigen_daemon.bar_request import WrittenBar
 from drumigen_daemon.binding import load_controller
+from drumigen_daemon.hands import Desk
 from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
 from drumigen_daemon.planner import Planner
 from drumigen_daemon.ports import PortPlan
