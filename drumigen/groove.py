@@ -1,7 +1,7 @@
 """A groove taken from a performance: its swing, its template and its dynamics, as a Feel."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, pstdev
@@ -22,7 +22,7 @@ from drumigen.feel import (
 from drumigen.humanize import RESIDUAL_EXPONENT, RESIDUAL_TEMPO, template_step
 from drumigen.kit import Voice
 from drumigen.pattern import Bar
-from drumigen.swing import Placed, own_lateness, straight, warped
+from drumigen.swing import HAND, Placed, own_lateness, straight, warped
 from drumigen.units import TICKS_PER_BEAT, Bpm
 
 FROZEN_BELOW_MS: Final = 1.0
@@ -36,7 +36,11 @@ _SWING_MIN: Final = 52.0
 """Eighths that swing less are straight, and their sixteenths are looked at."""
 
 _LEVELS_FROM: Final = 4
-_SHARE_FROM: Final = 4
+_SHARE_FROM: Final = 8
+"""So many hits of a voice tell its levels, and so many second notes its swing."""
+
+_DOUBT: Final = 2.0
+"""In a human take a place of n hits is believed to n / (n + 2): one hit may be an error."""
 
 _Row = tuple[int, Placed, float]
 """Number of the bar, hit, and milliseconds that swing does not explain."""
@@ -47,7 +51,8 @@ def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
 
     Swing is that of eighths or sixteenths, per voice; push is the mean of each voice; template
     and levels are means per voice and sixteenth over one bar, or over two where that says more.
-    What differs less than a millisecond from time to time is frozen; else the spread is kept.
+    What differs less than a millisecond from time to time is frozen.  Else the spread is kept, and
+    push is against hats or ride, as what all voices have in common is the latency of a recording.
 
     Raises:
         PatternError: there is nothing in the bars.
@@ -63,18 +68,21 @@ def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
             percent = swung.swing_of(place.hit.voice) if place.swings else SWING_MIN
             late = warped(place.tick, percent, swung.swing_unit.ticks) - place.tick
             rows.append((number, place, (place.offset - late) * ms))
-    single, double = (_templated(replace(swung, template_bars=n), rows) for n in (1, 2))
-    (one, one_left), (two, two_left) = single, double
+    (one, one_left), (two, two_left) = (
+        _templated(replace(swung, template_bars=length), rows, 0.0) for length in (1, 2)
+    )
     folded = len(bars) >= 4 and pstdev(two_left) < _FOLD_GAIN * pstdev(one_left)
     feel, left = (two, two_left) if folded else (one, one_left)
     feel = replace(feel, dynamics=_dynamics(rows, feel.template_bars), keep=0.0)
     if pstdev(left) < FROZEN_BELOW_MS:
         return replace(feel, model=FeelModel.FROZEN, residual_ms=0.0, spread_ms=0.0)
+    feel, left = _templated(feel, rows, _DOUBT)
     alone = _spread(rows, left)
     scale = (tempo / RESIDUAL_TEMPO) ** RESIDUAL_EXPONENT
     common = math.sqrt(max(0.0, pstdev(left) ** 2 - alone**2))
     return replace(
         feel,
+        push_ms=_against_the_hand(feel.push_ms, rows),
         residual_ms=min(RESIDUAL_MAX_MS, round(common * scale, 1)),
         spread_ms=min(RESIDUAL_MAX_MS, round(alone * scale, 1)),
     )
@@ -130,7 +138,8 @@ def _swing(bars: Sequence[Bar], unit: SwingUnit) -> Feel:
         for place in placed:
             if place.swings and place.tick % (2 * unit.ticks) == unit.ticks:
                 late[place.hit.voice].append(lateness(place))
-    known = {voice: fmean(row) for voice, row in late.items() if len(row) >= _SHARE_FROM}
+    enough = max(_SHARE_FROM, sum(map(len, late.values())) // 8)
+    known = {voice: fmean(row) for voice, row in late.items() if len(row) >= enough}
     if not known:
         return Feel(swing_unit=unit)
     most = max(0.0, *known.values())
@@ -143,8 +152,19 @@ def _swing(bars: Sequence[Bar], unit: SwingUnit) -> Feel:
     return Feel(swing=swing, swing_unit=unit, swing_shares=kept)
 
 
-def _templated(feel: Feel, rows: Sequence[_Row]) -> tuple[Feel, list[float]]:
-    """Return the feel with push and template, and what these leave of each hit in milliseconds."""
+def _against_the_hand(push: Mapping[Voice, float], rows: Sequence[_Row]) -> dict[Voice, float]:
+    """Return the pushes less that of the voice of hats and ride, or if none of all, struck most."""
+    counts = Counter(place.hit.voice for _, place, _ in rows)
+    hand = [voice for voice in counts if voice in HAND] or list(counts)
+    lead = push[max(hand, key=lambda voice: counts[voice])]
+    return {voice: _held(one - lead) for voice, one in push.items()}
+
+
+def _templated(feel: Feel, rows: Sequence[_Row], doubt: float) -> tuple[Feel, list[float]]:
+    """Return the feel with push and template, and what these leave of each hit in milliseconds.
+
+    Of n hits at a place n / (n + ``doubt``) of their mean is believed.
+    """
     voices: defaultdict[Voice, list[float]] = defaultdict(list)
     cells: defaultdict[tuple[Voice, int], list[float]] = defaultdict(list)
     for number, place, off in rows:
@@ -154,8 +174,8 @@ def _templated(feel: Feel, rows: Sequence[_Row]) -> tuple[Feel, list[float]]:
     steps = _STEPS * feel.template_bars
     template = {
         voice: tuple(
-            _held(fmean(cells[voice, step]) - push[voice]) if (voice, step) in cells else 0.0
-            for step in range(steps)
+            _held(sum(off - push[voice] for off in here) / (len(here) + doubt)) if here else 0.0
+            for here in (cells.get((voice, step)) for step in range(steps))
         )
         for voice in push
     }
@@ -169,7 +189,7 @@ def _templated(feel: Feel, rows: Sequence[_Row]) -> tuple[Feel, list[float]]:
 
 
 def _held(ms: float) -> float:
-    return round(max(-PUSH_MAX_MS, min(PUSH_MAX_MS, ms)), 1)
+    return round(max(-PUSH_MAX_MS, min(PUSH_MAX_MS, ms)), 1) + 0.0  # no -0
 
 
 def _spread(rows: Sequence[_Row], left: Sequence[float]) -> float:

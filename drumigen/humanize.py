@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from statistics import fmean
 from typing import Final
 
@@ -152,15 +153,19 @@ def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
 def _frozen(placed: Sequence[Placed], feel: Feel, where: SongBar) -> list[float]:
     return [
         feel.wobble_ms
-        * normal(
-            _WOBBLE,
-            where.seed,
-            _NUMBER[p.hit.voice],
-            template_step(p.tick, where.number, feel.template_bars),
-            p.tick % TICKS_PER_SIXTEENTH,
-        )
-        for p in placed
+        * _wobble(where.seed, _NUMBER[place.hit.voice], feel.template_bars)[
+            template_step(place.tick, where.number, feel.template_bars)
+        ]
+        for place in placed
     ]
+
+
+@lru_cache(256)
+def _wobble(seed: int, voice: int, bars: int) -> tuple[float, ...]:
+    """Return a template of standard deviation 1 that neither swings nor pushes by itself."""
+    raw = [normal(_WOBBLE, seed, voice, step) for step in range(_TEMPLATE_STEPS * bars)]
+    means = [fmean(raw[place::4]) for place in range(4)]
+    return tuple(one - means[step % 4] for step, one in enumerate(raw))
 
 
 def _human(placed: Sequence[Placed], feel: Feel, where: SongBar) -> list[float]:

@@ -54,11 +54,15 @@ _COLOURS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What one picture shows: consecutive bars at a tempo, under a title."""
+    """What one picture shows: consecutive bars at a tempo, under a title.
+
+    ``first`` is the number of the first bar, from 1.
+    """
 
     title: str
     bars: tuple[Bar, ...]
     tempo: Bpm
+    first: int = 1
 
 
 def piano_roll(panels: Sequence[Panel]) -> str:
@@ -137,7 +141,7 @@ def _grid(panel: Panel, rows: int) -> Iterator[str]:
     for index in range(rows + 1):
         yield _line(_LEFT, _TOP + index * _ROW, right, _TOP + index * _ROW, "#eeeeee")
     start = 0
-    for number, bar in enumerate(panel.bars):
+    for number, bar in enumerate(panel.bars, panel.first):
         for tick in range(0, bar.meter.ticks, TICKS_PER_SIXTEENTH):
             x = _LEFT + (start + tick) * scale
             colour = "#e4e4e4" if tick % TICKS_PER_BEAT else "#b0b0b0"
@@ -147,7 +151,7 @@ def _grid(panel: Panel, rows: int) -> Iterator[str]:
                 yield _line(x, top, x, end, colour)
             if tick % TICKS_PER_BEAT == 0:
                 beat = tick // TICKS_PER_BEAT + 1
-                label = f"{number + 1}.{beat}"
+                label = f"{number}.{beat}"
                 yield _text(x + 2, zero + _TIMING / 2 + 14, label, size=10, colour="#707070")
         start += bar.meter.ticks
     for ms in (-40, -20, 0, 20, 40):

@@ -19,9 +19,10 @@ _EVIDENCE: Final = {SwingUnit.EIGHTH: 1, SwingUnit.SIXTEENTH: 2}
 """So many written triplets of the form long-short make a bar a swung one, and no triplet roll."""
 
 
-_HAND: Final = dict.fromkeys(
+HAND: Final = dict.fromkeys(
     (Voice.CLOSED_HAT, Voice.OPEN_HAT, Voice.RIDE, Voice.RIDE_BELL), Voice.CLOSED_HAT
 )
+"""Hats and ride are one hand, which keeps the time."""
 
 
 def warped(tick: float, percent: float, unit: int) -> float:
@@ -67,7 +68,7 @@ def straight(bar: Bar, unit: SwingUnit) -> list[Placed]:
     for hit in bar.hits:
         index, local = divmod(hit.tick, pair)
         all_of[index].add(local)
-        if hit.voice in _HAND:
+        if hit.voice in HAND:
             hand_of[index].add(local)
     swung = {
         index
@@ -124,7 +125,7 @@ def own_lateness(placed: Sequence[Placed], unit: SwingUnit) -> Callable[[Placed]
     seconds: defaultdict[tuple[Voice, bool], list[tuple[int, float]]] = defaultdict(list)
     for place in placed:
         start, local = place.tick // pair * pair, place.tick % pair
-        voice = _HAND.get(place.hit.voice, place.hit.voice)
+        voice = HAND.get(place.hit.voice, place.hit.voice)
         if local == 0:
             firsts[voice][start] = place.offset
         elif local == (unit.ticks if place.swings else last_third):
@@ -144,7 +145,7 @@ def own_lateness(placed: Sequence[Placed], unit: SwingUnit) -> Callable[[Placed]
         knee = unit.ticks if place.swings else last_third
         local = place.tick % pair
         share = local / knee if local <= knee else (pair - local) / (pair - knee)
-        voice = _HAND.get(place.hit.voice, place.hit.voice)
+        voice = HAND.get(place.hit.voice, place.hit.voice)
         most = late.get((voice, place.swings), usual[place.swings])
         return max(-OWN_LATE_MAX * knee, min(OWN_LATE_MAX * knee, most)) * share
 

@@ -53,7 +53,8 @@ def test_a_style_swings_as_it_is_set(report: FeelReport, name: str, player: str)
 def test_voices_stand_to_one_another_as_the_template_has_it(
     report: FeelReport, name: str, player: str
 ) -> None:
-    assert of(report, name, player).offset_error_ms <= 2.5
+    error = of(report, name, player).offset_error_ms
+    assert isnan(error) or error <= 1.5
 
 
 @every_style
@@ -64,8 +65,8 @@ def test_a_human_pulse_drifts_and_a_frozen_one_repeats(
     figures = of(report, name, player)
     match style(name).feel.model:
         case FeelModel.HUMAN:
-            assert -0.1 <= figures.lag_one <= 0.65
-            assert 0.4 <= figures.dfa <= 1.0
+            assert 0.05 <= figures.lag_one <= 0.65
+            assert 0.5 <= figures.dfa <= 0.95
             assert 3 <= figures.snare_hat_ms <= 14
         case FeelModel.FROZEN:
             assert figures.repeat_sd_ms == 0

@@ -15,7 +15,7 @@ from drumigen.humanize import humanize
 from drumigen.kit import Voice
 from drumigen.mock import mock_bar
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, Rule, problems
-from drumigen.styles import load_styles
+from drumigen.styles import Style, load_styles
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 
@@ -386,3 +386,40 @@ def test_half_way_between_two_feels_the_swing_is_between_theirs() -> None:
     between = Feel(swing=50, push_ms={Voice.SNARE: 20}).mixed(Feel(swing=60), 0.5)
     assert between.swing == 55
     assert between.push_ms == {Voice.SNARE: 10}
+
+
+@given(playable_bars(), st.sampled_from(list(STYLES)), seeds, numbers)
+def test_every_style_plays_any_bar_in_any_metre(
+    bar: Bar, style: Style, seed: int, number: int
+) -> None:
+    felt = humanize(bar, style.feel, seed, number, tempo=style.tempo[0])
+    assert {problem.rule for problem in problems(felt)} <= {Rule.SPARSE}
+    exact = humanize(bar, replace(style.feel, amount=0, swing=50), seed, number)
+    assert set(offsets(exact)) <= {0}
+
+
+@given(straight_bars(), st.sampled_from(list(STYLES)), seeds)
+def test_what_sounds_together_in_a_bar_stays_within_a_sixteenth(
+    bar: Bar, style: Style, seed: int
+) -> None:
+    felt = humanize(bar, replace(style.feel, ornaments=Ornaments()), seed, 4)
+    for tick in {hit.tick for hit in felt.hits}:
+        together = [hit.offset for hit in felt.at(tick)]
+        assert max(together) - min(together) < 480
+
+
+def test_a_share_of_the_residual_is_kept_and_made_up_for_not_added_to() -> None:
+    bank = load_bank("rock")
+
+    def spread(keep: float) -> float:
+        feel = Feel(keep=keep, residual_ms=12, spread_ms=6)
+        ms = [
+            hit.offset * 60_000 / (100 * BEAT)
+            for number in range(200)
+            for hit in humanize(bank.bar(number, 1, FOUR), feel, 1, number, tempo=100).hits
+        ]
+        return math.sqrt(fmean(one**2 for one in ms) - fmean(ms) ** 2)
+
+    own, none, half = spread(1), spread(0), spread(0.7)
+    assert half < 1.15 * max(own, none)
+    assert half > 0.85 * min(own, none)

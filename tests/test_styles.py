@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from drumigen.errors import SettingsError, StyleNotFoundError
+from drumigen.feel import Feel, FeelModel
+from drumigen.kit import Voice
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.units import Bpm
 
@@ -95,6 +97,21 @@ def test_a_tempo_that_fits_counted_double_is_told_so() -> None:
         (GOOD.replace("80", "5"), ["tempo[0]", "5", ">= 20"]),
         (GOOD.replace("[80, 120]", "[120, 80]"), ["tempo", "lower"]),
         (GOOD + "swing = 60\n", ["swing"]),
+        (GOOD + "[feel]\nswing = 80\n", ["feel.swing", "80", "50 to 75"]),
+        (GOOD + "[feel]\namount = nan\n", ["feel.amount", "nan", "0 to 100"]),
+        (GOOD + "[feel]\nswing_unit = 'half'\n", ["feel.swing_unit", "half"]),
+        (GOOD + "[feel]\nmodel = 'drunk'\n", ["feel.model", "drunk"]),
+        (GOOD + "[feel]\nwobble = 3\n", ["feel", "wobble"]),
+        (GOOD + "[feel]\npush_ms = { snare = 99 }\n", ["feel.push_ms.snare", "99", "-60 to 60"]),
+        (GOOD + "[feel]\npush_ms = { snair = 9 }\n", ["feel.push_ms", "snair"]),
+        (GOOD + "[feel.template]\nkick = [1, 2, 3]\n", ["feel.template.kick", "3 values", "16"]),
+        (GOOD + "[feel.dynamics]\npull = 2\n", ["feel.dynamics.pull", "2", "0 to 1"]),
+        (
+            GOOD + "[feel.dynamics.levels]\nride = [0, 1, 1, 1]\n",
+            ["feel.dynamics.levels.ride", "0", "1 to 127"],
+        ),
+        (GOOD + "[feel.ornaments]\nflams = 7\n", ["feel.ornaments.flams", "7", "0 to 1"]),
+        (GOOD + 'groove = "g.toml"\n[feel]\nswing = 60\n', ["groove", "leave one of them out"]),
         (GOOD.replace('bank = "rock"', ""), ["bank"]),
         (GOOD.replace('"Mine"', "3"), ["title", "3", "str"]),
     ],
@@ -123,3 +140,40 @@ def test_no_name_means_two_styles(tmp_path: Path) -> None:
 def test_an_empty_catalogue_finds_nothing() -> None:
     with pytest.raises(StyleNotFoundError):
         StyleCatalogue(()).find("rock")
+
+
+def test_a_groove_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml.*cannot be read"):
+        load_styles(folder_with(tmp_path, mine=GOOD + 'groove = "nowhere.toml"\n'))
+
+
+def test_a_style_without_a_feel_is_straight_and_human(tmp_path: Path) -> None:
+    assert load_styles(folder_with(tmp_path, mine=GOOD)).find("mine").feel == Feel()
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "swing"),
+    [
+        ("dilla", FeelModel.FROZEN, 57.1),
+        ("questlove", FeelModel.HUMAN, 54),
+        ("metro", FeelModel.TIGHT, 50),
+        ("hiphop", FeelModel.HUMAN, 52.3),
+        ("funk", FeelModel.HUMAN, 52.3),
+        ("soul", FeelModel.HUMAN, 55.8),
+        ("neworleans", FeelModel.HUMAN, 58.7),
+        ("jazz", FeelModel.HUMAN, 58.6),
+    ],
+)
+def test_styles_have_the_feel_that_is_known_of_them(
+    name: str, model: FeelModel, swing: float
+) -> None:
+    feel = STYLES.find(name).feel
+    assert (feel.model, feel.swing) == (model, swing)
+
+
+def test_dilla_rushes_the_snare_and_drags_the_kick_and_questlove_lays_it_back() -> None:
+    dilla, quest = (STYLES.find(name).feel for name in ("dilla", "quest"))
+    assert -30 <= dilla.push_ms[Voice.SNARE] <= -8
+    assert 0 < dilla.push_ms[Voice.KICK] <= 25
+    assert dilla.swing_of(Voice.KICK) < dilla.swing_of(Voice.CLOSED_HAT)
+    assert 10 <= quest.push_ms[Voice.SNARE] - quest.push_ms[Voice.CLOSED_HAT] <= 25

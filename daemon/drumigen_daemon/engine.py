@@ -100,8 +100,7 @@ class Engine:
         """Carry out a command of the control plane."""
         match command:
             case Plan():
-                self._score.plan(command.bars, command.from_tick)
-                self._player.recall(now)
+                self._plan(command, now)
             case Tune():
                 self._retune(command, now)
             case Start():
@@ -126,6 +125,14 @@ class Engine:
                 self._player.panic(now)
             case Shutdown():
                 self.shut_down(now)
+
+    def _plan(self, plan: Plan, now: Seconds) -> None:
+        self._player.recall(now)
+        from_tick = self._player.first_open(plan.from_tick, plan.grid, now)
+        # what began in a bar that is over by then began too late for it
+        bars = (b for b in plan.bars if not b.start < plan.from_tick < b.end <= from_tick)
+        self._score.plan(bars, from_tick)
+        self._player.recall(now)
 
     def shut_down(self, now: Seconds) -> None:
         """End the song and everything that sounds, for good."""

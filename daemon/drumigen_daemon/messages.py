@@ -104,6 +104,9 @@ class Plan(Command, frozen=True):
 
     bars: tuple[PlannedBar, ...]
     from_tick: Tick = Tick(0)
+    grid: int = 0
+    """Ticks from one boundary to the next: where a hit of the old bar at ``from_tick`` can not be
+    taken back any more, the bars hold from the next boundary on.  0 knows no other."""
 
 
 class Start(Command, frozen=True):

@@ -51,11 +51,13 @@ def _panels(options: argparse.Namespace) -> Iterator[Panel]:
         if not bars:
             message = f"{path}: ends before bar {options.first}"
             raise PatternError(message)
-        yield Panel(path.stem, tuple(bars), song.tempo)
+        yield Panel(path.stem, tuple(bars), song.tempo, options.first)
     for name in options.styles:
         style = shipped_styles().find(name)
         here = at_home(replace(settings, song=replace(settings.song, style=style.name)), options)
         session = here.session
         planned = planned_bars(session, make_writer(here.generator_setup), last)[first:]
         tempo = Bpm(session.tune.tempo)
-        yield Panel(f"{style.title}, {tempo:g} BPM", tuple(bar.bar for bar in planned), tempo)
+        yield Panel(
+            f"{style.title}, {tempo:g} BPM", tuple(bar.bar for bar in planned), tempo, options.first
+        )

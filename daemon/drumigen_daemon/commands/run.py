@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 from drumigen.errors import DrumigenError
-from drumigen_daemon.app import Daemon, Desk
+from drumigen_daemon.app import Daemon
 from drumigen_daemon.binding import load_controller
 from drumigen_daemon.capture_journal import CaptureJournal
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
+from drumigen_daemon.hands import Desk
 from drumigen_daemon.learned import load_learned
 from drumigen_daemon.metrics_server import MetricsServer
 from drumigen_daemon.mqtt_link import MqttLink
