@@ -19,8 +19,11 @@ from drumigen_daemon.settings import (
     Settings,
     adopted,
     find_file,
+    journal_folder,
+    learned_path,
     load_settings,
     restart_needed,
+    scenes_path,
     socket_paths,
 )
 
@@ -310,3 +313,12 @@ def test_a_reload_changes_what_changed_and_leaves_what_was_set_live(tmp_path: Pa
 def test_a_reload_says_what_needs_a_restart(tmp_path: Path) -> None:
     after = read(tmp_path, "[midi]\nclient = 'x'\n[capture]\nbars = 3\n[log]\nlevel = 'error'")
     assert restart_needed(Settings(), after) == ("midi.client", "capture.bars")
+
+
+def test_under_systemd_all_that_is_written_goes_into_its_state_folder(tmp_path: Path) -> None:
+    environment = {"STATE_DIRECTORY": f"{tmp_path}:/elsewhere", "HOME": "/nowhere"}
+    settings = Settings()
+    for path in (learned_path(settings, environment), scenes_path(settings, environment)):
+        assert path is not None
+        assert path.parent == tmp_path
+    assert journal_folder(settings, environment) == tmp_path

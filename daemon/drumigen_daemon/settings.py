@@ -353,6 +353,9 @@ def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | N
     """Return where learned bindings are kept; None where there is no home for them."""
     if settings.control.learned:
         return Path(settings.control.learned).expanduser()
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
+    if given:
+        return Path(given) / "learned.toml"
     folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
     return Path(folder) / "drumigen" / "learned.toml" if folder else None
 
