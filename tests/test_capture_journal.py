@@ -5,11 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+from fixtures_jack import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
+from stage_fixtures import drumigen
 
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture_journal import BEFORE, NAME, CaptureJournal
+from drumigen_daemon.control_socket import ask
 from drumigen_daemon.messages import Origin, Sounded, SoundedNote
 
 
@@ -117,3 +120,22 @@ async def test_it_writes_beside_the_music(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.process
+def test_a_killed_daemon_is_followed_by_one_that_knows_what_was_played(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    arguments = ("--backend", "null", "--bpm", "300", "--set", f"capture.folder={folder}")
+    with drumigen(tmp_path, *arguments) as first:
+        first.control("start")
+        wait_for(lambda: first.counters()["bars"] > 5, 20, "no bars sounded")
+        engine = first.child("engine")
+        first.process.kill()
+        first.process.wait(10)
+        wait_for(lambda: not Path(f"/proc/{engine}").exists(), 10, "the engine plays on alone")
+    with drumigen(tmp_path, *arguments) as second:
+        bars = ask([second.socket], {"export": 100})["bars"]
+        numbers = [each["number"] for each in bars]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= 4  # of six, one may have sounded and one been on its way to the disk
+        assert all(each["notes"] for each in bars)

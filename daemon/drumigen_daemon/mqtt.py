@@ -360,6 +360,8 @@ async def run(sock: socket.socket) -> None:
             if unwilling:
                 os._exit(EXIT_UNAVAILABLE)
         writer.transport.abort()
+        # an attempt to reach a dead broker is still under way in a thread: nobody waits for it
+        os._exit(0)
 
 
 def _unpacked(unpacker: Unpacker[AnyToBridge], data: bytes) -> Iterable[AnyToBridge]:
