@@ -102,7 +102,7 @@ class Band:
                 wait = self.planner.until_bar_line(now) - RECALL_LEAD
                 self.rig.at(max(now, now + wait), lambda: self._put_on(told.scene))
             case Store():
-                self.scenes.store(told.scene, scene_of(controls))
+                self.scenes.store(told.scene, scene_of(controls.session))
             case _:
                 self.rig.obey(told)
 

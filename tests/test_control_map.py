@@ -304,6 +304,19 @@ def test_the_next_knob_is_learned_and_moves_its_control_at_once() -> None:
     assert list(desk.heard(heard)) == [Move("swing", 75.0)]
 
 
+def test_what_is_learned_counts_more_than_what_the_knob_did_before() -> None:
+    desk = surface()
+    desk.learning = "swing"
+    desk.learn(Heard("in", (CC, 20, 5), Seconds(1.0)))
+    heard = Heard("in", (CC, 20, 127), Seconds(1.0))
+    assert list(desk.heard(heard)) == [Move("swing", 75.0)]
+    desk.learning = "humanize"
+    desk.learn(heard)
+    assert [move.control for move in desk.heard(heard)] == ["humanize"]
+    other = Heard("in", (CC | 3, 20, 127), Seconds(1.0))
+    assert [move.control for move in desk.heard(other)] == ["density"]
+
+
 def test_channel_mode_messages_and_releases_teach_nothing() -> None:
     desk = surface()
     desk.learning = "swing"

@@ -39,6 +39,7 @@ from drumigen_daemon.messages import (
     Rejoin,
     Remark,
     ReOne,
+    Show,
     Shutdown,
     Sounded,
     Start,
@@ -678,3 +679,11 @@ def test_a_change_holds_from_the_first_boundary_at_which_nothing_old_is_under_wa
     heard = [sent.data[1] for sent in rig.output.notes()][:12]
     kick, snare = note_of(Voice.KICK), note_of(Voice.SNARE)
     assert heard == [kick] * first_new + [snare] * (12 - first_new)
+
+
+def test_what_is_shown_leaves_by_the_port_for_it_at_once(rig: Rig) -> None:
+    rig.obey(Show(((0xB0, 41, 127), (0x90, 4, 0))))
+    rig.run(0.01)
+    shown = [sent for sent in rig.output.sent if sent.port == "feedback"]
+    assert [sent.data for sent in shown] == [b"\xb0\x29\x7f", b"\x90\x04\x00"]
+    assert shown[0].at <= rig.now

@@ -12,6 +12,7 @@ from drumigen.timeline import Meter, Timeline
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.binding import load_controller
+from drumigen_daemon.commands.play import Performance
 from drumigen_daemon.engine import FEEDBACK_PORT
 from drumigen_daemon.hands import Desk
 from drumigen_daemon.learned import load_learned
@@ -28,6 +29,7 @@ from drumigen_daemon.messages import (
 )
 from drumigen_daemon.scenes import IN_SCENES, SceneBook
 from drumigen_daemon.session import Session
+from drumigen_daemon.settings import load_settings
 
 CC, PC = 0xB0, 0xC0
 
@@ -195,3 +197,18 @@ async def test_without_a_port_for_it_nothing_is_shown() -> None:
     hands.hear(CC, 118, 127)
     await hands.settle()
     assert hands.told(Show) == []
+
+
+async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
+    performance = Performance(load_settings(None, {}), 0)
+    controls = performance.daemon.controls
+    for key in "hdf":
+        performance._key(key)
+    assert (controls.value_of("hold"), controls.value_of("drop")) == (True, True)
+    assert performance.daemon.planner._outlook.form.fills
+    performance._key("h")
+    performance._key("s")
+    assert controls.value_of("hold") is False
+    assert controls.value_of("style") != "rock"

@@ -18,6 +18,7 @@ from drumigen_daemon.conditions import ConditionMap, Conditions
 from drumigen_daemon.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.shape import FeelKnobs
+from drumigen_daemon.values import shipped_styles
 
 INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
 GRID = FeelKnobs(humanize=0)
@@ -367,3 +368,14 @@ def test_a_change_holds_from_its_tick_on_and_moves_no_other(
     pieces = dict(song.within(Tick(5), Tick(30)))
     assert all(naive[tick] == conditions for tick, conditions in pieces.items())
     assert min(pieces) == 5
+
+
+def test_the_song_never_waits_for_a_batch_of_all_styles() -> None:
+    every = shipped_styles().names
+    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=every))
+    rock.rig.run(21)
+    assert max(len(batch) for batch in rock.source.batches) <= 16
+    now = rock.planner._playhead.bar
+    for style in set(every) - {"rock"}:
+        for request in rock.planner._outlook.in_style(now + 1, style):
+            assert rock.planner._ladder.memory.find(request) is not None

@@ -39,6 +39,13 @@ class _State:
     shown: bytes = b""
 
 
+class _Place(NamedTuple):
+    """Where a row belongs: the port it hears, and which map it is of; the last counts most."""
+
+    port: str
+    map: int
+
+
 class ControlMap:
     """Binds what is heard to controls; state is per binding and small."""
 
@@ -55,11 +62,13 @@ class ControlMap:
         """
         self._value_of = value_of
         self._names_of = names_of
-        self._rows: dict[Binding, str] = {}
+        self._rows: dict[Binding, _Place] = {}
         self._states: dict[Binding, _State] = {}
+        self._maps = 0
         for controller in maps:
+            self._maps += 1
             for binding in controller.controls:
-                self.bind(binding, controller.port)
+                self._add(binding, controller.port)
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -67,13 +76,12 @@ class ControlMap:
         return tuple(self._rows)
 
     def bind(self, binding: Binding, port: str = "") -> None:
-        """Add a row, in place of what the same knob of the same port did."""
-        for other, at in list(self._rows.items()):
-            same = other.sign == binding.sign and other.channel == binding.channel
-            if same and at == port.lower() and other.value == binding.value:
-                del self._rows[other]
-                del self._states[other]
-        self._rows[binding] = port.lower()
+        """Add a row, which counts more than all there are."""
+        self._maps += 1
+        self._add(binding, port)
+
+    def _add(self, binding: Binding, port: str) -> None:
+        self._rows[binding] = _Place(port.lower(), self._maps)
         self._states[binding] = _State()
 
     def heard(self, heard: Heard) -> Iterator[Move]:
@@ -91,14 +99,14 @@ class ControlMap:
         """Return the rows for a message: those of the last map that has any."""
         status, channel = heard.data[0] & 0xF0, (heard.data[0] & 0x0F) + 1
         kind, number = _KINDS.get(status), heard.data[1] + (status == PROGRAM)
-        found: dict[str, list[Binding]] = {}
-        for binding, port in self._rows.items():
+        found: dict[int, list[Binding]] = {}
+        for binding, (port, number_of_map) in self._rows.items():
             own, of = binding.sign
             fine = binding.bits == 14 and number == int(of) + 32
             meant = own == kind and (of in (number, "any") or fine)
             if meant and binding.channel in (None, channel) and _hears(port, heard.source):
-                found.setdefault(port, []).append(binding)
-        return next(reversed(found.values()), [])
+                found.setdefault(number_of_map, []).append(binding)
+        return found[max(found)] if found else []
 
     def shows(self) -> list[bytes]:
         """Return the messages that bring lamps and rings up to date."""

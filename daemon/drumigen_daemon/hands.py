@@ -95,7 +95,7 @@ class Hands:
             case Recall():
                 self._recall(told.scene)
             case Store():
-                self._scenes.store(told.scene, scene_of(self._daemon.controls))
+                self._scenes.store(told.scene, scene_of(self._daemon.controls.session))
                 self._write(self._scenes.save)
             case Learn():
                 self._surface.learning = told.control

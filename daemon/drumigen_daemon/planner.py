@@ -11,6 +11,7 @@ Of every other style the bar that sounds, the next one and a fill of each are ke
 continuing that style's own line through the song, so that a switch has nothing to wait for.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -205,6 +206,11 @@ class Planner:
         """Return the bars that the engine lacks, or has in a worse version; None if none."""
         begun = self._playhead.tick_at(now) if self._playhead.rolling else -1.0
         bars = []
+        if self._playhead.rolling and self._open_from < begun:
+            # that boundary is over: what changes now does so from the next one of its kind
+            grid = self._grid or TICKS_PER_SIXTEENTH
+            late = math.ceil((begun - self._open_from) / grid)
+            self._open_from = Tick(self._open_from + late * grid)
         behind = self._playhead.tick_at(now - STILL_HEARD)
         for number in self._playhead.wanted:
             sent = self._sent.get(number)

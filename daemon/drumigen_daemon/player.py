@@ -202,15 +202,16 @@ class Player:
     def first_open(self, tick: Tick, grid: int, now: Seconds) -> Tick:
         """Return the first boundary from ``tick`` on, every ``grid`` ticks, that is still open.
 
-        It is not if a hit written there or later is on its way and can not be taken back; one
-        that was early and has sounded is past caring.
+        It is not if its time is over, or if a hit written there or later is on its way and can
+        not be taken back; one that was early and has sounded is past caring.
         """
         under_way = [
             handed.cue.written
             for handed in self._handed
             if handed.cue is not None and handed.at > now - _TIME_SLACK
         ]
-        latest = max(under_way, default=-1)
+        over = math.ceil(self._line.tick_at(now)) - 1 if self._line is not None else -1
+        latest = max(over, max(under_way, default=-1))
         if not grid or latest < tick:
             return tick
         return Tick(tick + ((latest - tick) // grid + 1) * grid)

@@ -1,6 +1,7 @@
 """What the generator should write next: the song first, then what a switch of style would need."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from drumigen_daemon.bar_choice import BarChoice
@@ -11,6 +12,9 @@ from drumigen_daemon.song_memory import SongMemory
 
 READY_BARS: Final = 2
 """Bars, from the one that sounds on, that are ready in every style, and as a fill."""
+
+BATCH_MAX: Final = 16
+"""Bars in other styles that are asked for at once: the song never waits long for its own."""
 
 
 class Readiness:
@@ -34,7 +38,8 @@ class Readiness:
             return ()
         items = self._missing(self._for_the_song(playhead), playhead, planned)
         if not items:
-            items = self._missing(self._for_a_switch(playhead), playhead, planned)
+            others = islice(self._for_a_switch(playhead), BATCH_MAX)
+            items = self._missing(others, playhead, planned)
         self._complete = not items
         for item in items:
             self._asked[item.request] = not playhead.has_passed(item.request.number)
@@ -90,7 +95,7 @@ class Readiness:
                     if not self._is_there(before):
                         continue
                 for request in outlook.in_style(number, style):
-                    if not self._is_there(request):
+                    if not (request in self._asked or self._is_there(request)):
                         yield request
 
     def _is_there(self, request: BarRequest) -> bool:

@@ -12,7 +12,7 @@ from drumigen.errors import DrumigenError, SettingsError
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 from drumigen_daemon.file_writing import replace_file
-from drumigen_daemon.session import VALUES, Controls
+from drumigen_daemon.session import VALUES, Controls, Session, value_of
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ IN_SCENES: Final = tuple(
 )
 
 
-def scene_of(controls: Controls) -> Scene:
+def scene_of(session: Session) -> Scene:
     """Return where every live parameter stands."""
-    return {name: _plain(controls.value_of(name)) for name in IN_SCENES}
+    return {name: _plain(value_of(session, name)) for name in IN_SCENES}
 
 
 def put_on(controls: Controls, scene: Scene) -> None:

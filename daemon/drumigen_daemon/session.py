@@ -246,6 +246,20 @@ Outcome = Command | Call | Recall | Store | Learn | None
 """What a control comes to besides a changed session."""
 
 
+def value_of(session: Session, name: str) -> object:
+    """Return what setting ``name`` of :data:`VALUES` stands at; None for actions."""
+    kind, _, of = name.partition(".")
+    if name in _OWN:
+        return getattr(session, name)
+    if name in _TUNED:
+        return getattr(session.tune, name)
+    if name in _FELT:
+        return getattr(session.feel, _FELT[name][0])
+    if of:
+        return _of_voice(session, kind, Voice(of))
+    return None
+
+
 class Controls:
     """The one owner of the session: takes named controls, gives the new session or a command."""
 
@@ -286,17 +300,7 @@ class Controls:
 
     def value_of(self, name: str) -> object:
         """Return what setting ``name`` of :data:`VALUES` stands at; None for actions."""
-        kind, _, of = name.partition(".")
-        session = self.session
-        if name in _OWN:
-            return getattr(session, name)
-        if name in _TUNED:
-            return getattr(session.tune, name)
-        if name in _FELT:
-            return getattr(session.feel, _FELT[name][0])
-        if of:
-            return _of_voice(session, kind, Voice(of))
-        return None
+        return value_of(self.session, name)
 
     def song_stopped(self) -> None:
         """Let an ending be over: the next start begins without a section."""

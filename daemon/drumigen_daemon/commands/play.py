@@ -30,7 +30,9 @@ STOP_PATIENCE: Final = 1.0
 STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
 FRAME: Final = 0.05
-KEYS: Final = "space starts and stops, s is the next style, q ends"
+KEYS: Final = "space start, stop  s style  f fill  r re-roll  h hold  d drop  t tap  q end"
+ACTION_KEYS: Final = {"f": "fill", "r": "re-roll", "t": "tap"}
+SWITCH_KEYS: Final = {"h": "hold", "d": "drop"}
 
 
 def main(options: argparse.Namespace) -> int:
@@ -128,6 +130,11 @@ class Performance:
         elif key == "s":
             names = shipped_styles().names
             daemon.control("style", names[(names.index(daemon.status.style) + 1) % len(names)])
+        elif key in ACTION_KEYS:
+            daemon.control(ACTION_KEYS[key])
+        elif key in SWITCH_KEYS:
+            name = SWITCH_KEYS[key]
+            daemon.control(name, not daemon.controls.value_of(name))
 
     def _print_bar(self) -> None:
         from drumigen_daemon.view import bar_line  # noqa: PLC0415 - rich is slow to load
