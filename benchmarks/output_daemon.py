@@ -19,8 +19,11 @@ from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.bar_request import WrittenBar
 from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.mqtt_link import MqttLink
+from drumigen_daemon.mqtt_messages import MqttSettings
 from drumigen_daemon.planner import Planner
 from drumigen_daemon.session import Session
+from drumigen_daemon.supervision import beside
 
 TEMPO = Bpm(174.0)
 START_PATIENCE = 20.0
@@ -77,7 +80,12 @@ async def play(daemon: Daemon, options: argparse.Namespace) -> None:
     if not options.follow:
         daemon.control("start")
     knobs = asyncio.create_task(turn_knobs(daemon, options.controls))
-    await asyncio.wait((running,), timeout=options.seconds)
+    mqtt = MqttLink(
+        MqttSettings(host="127.0.0.1" if options.mqtt else "", port=options.mqtt), daemon
+    )
+    daemon.listen(mqtt.take)
+    async with beside({"MQTT": mqtt.run}):
+        await asyncio.wait((running,), timeout=options.seconds)
     knobs.cancel()
     daemon.end()
     await running
@@ -92,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--priority", type=int, default=70)
     parser.add_argument("--controls", type=float, default=0.0)
+    parser.add_argument("--mqtt", type=int, default=0, metavar="PORT")
     parser.add_argument("--follow", action="store_true")
     parser.add_argument("--chords", action="store_true")
     options = parser.parse_args()

@@ -9,7 +9,8 @@ a recorder in another process says on which frame each note was heard.
 
 Loads: *idle*; *load*, a torch loop on one thread, 10,000 control changes a second at drumigen's
 MIDI input (1,000 through JACK, as many as a cable carries) and 50 turned knobs a second on its
-control plane; *all cores busy*, a torch loop per core instead.  *One core free* keeps torch loop
+control plane; *all cores busy*, a torch loop per core instead; *MQTT flood*, 10,000 messages a
+second at drumigen's topics on a real mosquitto.  *One core free* keeps torch loop
 and flood on one core.  Peers have no input and no knobs: they bear the rest.  *Realtime* is
 SCHED_FIFO for drumigen, which asks for it itself; with ``--peers-realtime`` the peers are measured
 with it as well, set from outside.
@@ -39,6 +40,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from fixtures_broker import Broker
 
 HERE: Final = Path(__file__).parent
 STAGE: Final = HERE.parent / "tests" / "jack_stage.py"
@@ -75,6 +80,8 @@ class Condition:
     generators: int = 0
     traffic: bool = False
     pinned: bool = False
+    mqtt: bool = False
+    """With a broker, on which somebody publishes 10,000 messages a second at us."""
     goal: float = math.inf
     """Of drumigen's p99 at the sink, in microseconds."""
 
@@ -83,6 +90,7 @@ CORES: Final = os.cpu_count() or 1
 CONDITIONS: Final = (
     Condition("idle, realtime", realtime=True, goal=SINK_GOAL),
     Condition("idle, ordinary", realtime=False, goal=ORDINARY_GOAL),
+    Condition("MQTT flood, realtime", realtime=True, mqtt=True, goal=SINK_GOAL),
     Condition("load, realtime", realtime=True, generators=1, traffic=True, goal=SINK_GOAL),
     Condition(
         "load, ordinary, one core free",
@@ -186,6 +194,22 @@ def load(condition: Condition, *flood: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def broker(condition: Condition, folder: Path) -> Iterator[list[str]]:
+    """Run a flooded mosquitto where ``condition`` asks for it; yields how to tell drumigen."""
+    if not condition.mqtt:
+        yield []
+        return
+    mosquitto = Broker(folder)
+    mosquitto.start()
+    try:
+        with program(str(HERE / "output_load.py"), "mqtt", str(mosquitto.port)) as flood:
+            flood.hear()
+            yield ["--mqtt", str(mosquitto.port)]
+    finally:
+        mosquitto.stop()
+
+
 class Sink:
     """Measurements without a MIDI system."""
 
@@ -199,11 +223,11 @@ class Sink:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             os.mkfifo(folder / "midi-in")
-            with load(condition, str(folder / "midi-in")):
-                own = self._drumigen(condition, folder)
-                chords = self._drumigen(condition, folder, "--chords")
+            with broker(condition, folder) as mqtt, load(condition, str(folder / "midi-in")):
+                own = self._drumigen(condition, folder, *mqtt)
+                chords = self._drumigen(condition, folder, "--chords", *mqtt)
                 own_sent, chords_sent = own["notes"], chords["notes"]
-            with load(condition):
+            with broker(condition, folder), load(condition):
                 floor = self._peer("floor", PRIORITY if condition.realtime else 0)
                 peers = [Row(condition.name, peer, self._peer(peer, 0)) for peer in PEERS]
                 if condition.realtime and self._peers_realtime:

@@ -1,6 +1,7 @@
 """Load for ``output_jitter.py``: ``generator`` computes flat out, ``controller`` floods.
 
-``controller PIPE`` writes into a named pipe, ``controller --jack CLIENT`` plays through JACK.
+``controller PIPE`` writes into a named pipe, ``controller --jack CLIENT`` plays through JACK,
+``mqtt PORT`` publishes at drumigen on a broker.
 Says ``running``, and ends when its standard input closes.
 """
 
@@ -69,6 +70,23 @@ def into_jack(client: str) -> Callable[[bytes], None]:
     return send
 
 
+def into_broker(port: int) -> None:
+    """Publish values of a control and junk, on our topics and on strange ones, and never stop."""
+    from paho.mqtt.client import Client  # noqa: PLC0415 - the other loads need none of it
+    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
+
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    messages = cycle([("offset_ms.crash", b"7"), ("tempo", b"junk"), ("nothing", b"x" * 900)])
+
+    def publish(_: bytes) -> None:
+        control, payload = next(messages)
+        client.publish(f"drumigen/drumigen/{control}/set", payload)
+
+    flood(publish, RATE)
+
+
 def main() -> None:
     """Run the load that is named."""
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
@@ -77,6 +95,8 @@ def main() -> None:
             generate()
         case ["controller", "--jack", client]:
             flood(into_jack(client), JACK_RATE)
+        case ["mqtt", port]:
+            into_broker(int(port))
         case ["controller", pipe]:
             flood(into_pipe(Path(pipe)), RATE)
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from drumigen.decoder import Decoder
 from drumigen.errors import DeviceFullError, ModelLoadError
@@ -84,7 +84,8 @@ def write_tensors(tensors: Weights, path: Path, texts: Mapping[str, str]) -> Non
     """Write a safetensors file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, partial, dict(texts))
+    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    partial.write_bytes(save(whole, dict(texts)))
     partial.replace(path)
 
 

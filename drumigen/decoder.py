@@ -68,7 +68,7 @@ class _Work:
         y: Floats = np.zeros((padded, both + 2 * shared * head), np.float32)
         self.y = y
         self.both = y[:, :both]
-        self.hidden = y[:, :inner]
+        self.hidden = y[:rows, :inner]
         turned = y[:, inner : both + shared * head].view(np.complex64)
         self.turned = turned.reshape(padded, -1, head // 2)[:rows]
         queries = y[:, inner:both].reshape(padded, shared, -1, head)
@@ -118,12 +118,9 @@ class Decoder:
         for into in self._into:  # the scale of attention goes into its queries
             into[:, 4 * width : 5 * width] *= head**-0.5
         self._out = [weight(f"blocks.{n}.out.weight").T.copy() for n in range(config.layers)]
-        self._ends = np.hstack(
-            [
-                weight("event_head.weight").T,
-                weight("detail_head.weight").T,
-            ]
-        )
+        heads = [weight("event_head.weight").T, weight("detail_head.weight").T]
+        # hstack would leave the columns together, and a product then takes six times as long
+        self._ends: Floats = np.ascontiguousarray(np.hstack(heads))
         self._end_biases = np.concatenate([weight("event_head.bias"), weight("detail_head.bias")])
         self._event_detail = weight("event_detail.weight")
         self._velocity_detail = weight("velocity_detail.weight")

@@ -69,5 +69,9 @@ class ChannelClosedError(DrumigenError):
     """Raised when the process at the other end of a channel has closed it or died."""
 
 
+class ServiceError(DrumigenError):
+    """Raised when the service manager cannot be found, or refuses."""
+
+
 class ControlError(DrumigenError):
     """Raised when a live control is unknown or its value is out of range."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import mido
 
+from drumigen.atomic_file import write_atomically
 from drumigen.errors import MidiFileError, PatternError
 from drumigen.song import (
     Marker,
@@ -68,13 +69,13 @@ def read_song(path: Path) -> Song:
 
 
 def write_song(song: Song, path: Path) -> None:
-    """Write ``song`` as a Standard MIDI File of type 0.
+    """Write ``song`` as a Standard MIDI File of type 0; a file that was there is lost last.
 
     Raises:
         MidiFileError: the file cannot be written.
     """
     try:
-        path.write_bytes(song_to_bytes(song))
+        write_atomically(path, song_to_bytes(song))
     except OSError as failure:
         message = f"{path}: cannot be written ({failure.strerror}); check folder and permissions"
         raise MidiFileError(message) from failure

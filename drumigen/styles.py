@@ -17,7 +17,11 @@ from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """One way of playing; ``tempo`` is the range in BPM in which it sounds like itself."""
+    """One way of playing; ``tempo`` is the range in BPM in which it sounds like itself.
+
+    ``bank`` names its bars for the worst case, ``model`` is the path of a checkpoint that plays
+    it, None for the shipped one.
+    """
 
     name: str
     title: str
@@ -26,6 +30,7 @@ class Style:
     tempo: tuple[Bpm, Bpm]
     bank: str
     feel: Feel = Feel()
+    model: Path | None = None
 
     def tempo_advice(self, bpm: float) -> str | None:
         """Return a warning for a tempo outside the style's range, or None; any tempo is played."""
@@ -108,6 +113,8 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     feel: FeelTable | None = None
     groove: _Text | None = None
     """Path of a file with a feel, such as ``drumigen groove extract`` writes, from this one."""
+    model: _Text | None = None
+    """Path of a checkpoint, from this file."""
 
 
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
@@ -127,8 +134,17 @@ def _style(path: Path) -> Style:
         message = f"{path}: tempo = [{low:g}, {high:g}]: the lower tempo comes first"
         raise SettingsError(message)
     tempo = Bpm(low), Bpm(high)
-    feel = _feel(path, read)
-    return Style(path.stem, read.title, read.aliases, read.description, tempo, read.bank, feel)
+    model = path.parent / Path(read.model).expanduser() if read.model else None
+    return Style(
+        path.stem,
+        read.title,
+        read.aliases,
+        read.description,
+        tempo,
+        read.bank,
+        _feel(path, read),
+        model,
+    )
 
 
 def _feel(path: Path, read: _StyleFile) -> Feel:

@@ -8,11 +8,11 @@ from rig import Rig
 from drumigen.bank import load_bank
 from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
-from drumigen_daemon.app import RECALL_LEAD
 from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.bar_writer import BankWriter, BarWriter
 from drumigen_daemon.binding import ControllerMap
 from drumigen_daemon.form import Call
+from drumigen_daemon.hands import RECALL_LEAD
 from drumigen_daemon.messages import BarEntered, EngineState, Heard, Report
 from drumigen_daemon.planner import Planner
 from drumigen_daemon.scenes import SceneBook, put_on, scene_of

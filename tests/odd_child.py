@@ -13,7 +13,8 @@ def main() -> int:
     manner = sys.argv[2]
     channel: Channel[str] = Channel.inherited(sys.argv[1], str)
     try:
-        channel.send(f"hello from {os.getpid()}")
+        if manner != "says nothing":
+            channel.send(f"hello from {os.getpid()}")
     except ChannelClosedError:
         return 0
     match manner:

@@ -59,6 +59,8 @@ class RecordingOutput:
         self._queue: list[tuple[float, int, Sent]] = []
         self._order = itertools.count()
         self.withdrawn = 0
+        self.horizon = 0.0
+        """Seconds ahead within which nothing can be taken back, as of a period of JACK's."""
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
         at = Seconds(max(at, self.now))
@@ -67,8 +69,10 @@ class RecordingOutput:
     def withdraw(self) -> Seconds:
         self.withdrawn += len(self._queue)
         self.play(self.now)
-        self._queue.clear()
-        return Seconds(math.nextafter(self.now, math.inf))
+        horizon = math.nextafter(self.now + self.horizon, math.inf)
+        self._queue = [event for event in self._queue if event[0] < horizon]
+        heapq.heapify(self._queue)
+        return Seconds(horizon)
 
     def play(self, now: float) -> None:
         self.now = now

@@ -30,7 +30,7 @@ def test_the_last_bars_are_kept_oldest_first() -> None:
         capture.add(bar(number))
     assert [kept.number for kept in capture.last(9)] == [2, 3, 4]
     assert [kept.number for kept in capture.last(2)] == [3, 4]
-    assert capture.last(0) == ()
+    assert list(capture.last(0)) == []
 
 
 def test_bars_follow_one_another_whatever_their_place_in_the_song_was() -> None:
@@ -95,3 +95,24 @@ def test_nothing_makes_an_empty_song() -> None:
 def test_the_song_survives_a_file(tempo: float) -> None:
     song = song_of([bar(0, 0, 480, tempo=tempo), bar(1, 7, origin=Origin.REPEATED)], "take")
     assert song_from_bytes(song_to_bytes(song)) == song
+
+
+def test_two_hours_take_little_memory_and_come_out_as_they_went_in() -> None:
+    capture = Capture(4096)
+    played = [bar(number, *range(0, BAR, 240)) for number in range(200)]
+    capture.restore(played[:100])
+    for each in played[100:]:
+        capture.add(each)
+    assert list(capture.last(4096)) == played
+    assert capture.last(50)[:2] == tuple(played[150:152])
+    assert sum(map(len, capture._bars)) < 200 * 1_000
+
+
+def test_who_listens_hears_of_new_bars_and_not_of_restored_ones() -> None:
+    capture = Capture(10)
+    heard: list[Sounded] = []
+    capture.listen(heard.append)
+    capture.restore([bar(0)])
+    capture.add(bar(1))
+    assert heard == [bar(1)]
+    assert [kept.number for kept in capture.last(9)] == [0, 1]

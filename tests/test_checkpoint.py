@@ -180,7 +180,7 @@ def test_a_file_is_written_whole_or_not_at_all(path: Path, monkeypatch: pytest.M
         message = "disk full"
         raise OSError(message)
 
-    monkeypatch.setattr(module, "save_file", failing)
+    monkeypatch.setattr(module, "save", failing)
     with pytest.raises(OSError, match="disk full"):
         create_mock_checkpoint(path, ModelConfig(("rock",), width=24, layers=1, heads=2, shared=1))
     assert path.read_bytes() == before

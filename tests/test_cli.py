@@ -182,10 +182,10 @@ def test_ports_are_listed_with_what_connects_to_them(monkeypatch: pytest.MonkeyP
     assert list(listing(Settings(), ("alsa",))) == ["alsa: not usable: no"]
 
 
-def test_the_status_is_told_in_four_lines() -> None:
+def test_the_status_is_told_in_five_lines() -> None:
     status = json.loads(json.dumps(described(Status(style="funk"), Seconds(0.0))))
     told = summary(status).splitlines()
-    assert len(told) == 4
+    assert len(told) == 5
     assert "stopped at bar 1 beat 1, 4/4, 120 BPM" in told[0]
 
 

@@ -34,6 +34,7 @@ from drumigen_daemon.messages import (
     Locate,
     Origin,
     Panic,
+    Plan,
     PlannedBar,
     Rejoin,
     Remark,
@@ -653,3 +654,27 @@ def test_any_sequence_of_events_leaves_no_note_hanging(data: st.DataObject) -> N
     rig.run(1.0)
     assert rig.output.hanging() == []
     assert rig.output.queued == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead", "grid", "first_new"), [(0.020, 480, 2), (0.004, 480, 3), (0.004, 1920, 6)]
+)
+def test_a_change_holds_from_the_first_boundary_at_which_nothing_old_is_under_way(
+    rig: Rig, ahead: float, grid: int, first_new: int
+) -> None:
+    ticks = range(0, 7680, 480)
+    kicks, snares = (
+        Bar(Meter(), tuple(Hit(Tick(tick), voice, 100) for tick in ticks))
+        for voice in (Voice.KICK, Voice.SNARE)
+    )
+    rig.output.horizon = 0.005  # what leaves within five milliseconds can not be taken back
+    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.plan(song(kicks, 2))
+    rig.obey(Start())
+    begun = rig.state.line.time_of(0)
+    rig.run(begun + 0.25 - ahead - rig.now)
+    rig.obey(Plan((PlannedBar(0, Tick(0), snares, "new"),), Tick(2 * 480), grid))
+    rig.run(1.4)
+    heard = [sent.data[1] for sent in rig.output.notes()][:12]
+    kick, snare = note_of(Voice.KICK), note_of(Voice.SNARE)
+    assert heard == [kick] * first_new + [snare] * (12 - first_new)

@@ -10,9 +10,10 @@ from drumigen.errors import ControlError, SettingsError
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter, Timeline
 from drumigen.units import Bpm, Seconds, Tick
-from drumigen_daemon.app import Daemon, Desk
+from drumigen_daemon.app import Daemon
 from drumigen_daemon.binding import load_controller
 from drumigen_daemon.engine import FEEDBACK_PORT
+from drumigen_daemon.hands import Desk
 from drumigen_daemon.learned import load_learned
 from drumigen_daemon.messages import (
     EngineSetup,
@@ -50,7 +51,7 @@ class Hands:
 
     async def settle(self) -> None:
         await asyncio.sleep(0)
-        await asyncio.gather(*self.daemon._writing)
+        await self.daemon._hands.finish()
         await asyncio.sleep(0)
 
     def roll(self, tick: int, bpm: float = 120.0) -> None:

@@ -17,8 +17,12 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("drumigen_daemon.commands.run", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
-        ("drumigen_daemon.engine_process", {"torch", "rich", "numpy", "asyncio", "mido"}),
+        (
+            "drumigen_daemon.commands.run",
+            {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "aiomqtt", "paho", "http"},
+        ),
+        ("drumigen_daemon.engine_process", {"torch", "rich", "numpy", "asyncio", "mido", "paho"}),
+        ("drumigen_daemon.mqtt", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
         ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
     ],
 )

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from brain import SMALL
 
-from drumigen.checkpoint import load_model, save_checkpoint
+from drumigen.checkpoint import load_model
 from drumigen.generation import generate_batch
 from drumigen.kit import Voice
 from drumigen.mock import create_mock_checkpoint, mock_bar
 from drumigen.pattern import Bar
+from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
 from drumigen.tokens import Conditions
 from drumigen.units import Bpm, Tick
@@ -128,12 +129,9 @@ def test_a_network_whose_numbers_break_gives_way_to_the_bank_and_says_so_once(
 ) -> None:
     whole = load_model(path, "cpu")
     bias = whole.weights["event_head.bias"]
-    save_checkpoint(
-        SMALL, {**whole.weights, "event_head.bias": np.full_like(bias, 6e4)}, path, whole.metadata
-    )
     writer = ModelWriter(path)
-    broken = {**writer._checkpoint.weights, "event_head.bias": np.full_like(bias, np.nan)}
-    writer._checkpoint = dataclasses.replace(writer._checkpoint, weights=broken)
+    broken = {**whole.weights, "event_head.bias": np.full_like(bias, np.nan)}
+    writer._common._checkpoint = dataclasses.replace(whole, weights=broken)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             assert writer.write([Item(asked())], TEMPO) == BankWriter().write(
@@ -149,3 +147,21 @@ def test_without_a_checkpoint_the_bank_plays_and_the_log_says_what_to_do(
         writer = make_writer(GeneratorSetup("model", str(tmp_path / "gone.safetensors")))
     assert isinstance(writer, BankWriter)
     assert "drumigen train" in caplog.text
+
+
+def test_a_style_may_have_a_checkpoint_of_its_own(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(SMALL, width=32)
+    own = create_mock_checkpoint(tmp_path / "own.safetensors", config, {"profile": PROFILE})
+    styles = [
+        dataclasses.replace(style, model=own if style.name == "jazz" else None)
+        for style in load_styles()
+    ]
+    items = [Item(asked("jazz")), Item(asked("funk"))]
+    plain = ModelWriter(path).write(items, TEMPO)
+    monkeypatch.setattr(model_writer, "load_styles", lambda: StyleCatalogue(tuple(styles)))
+    jazz, funk = ModelWriter(path).write(items, TEMPO)
+    assert jazz != plain[0]
+    assert jazz == ModelWriter(own).write(items[:1], TEMPO)[0]
+    assert funk == plain[1]

@@ -4,24 +4,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from drumigen.bank import load_bank
-from drumigen.errors import ControlError, PortError, SettingsError
+from drumigen.errors import PortError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.bar_request import BANK, GeneratorSetup, WrittenBar
 from drumigen_daemon.bar_source import ProcessBarSource
-from drumigen_daemon.binding import ControllerMap
 from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
 from drumigen_daemon.engine import FEEDBACK_PORT
 from drumigen_daemon.form import Call
-from drumigen_daemon.learned import save_binding
+from drumigen_daemon.hands import Desk, Hands
 from drumigen_daemon.messages import (
     AnyReport,
     BarEntered,
@@ -34,35 +32,25 @@ from drumigen_daemon.messages import (
     Ready,
     Rejoin,
     Remark,
-    Show,
     Shutdown,
     Sounded,
     TransportState,
 )
 from drumigen_daemon.planner import Planner
-from drumigen_daemon.scenes import Scene, SceneBook, put_on, scene_of
 from drumigen_daemon.session import Controls, Learn, Quantum, Recall, Session, Store
 from drumigen_daemon.status import Status
-from drumigen_daemon.surface import Surface
 
 log = logging.getLogger(__name__)
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-RECALL_LEAD: Final = 0.03
-"""Seconds before the bar line at which a scene is put on, to sound from the bar line on."""
 ENGINE_PATIENCE: Final = 1.0
 """Seconds that the engine has to end once it was told to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the performer's hands are on: controller maps, and the files of what they store."""
-
-    maps: Sequence[ControllerMap] = ()
-    learned: Path | None = None
-    scenes: Path | None = None
-    feedback: bool = False
-    """Whether there is a port to show on where controls stand."""
+HEARTBEAT_CHECK: Final = 0.5
+"""Seconds between two looks at whether the engine beats."""
+MISSED_BEATS: Final = 4
+"""Looks without a sign of life after which a playing engine hangs, and is replaced..."""
+MISSED_AT_START: Final = 40
+"""...and after which one has hung while it opened its ports."""
 
 
 class Daemon:
@@ -89,15 +77,13 @@ class Daemon:
             lambda style: styles.find(style).feel,
         )
         self.capture = Capture(captured_bars)
-        self._desk = desk or Desk()
-        self._surface = Surface(self._desk.maps, self.controls.value_of, self._names_of)
-        self._scenes = SceneBook(self._desk.scenes)
-        self._recalling: asyncio.TimerHandle | None = None
-        self._writing: set[asyncio.Task[None]] = set()
+        self._hands = Hands(desk or Desk(), self, styles)
         self._status = Status(style=session.style)
         self._listeners: list[Callable[[Status], None]] = []
+        self._failed_listeners: set[Callable[[Status], None]] = set()
         self._ended = asyncio.Event()
         self._engine_ready = False
+        self._heartbeats = 0
         self._complaint = ""
         self._replanning = False
         self._engine: Child[AnyReport] = Child(
@@ -134,8 +120,15 @@ class Daemon:
                 generator_restarts=self._source.child.restarts,
                 engine_restarts=self._engine.restarts,
             ),
-            ready=self._engine_ready,
+            ready=self._engine_ready and self._heartbeats > 0 and self._has_first_bar,
+            heartbeats=self._heartbeats,
+            writing=self._source.times.histogram,
+            ahead=self.planner.ahead,
         )
+
+    @property
+    def _has_first_bar(self) -> bool:
+        return self.planner.sent_bar(self.planner.bar) is not None
 
     def listen(self, listener: Callable[[Status], None]) -> None:
         """Call ``listener`` with the status whenever the engine tells something new."""
@@ -155,20 +148,15 @@ class Daemon:
         before = self.controls.session
         now = Seconds(time.monotonic() if at is None else at)
         told = self.controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
-        self._session_changed(before)
+        self.session_changed(before)
         match told:
             case None:
                 pass
             case Call():
                 self.planner.call(told, Seconds(time.monotonic()))
                 self._replan_soon()
-            case Recall():
-                self._recall(told.scene)
-            case Store():
-                self._scenes.store(told.scene, scene_of(self.controls))
-                self._write(self._scenes.save)
-            case Learn():
-                self._surface.learning = told.control
+            case Recall() | Store() | Learn():
+                self._hands.act(told)
             case _:
                 self._engine.send(told)
 
@@ -176,7 +164,7 @@ class Daemon:
         """Take a whole session, as after a reload of the settings."""
         before = self.controls.session
         self.controls.session = session
-        self._session_changed(before)
+        self.session_changed(before)
 
     def end(self) -> None:
         """Ask :meth:`run` to return."""
@@ -188,14 +176,18 @@ class Daemon:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        # the first bar needs it anyway; and msgspec must not meet a type for the first time in two
+        # threads at once, or it crashes
+        load_bank(self._styles.find(self.controls.session.style).bank)
         # a bank takes some 50 ms to load: not when a switch of style needs it
         banks = asyncio.create_task(asyncio.to_thread(self._load_banks), name="banks")
         engine = asyncio.create_task(self._engine.run(), name="engine")
         source = asyncio.create_task(self._source.run(), name="generator")
+        heartbeat = asyncio.create_task(self._mind_heartbeat(), name="heartbeat")
         ended = asyncio.create_task(self._ended.wait(), name="ended")
         try:
             done, _ = await asyncio.wait(
-                (engine, source, ended), return_when=asyncio.FIRST_COMPLETED
+                (engine, source, heartbeat, ended), return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
@@ -205,9 +197,26 @@ class Daemon:
             # the engine silences what sounds and ends by itself; only then the others
             self._engine.end(Shutdown())
             await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
-            for task in (engine, source, ended):
+            for task in (engine, source, heartbeat, ended):
                 task.cancel()
-            await asyncio.gather(engine, source, ended, banks, return_exceptions=True)
+            await asyncio.gather(engine, source, heartbeat, ended, banks, return_exceptions=True)
+
+    async def _mind_heartbeat(self) -> None:
+        """Replace an engine that lives and does not beat: the music is worth more than it is.
+
+        Looks are counted rather than seconds, so that one who was held up himself, by a suspended
+        machine or a debugger, first hears what he has missed.
+        """
+        seen, missed = None, 0
+        while True:
+            await asyncio.sleep(HEARTBEAT_CHECK)
+            sign = (self._heartbeats, self._engine.pid, self._engine_ready)
+            missed = 0 if sign != seen or self._engine.pid is None else missed + 1
+            seen = sign
+            if missed >= (MISSED_BEATS if self._engine_ready else MISSED_AT_START):
+                log.error("the engine hangs: replacing it")
+                missed = 0
+                self._engine.kill()
 
     def _load_banks(self) -> None:
         for style in self._styles:
@@ -220,6 +229,7 @@ class Daemon:
     def _reported(self, report: AnyReport) -> None:
         match report:
             case EngineState():
+                self._heartbeats += 1
                 was, to = self._status.transport, report.transport
                 ended = was is TransportState.ROLLING and to is TransportState.STOPPED
                 self._status = replace(
@@ -234,7 +244,7 @@ class Daemon:
                 if ended:
                     before = self.controls.session
                     self.controls.song_stopped()
-                    self._session_changed(before)
+                    self.session_changed(before)
             case BarEntered():
                 self.planner.bar_entered(report)
                 self._status = replace(self._status, bar_style=report.style, origin=report.origin)
@@ -254,10 +264,10 @@ class Daemon:
                 if report.level == "error":
                     self._complaint = report.text
             case Heard():
-                self._heard(report)
+                self._hands.heard(report)
             case PortMoved():
                 if report.up and report.port in ("", FEEDBACK_PORT):
-                    self._surface.forget_shown()
+                    self._hands.replugged()
         self._replan_soon()
 
     def _engine_started(self) -> None:
@@ -268,67 +278,6 @@ class Daemon:
             self._engine.send(Panic())
             external = self._status.lock != "internal"
             self._engine.send(Rejoin(self._status.line, external))
-
-    # --- hands -----------------------------------------------------------------------------
-
-    def _names_of(self, control: str) -> Sequence[str]:
-        return self._styles.names if control in ("style", "blend") else ()
-
-    def _heard(self, heard: Heard) -> None:
-        binding = self._surface.learn(heard)
-        if binding is not None:
-            log.info("learned: %s %s moves %s", *binding.sign, binding.control)
-            path = self._desk.learned
-            if path is not None:
-                self._write(lambda: save_binding(path, binding))
-            return
-        for move in self._surface.heard(heard):
-            try:
-                self.control(move.control, move.value, heard.at)
-            except ControlError as error:
-                log.info("%s", error)
-
-    def _recall(self, number: int) -> None:
-        """Put a scene on at the next bar line; the last one that was called for counts."""
-        scene = self._scenes.scene(number)
-        if scene is None:
-            message = f"scene: there is no scene {number}: store one with store_scene"
-            raise ControlError(message)
-        if self._recalling is not None:
-            self._recalling.cancel()
-        self._recall_when_due(scene)
-
-    def _recall_when_due(self, scene: Scene) -> None:
-        wait = self.planner.until_bar_line(Seconds(time.monotonic())) - RECALL_LEAD
-        if wait > 0:
-            loop = asyncio.get_running_loop()
-            # the tempo may change meanwhile: look again when half of it is over
-            pause = wait / 2 if wait > RECALL_LEAD else wait
-            self._recalling = loop.call_later(pause, self._recall_when_due, scene)
-            return
-        self._recalling = None
-        before = self.controls.session
-        put_on(self.controls, scene)
-        self._surface.forget_shown()
-        self._session_changed(before, Quantum.BAR)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write a file without keeping anybody waiting; what goes wrong is for the log."""
-
-        async def written() -> None:
-            try:
-                await asyncio.to_thread(write)
-            except SettingsError as error:
-                log.error("%s", error)  # noqa: TRY400 - one line
-
-        task = asyncio.create_task(written(), name="write")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-    def _show(self) -> None:
-        messages = self._surface.shows() if self._desk.feedback else []
-        if messages:
-            self._engine.send(Show(tuple(tuple(message) for message in messages)))
 
     def _engine_lost(self) -> None:
         self._engine_ready = False
@@ -353,13 +302,26 @@ class Daemon:
             items = self.planner.requests()
             if items:
                 self._source.ask(items, self.planner.tempo)
-        self._show()
+        shown = self._hands.shown()
+        if shown is not None:
+            self._engine.send(shown)
         if self._listeners:
             status = self.status
             for listener in self._listeners:
-                listener(status)
+                try:
+                    listener(status)
+                except Exception:
+                    # who shows how it goes must not stop it
+                    if listener not in self._failed_listeners:
+                        log.exception("one who is told the status failed; playing on")
+                        self._failed_listeners.add(listener)
 
-    def _session_changed(self, before: Session, quantum: Quantum | None = None) -> None:
+    def until_bar_line(self) -> float:
+        """Return the seconds until the next bar line; 0 at rest."""
+        return self.planner.until_bar_line(Seconds(time.monotonic()))
+
+    def session_changed(self, before: Session, quantum: Quantum | None = None) -> None:
+        """Act on a session that was ``before``; all of it at ``quantum`` if that is given."""
         session = self.controls.session
         if session == before:
             return

@@ -9,6 +9,7 @@ import msgspec
 from drumigen.units import Bpm
 from drumigen_daemon.bar_request import BatchReply, GeneratorSetup, Item, WrittenBar, batch_of
 from drumigen_daemon.child import Child
+from drumigen_daemon.histogram import WRITING_BOUNDS, Tally
 
 LOAD_PATIENCE: Final = 60.0
 """Seconds in which a generator must have loaded."""
@@ -50,6 +51,9 @@ class ProcessBarSource:
         self._waiting = False
         self._ready = False
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self.times = Tally(WRITING_BOUNDS)
+        """Seconds that each batch took."""
         self.child: Child[BatchReply] = Child(
             "drumigen_daemon.generator_process",
             msgspec.json.encode(setup).decode(),
@@ -79,6 +83,7 @@ class ProcessBarSource:
         """Ask for a batch; the answer goes to ``on_bars``."""
         self._batch += 1
         self._waiting = True
+        self._asked_at = asyncio.get_running_loop().time()
         self.child.send(batch_of(self._batch, tuple(items), tempo))
         self._expect(REPLY_PATIENCE)
 
@@ -89,6 +94,8 @@ class ProcessBarSource:
         if reply.number not in (0, self._batch):
             return
         self._expect(None)
+        if self._waiting:
+            self.times.add(asyncio.get_running_loop().time() - self._asked_at)
         self._ready = True
         self._waiting = False
         self._on_bars(reply.bars)

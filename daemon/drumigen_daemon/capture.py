@@ -1,8 +1,11 @@
 """What was played: the last bars, kept for export, and the song that they make."""
 
+import zlib
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, overload
+
+import msgspec
 
 from drumigen.song import Marker, MeterMark, Note, Song, TempoMark
 from drumigen.timeline import Meter
@@ -13,20 +16,66 @@ TEMPO_STEP: Final = 0.05
 """BPM by which the tempo must differ to be marked anew: a followed clock never stands still."""
 
 
+_DECODER: Final = msgspec.json.Decoder(Sounded)
+
+
+class Kept(Sequence[Sounded]):
+    """Bars packed small: two hours in some 2 MB; each is unpacked when it is looked at."""
+
+    def __init__(self, packed: Sequence[bytes]) -> None:
+        """Hold what :func:`pack` made."""
+        self._packed = packed
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, index: int) -> Sounded: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Sounded, ...]: ...
+    def __getitem__(self, index: int | slice) -> Sounded | tuple[Sounded, ...]:
+        """Return a bar, or some."""
+        if isinstance(index, slice):
+            return tuple(map(unpack, self._packed[index]))
+        return unpack(self._packed[index])
+
+
+def pack(bar: Sounded) -> bytes:
+    """Return ``bar`` in a few hundred bytes."""
+    return zlib.compress(msgspec.json.encode(bar), 1)
+
+
+def unpack(data: bytes) -> Sounded:
+    """Return the bar that :func:`pack` packed."""
+    return _DECODER.decode(zlib.decompress(data))
+
+
 class Capture:
     """The last bars that sounded, oldest first."""
 
     def __init__(self, limit: int) -> None:
         """Keep at most ``limit`` bars."""
-        self._bars: deque[Sounded] = deque(maxlen=limit)
+        self._bars: deque[bytes] = deque(maxlen=limit)
+        self._listeners: list[Callable[[Sounded], None]] = []
+
+    def listen(self, listener: Callable[[Sounded], None]) -> None:
+        """Call ``listener`` with every bar that is over."""
+        self._listeners.append(listener)
+
+    def restore(self, bars: Iterable[Sounded]) -> None:
+        """Take the bars of the time before, as at a start; nobody is told."""
+        self._bars.extendleft(reversed([pack(bar) for bar in bars]))
 
     def add(self, bar: Sounded) -> None:
         """Take a bar that is over."""
-        self._bars.append(bar)
+        self._bars.append(pack(bar))
+        for listener in self._listeners:
+            listener(bar)
 
-    def last(self, bars: int) -> tuple[Sounded, ...]:
+    def last(self, bars: int) -> Kept:
         """Return the last ``bars`` bars."""
-        return tuple(self._bars)[-bars:] if bars > 0 else ()
+        return Kept(tuple(self._bars)[-bars:] if bars > 0 else ())
 
 
 def song_of(bars: Iterable[Sounded], name: str = "") -> Song:

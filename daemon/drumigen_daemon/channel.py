@@ -1,5 +1,6 @@
 """Messages between our processes: JSON values, each behind its length, over a socket pair."""
 
+import contextlib
 import socket
 import struct
 import subprocess
@@ -142,7 +143,10 @@ def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], socket
     """
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-m", module, str(theirs.fileno()), *arguments]
-    with theirs:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(theirs)
+        unless_started = stack.enter_context(contextlib.ExitStack())
+        unless_started.callback(ours.close)
         if sys.platform == "win32":
             # sockets are not inherited by number there: the child reads a description of its end
             child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
@@ -151,4 +155,5 @@ def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], socket
                 child.stdin.write(theirs.share(child.pid))
         else:
             child = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+        unless_started.pop_all()
     return child, ours

@@ -57,6 +57,11 @@ class Child(Generic[T]):
         """Whether there is someone to talk to."""
         return self._writer is not None
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the child has not read yet and the system does not hold."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     def send(self, message: object) -> None:
         """Send a message; without a child it is lost, and ``on_start`` is where to begin again."""
         if self._writer is not None:
@@ -96,7 +101,10 @@ class Child(Generic[T]):
 
     async def _live(self) -> tuple[str, int]:
         """Run one child from birth to death; return what it died of, and its exit status."""
-        process, sock = spawn(self._module, *self._arguments)
+        try:
+            process, sock = spawn(self._module, *self._arguments)
+        except OSError as error:
+            return f"cannot be started: {error}", 0
         self._process = process
         reason = ""
         try:
@@ -105,7 +113,7 @@ class Child(Generic[T]):
             self._on_start()
             while data := await reader.read(65536):
                 for message in unpacker.feed(data):
-                    self._on_message(message)
+                    self._take(message)
         except ChannelClosedError as error:
             reason = str(error)
             process.kill()
@@ -120,6 +128,13 @@ class Child(Generic[T]):
             await _bury(process)
             self._process = None
         return reason or _epitaph(process.returncode), process.returncode
+
+    def _take(self, message: T) -> None:
+        try:
+            self._on_message(message)
+        except Exception:
+            # a fault of ours: the child that told us goes on, and so does the music
+            log.exception("%s: a message could not be dealt with; playing on", self._module)
 
 
 async def _bury(process: subprocess.Popen[bytes]) -> None:

@@ -106,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     _add_run(command("run", "run", "run the daemon: follow MIDI clock until stopped"))
     _add_render(command("render", "render", "write bars to a MIDI file, offline"))
     _add_ports(command("ports", "ports", "list MIDI ports, and which of ours connect to them"))
-    command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    _add_doctor(
+        command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
+    )
     _add_control(command("control", "remote", "change something in the running daemon"))
     _add_status(command("status", "remote", "say what the running daemon does"))
     _add_train(command("train", "train", "train a drummer on a folder of MIDI files"))
@@ -116,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_groove(command("groove", "groove", "take the feel of a performance from a MIDI file"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
+    _add_service(command("service", "service", "install, look at or remove the systemd service"))
     return top
 
 
@@ -237,6 +240,17 @@ def _add_ports(to: argparse.ArgumentParser) -> None:
     _add_set(to)
 
 
+def _add_doctor(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--backend", help="MIDI system to look at: auto, jack, alsa or rtmidi")
+    to.add_argument(
+        "--loopback",
+        nargs="*",
+        metavar="PORT",
+        help="time notes from an output to an input: two ports, or one by whose name both go; "
+        "without any, the MIDI system alone",
+    )
+
+
 def _add_socket(to: argparse.ArgumentParser) -> None:
     to.add_argument("--socket", metavar="PATH", help="local socket of the daemon")
 
@@ -257,6 +271,13 @@ def _add_export(to: argparse.ArgumentParser) -> None:
     _add_socket(to)
     to.add_argument("--bars", type=_count(1), default=64, metavar="N", help="the last N bars (64)")
     _add_file_flags(to)
+
+
+def _add_service(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("install", "status", "uninstall"))
+    to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
+    to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
+    to.add_argument("--print", action="store_true", help="only show the unit that install writes")
 
 
 def _count(low: int) -> Callable[[str], int]:

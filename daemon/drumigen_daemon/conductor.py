@@ -20,6 +20,7 @@ from drumigen.units import (
     Tick,
 )
 from drumigen_daemon.clock_follower import ClockFollower, LockState
+from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.internal_clock import InternalClock
 from drumigen_daemon.messages import ClockSource, DropOut, RemarkLevel, TransportState, Tune
 from drumigen_daemon.player import CLOCK_PORT, Output, Player
@@ -57,6 +58,8 @@ class Conductor:
         self._transport = Transport()
         self._internal = InternalClock(self._tune.tempo, now)
         self.follower = ClockFollower(self._tune.tempo)
+        self.clock_errors = Tally(CLOCK_BOUNDS)
+        """Seconds from where each pulse was expected to where it came."""
         self.resyncs = 0
         """Times that the song was moved against the clock: re-phased, or told where the one is."""
         self._external = False
@@ -107,9 +110,12 @@ class Conductor:
 
     def pulse(self, source: str, at: Seconds) -> None:
         """Take one MIDI clock pulse."""
+        expected, epoch = self.follower.timeline, self.follower.epoch
         number = self.follower.pulse(at, source)
         if number is None:
             return
+        if expected is not None and self.follower.epoch == epoch:
+            self.clock_errors.add(abs(at - expected.time_of(number * TICKS_PER_PULSE)))
         if at - self._last_pulse_at > SILENCE:
             self._first_pulse = number
             self._start_may_be_lost = True

@@ -14,6 +14,7 @@ from drumigen.errors import DrumigenError
 from drumigen.kit import load_kit
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
+from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.messages import (
     BarEntered,
     Command,
@@ -79,6 +80,7 @@ class Engine:
         self.stopped = False
         """True once it was shut down."""
         self._lateness = self._player.lateness if lateness is None else lateness
+        self._lateness_tally = Tally(LATENESS_BOUNDS)
 
     def hear(self, source: str, data: bytes, at: Seconds) -> None:
         """Take bytes from a MIDI input; anything at all is allowed."""
@@ -98,8 +100,7 @@ class Engine:
         """Carry out a command of the control plane."""
         match command:
             case Plan():
-                self._score.plan(command.bars, command.from_tick)
-                self._player.recall(now)
+                self._plan(command, now)
             case Tune():
                 self._retune(command, now)
             case Start():
@@ -124,6 +125,14 @@ class Engine:
                 self._player.panic(now)
             case Shutdown():
                 self.shut_down(now)
+
+    def _plan(self, plan: Plan, now: Seconds) -> None:
+        self._player.recall(now)
+        from_tick = self._player.first_open(plan.from_tick, plan.grid, now)
+        # what began in a bar that is over by then began too late for it
+        bars = (b for b in plan.bars if not b.start < plan.from_tick < b.end <= from_tick)
+        self._score.plan(bars, from_tick)
+        self._player.recall(now)
 
     def shut_down(self, now: Seconds) -> None:
         """End the song and everything that sounds, for good."""
@@ -211,6 +220,8 @@ class Engine:
         self._state_due = now + STATE_PERIOD
 
     def _report_counters(self, now: Seconds) -> None:
+        for seconds in self._lateness:
+            self._lateness_tally.add(max(0.0, seconds))
         lateness = sorted(max(0.0, 1e6 * seconds) for seconds in self._lateness)
         self._lateness.clear()
 
@@ -235,6 +246,8 @@ class Engine:
                 lateness_p50_us=quantile(0.5),
                 lateness_p99_us=quantile(0.99),
                 lateness_max_us=quantile(1.0),
+                lateness=self._lateness_tally.histogram,
+                clock_error=self._conductor.clock_errors.histogram,
             )
         )
         self._counters_due = now + COUNTERS_PERIOD

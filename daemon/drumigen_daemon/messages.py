@@ -15,6 +15,7 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar
 from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
+from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.ports import PortPlan
 
 
@@ -103,6 +104,9 @@ class Plan(Command, frozen=True):
 
     bars: tuple[PlannedBar, ...]
     from_tick: Tick = Tick(0)
+    grid: int = 0
+    """Ticks from one boundary to the next: where a hit of the old bar at ``from_tick`` can not be
+    taken back any more, the bars hold from the next boundary on.  0 knows no other."""
 
 
 class Start(Command, frozen=True):
@@ -318,6 +322,10 @@ class EngineCounters(Report, frozen=True):
     lateness_p50_us: float = 0.0
     lateness_p99_us: float = 0.0
     lateness_max_us: float = 0.0
+    lateness: Histogram = Histogram()
+    """Of every note since the engine started, against the moment it was meant for."""
+    clock_error: Histogram = Histogram()
+    """Of every pulse, against the moment at which the follower expected it."""
 
 
 AnyReport = Ready | EngineState | BarEntered | Sounded | Heard | PortMoved | Remark | EngineCounters

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from drumigen.checkpoint import load_model
+from drumigen.checkpoint import Checkpoint, load_model
 from drumigen.errors import ModelError
 from drumigen.generation import Contexts, Played, Row, generate_batch
 from drumigen.kit import VOICES, Voice
 from drumigen.pattern import Bar
 from drumigen.persona import Persona, Profile, profiles_of, turned_density, turned_intensity
 from drumigen.sampling import Sampling
+from drumigen.styles import load_styles
 from drumigen.tokens import SECTIONS, Conditions, tempo_heard
 from drumigen.units import Bpm, Tick
 from drumigen.variation import with_crash
@@ -26,40 +27,69 @@ _BLAND: Final = Profile((Persona(4.0, 75.0),))
 
 
 class ModelWriter:
-    """Writes with a checkpoint; what it cannot, the bank does, and the log says why."""
+    """Writes with the checkpoint of each style; what it cannot, the bank does, and the log says."""
 
     def __init__(self, path: Path | None = None, device: str = "cpu") -> None:
-        """Load the checkpoint at ``path``, by default the shipped one.
+        """Load the checkpoint at ``path``, by default the shipped one, and those of the styles.
 
         Raises:
             ModelLoadError: it cannot be used.
         """
-        self._checkpoint = load_model(path, device)
-        self._profiles = profiles_of(self._checkpoint.metadata)
-        self._contexts = Contexts()
+        self._common = _Player(load_model(path, device))
+        self._own: dict[str, _Player] = {}
+        for style in load_styles():
+            if style.model is not None:
+                self._own[style.name] = _Player(load_model(style.model, device))
         self._bank = BankWriter()
         self._failed = False
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for."""
-        known = [self._knows(item.request) for item in items]
-        rows = [
-            self._row(item, tempo) for item, is_known in zip(items, known, strict=True) if is_known
-        ]
-        try:
-            written = iter(generate_batch(self._checkpoint, rows, self._contexts))
-        except ModelError:
-            if not self._failed:
-                log.exception("the model cannot write; the bank goes on")
-            self._failed = True
-            return self._bank.write(items, tempo)
+        written: dict[int, Bar] = {}
+        for player in {id(p): p for p in (self._common, *self._own.values())}.values():
+            places = [
+                place
+                for place, item in enumerate(items)
+                if self._player(item) is player and player.knows(item.request.style)
+            ]
+            try:
+                bars = player.write([items[place] for place in places], tempo)
+            except ModelError:
+                if not self._failed:
+                    log.exception("the model cannot write; the bank goes on")
+                self._failed = True
+                continue
+            written.update(zip(places, bars, strict=True))
         return [
-            _landed(next(written), item.request) if is_known else self._bank.write([item], tempo)[0]
-            for item, is_known in zip(items, known, strict=True)
+            written[place] if place in written else self._bank.write([item], tempo)[0]
+            for place, item in enumerate(items)
         ]
 
-    def _knows(self, request: BarRequest) -> bool:
-        return request.style in self._checkpoint.config.styles
+    def _player(self, item: Item) -> "_Player":
+        return self._own.get(item.request.style, self._common)
+
+
+class _Player:
+    """One checkpoint, and what it has read."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._profiles = profiles_of(checkpoint.metadata)
+        self._contexts = Contexts()
+
+    def knows(self, style: str) -> bool:
+        """Tell whether it was trained to play ``style``."""
+        return style in self._checkpoint.config.styles
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        """Return a bar for each item.
+
+        Raises:
+            ModelError: its output is no number.
+        """
+        rows = [self._row(item, tempo) for item in items]
+        bars = generate_batch(self._checkpoint, rows, self._contexts)
+        return [_landed(bar, item.request) for bar, item in zip(bars, items, strict=True)]
 
     def _row(self, item: Item, tempo: Bpm) -> Row:
         request = item.request
@@ -101,7 +131,7 @@ class ModelWriter:
         )
 
     def _styles(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
-        if request.blend in self._checkpoint.config.styles and request.share:
+        if self.knows(request.blend) and request.share:
             share = request.share / 100
             return (request.style, 1 - share), (request.blend, share)
         return ((request.style, 1.0),)

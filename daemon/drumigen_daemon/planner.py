@@ -19,7 +19,7 @@ from drumigen.bank import Bank
 from drumigen.feel import Feel
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import MeterMap
-from drumigen.units import Bpm, Seconds, Tick
+from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
 from drumigen_daemon.bar_choice import BarChoice, Part, continued, joined
 from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.conditions import ConditionMap
@@ -34,7 +34,7 @@ from drumigen_daemon.messages import (
     TransportState,
 )
 from drumigen_daemon.outlook import CONDITIONED, Outlook, point, points
-from drumigen_daemon.playhead import Playhead
+from drumigen_daemon.playhead import LOOK_AHEAD_BARS, Playhead
 from drumigen_daemon.readiness import Readiness
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.shape import FeelMixer, Place, Shape
@@ -42,6 +42,8 @@ from drumigen_daemon.status import PlanCounters
 
 VARIATIONS_RUNNING: Final = 3
 """Varied bars in a row before the bank takes over: variations of variations lose the groove."""
+STILL_HEARD: Final = 1.0
+"""Seconds after its end for which a bar is left as it was played."""
 TEMPO_STEP: Final = 0.03
 """Share by which the tempo must have moved before feel, which is in milliseconds, follows it."""
 
@@ -74,6 +76,7 @@ class Planner:
         self._playhead = Playhead()
         self._moves = 0
         self._open_from = Tick(0)
+        self._grid = 0
         self._opened = False
         self._sent: dict[int, BarChoice] = {}
 
@@ -111,7 +114,7 @@ class Planner:
             outlook.form.piece = self._piece(session.stutter, now)
         self._readiness.changed()
         if changed.intersection(_LIVE):
-            self._open(self._next(quantum or Quantum.STEP, now), now)
+            self._open(quantum or Quantum.STEP, now)
         if session.hold != before.hold:
             outlook.form.held = self._held(self._playhead.bar) if session.hold else None
 
@@ -130,9 +133,8 @@ class Planner:
                 if held is not None:
                     form.repeats[following] = held
             case Call.REROLL | Call.BACK:
-                boundary = self._next(self._outlook.session.quantum, now)
+                boundary = self._open(self._outlook.session.quantum, now)
                 (form.reroll if call is Call.REROLL else form.back)(boundary)
-                self._open(boundary, now)
             case Call.BUILD:
                 form.build = Build(following, self._outlook.session.build_bars)
 
@@ -148,7 +150,7 @@ class Planner:
             self._feel_tempo = round(state.line.tempo)
         if moved:
             self._moves = state.located
-            self._open_from = Tick(0)
+            self._open_from, self._grid = Tick(0), 0
             here = replace(self._outlook.conditions.last, since=bar)
             self._outlook.conditions = ConditionMap.constant(here)
             self._outlook.form.relocated()
@@ -203,14 +205,17 @@ class Planner:
         """Return the bars that the engine lacks, or has in a worse version; None if none."""
         begun = self._playhead.tick_at(now) if self._playhead.rolling else -1.0
         bars = []
+        behind = self._playhead.tick_at(now - STILL_HEARD)
         for number in self._playhead.wanted:
             sent = self._sent.get(number)
+            if number < self._playhead.bar and sent and self._outlook.end_of(number) > behind:
+                continue  # a late hit of it may still be waiting
             choice = self._choose(number, sent, begun if number >= self._playhead.bar else -1.0)
             if sent is None or choice.planned != sent.planned:
                 bars.append(choice.planned)
             self._sent[number] = choice
         self._opened = False
-        return Plan(tuple(bars), self._open_from) if bars else None
+        return Plan(tuple(bars), self._open_from, self._grid) if bars else None
 
     def until_bar_line(self, now: Seconds) -> Seconds:
         """Return the seconds until the next bar line; 0 at rest."""
@@ -224,6 +229,18 @@ class Planner:
         choice = self._sent.get(number)
         return None if choice is None else choice.planned
 
+    @property
+    def bar(self) -> int:
+        """The bar that sounds, or with which the song will go on; from 0."""
+        return self._playhead.bar
+
+    @property
+    def ahead(self) -> tuple[PlannedBar, ...]:
+        """The bar that sounds or is to begin, and those after it, as the engine has them."""
+        first = self._playhead.bar
+        bars = map(self.sent_bar, range(first, first + LOOK_AHEAD_BARS + 1))
+        return tuple(bar for bar in bars if bar is not None)
+
     def requests(self) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""
         return self._readiness.items(self._playhead, self._sent)
@@ -234,34 +251,40 @@ class Planner:
         phrase = self._outlook.session.phrase
         return self._playhead.boundary(quantum, self.meters, phrase, now)
 
-    def _open(self, tick: Tick, now: Seconds) -> None:
-        """Let the bar that sounds change from ``tick`` on, or from where it still may anyway."""
+    def _open(self, quantum: Quantum, now: Seconds) -> Tick:
+        """Let the song change from the next boundary on; return it.
+
+        The bar that sounds may change from there, or from where it still may anyway.
+        """
+        tick = self._next(quantum, now)
         ahead = self._playhead.rolling and self._open_from >= self._playhead.tick_at(now)
-        self._open_from = min(self._open_from, tick) if ahead or self._opened else tick
+        if not (ahead or self._opened) or tick <= self._open_from:
+            beat = self.meters.meter_of(self._playhead.bar).beat_ticks
+            self._open_from = tick
+            self._grid = {Quantum.STEP: TICKS_PER_SIXTEENTH, Quantum.BEAT: beat}.get(quantum, 0)
         self._opened = True
+        return tick
 
     def _change(self, name: str, value: object, now: Seconds, quantum: Quantum | None) -> None:
         own = quantum or self._outlook.session.quantum
         quantised = name == "style" or (name in _QUANTISED and own is Quantum.PHRASE)
-        boundary = Tick(0)
-        if self._playhead.rolling:
-            boundary = self._next(own if quantised else Quantum.BAR, now)
+        boundary = self._open(own if quantised else Quantum.BAR, now)
+        if not self._playhead.rolling:
+            boundary = Tick(0)
         fields = {name: value}
         if name == "section":
             here = boundary if self._playhead.rolling else self._playhead.tick
             fields["since"] = self.meters.bar_at(here)
         self._outlook.conditions = self._outlook.conditions.changed(boundary, **fields)
-        self._open(boundary, now)
 
     def _fill_now(self, now: Seconds) -> None:
-        tick = self._next(Quantum.STEP, now)
+        tick = self._open(Quantum.STEP, now)
         number = self.meters.bar_at(tick)
         if self._outlook.end_of(number) - tick < self.meters.meter_of(number).beat_ticks:
             number += 1
             tick = self.meters.start_of(number)
         fills = self._outlook.form.fills
         fills[number] = min(tick, fills.get(number, tick))
-        self._open(tick, now)
 
     def _held(self, number: int) -> Held | None:
         choice = self._sent.get(number)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from drumigen.kit import KitMap, Voice
 from drumigen.timeline import Timeline
-from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds
+from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.bar_log import BarLog
 from drumigen_daemon.messages import PlannedBar, SoundedNote
 from drumigen_daemon.score import Score
@@ -198,6 +198,22 @@ class Player:
         self._filled_to = bar.start if bar is not None else behind
         # a bar that came late must not bring back what its predecessor has played
         self._stale_before = self._line.tick_at(now - self._late_limit())
+
+    def first_open(self, tick: Tick, grid: int, now: Seconds) -> Tick:
+        """Return the first boundary from ``tick`` on, every ``grid`` ticks, that is still open.
+
+        It is not if a hit written there or later is on its way and can not be taken back; one
+        that was early and has sounded is past caring.
+        """
+        under_way = [
+            handed.cue.written
+            for handed in self._handed
+            if handed.cue is not None and handed.at > now - _TIME_SLACK
+        ]
+        latest = max(under_way, default=-1)
+        if not grid or latest < tick:
+            return tick
+        return Tick(tick + ((latest - tick) // grid + 1) * grid)
 
     def halt(self, now: Seconds) -> None:
         """Stop playing: take back what waits, end what rings, close the bar."""

@@ -10,8 +10,11 @@ from drumigen_daemon.session import Quantum
 
 LOOK_AHEAD_BARS: Final = 2
 """Bars after the one that sounds that are planned: 4 s at 120 BPM in 4/4."""
-SWITCH_MARGIN: Final = 0.005
-"""Seconds before a boundary within which a change is too late for it and takes the next."""
+SWITCH_MARGIN: Final = 0.001
+"""Seconds before a boundary within which a change is too late for it and takes the next.
+
+It takes about that long to reach the engine, which knows better what it can still take back.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,18 @@ class Readiness:
                     continue
                 if number > playhead.bar:
                     before, _ = outlook.in_style(number - 1, style)
-                    if self._memory.find(before) is None:
+                    if not self._is_there(before):
                         continue
-                yield from outlook.in_style(number, style)
+                for request in outlook.in_style(number, style):
+                    if not self._is_there(request):
+                        yield request
+
+    def _is_there(self, request: BarRequest) -> bool:
+        """Whether a bar is there that serves for a switch, if written under other conditions.
+
+        A knob that is turned is no reason to write all styles anew: rules make up for it.
+        """
+        return self._memory.find(request) is not None or self._memory.near(request) is not None
 
     def _is_known(self, number: int, playhead: Playhead) -> bool:
         """Whether a bar of the song is there, or is over, so that the next can continue it."""

@@ -22,6 +22,7 @@ from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.bar_request import GeneratorSetup
 from drumigen_daemon.bar_writer import WRITERS
 from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
+from drumigen_daemon.mqtt_messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.shape import FeelKnobs
@@ -45,6 +46,7 @@ from drumigen_daemon.values import (
     TEXTS,
     VOICE_OFFSETS,
     Allowed,
+    absolute_path,
     choice,
     one_line,
     one_of,
@@ -165,6 +167,17 @@ class CaptureSettings:
     """What is remembered for export."""
 
     bars: Annotated[int, whole(1, 100_000)] = 4096
+    folder: Annotated[str, absolute_path()] = ""
+    """Where bars are kept on disk as they are played; empty for :func:`journal_folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where Prometheus finds us."""
+
+    host: Annotated[str, text(1, 253, "a name or address of this machine", " /")] = "127.0.0.1"
+    port: Annotated[int, whole(0, 65_535)] = 0
+    """0 for no endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +199,8 @@ class Settings:
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
     control: ControlSettings = ControlSettings()
+    mqtt: MqttSettings = MqttSettings()
+    metrics: MetricsSettings = MetricsSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 
@@ -242,7 +257,7 @@ class Settings:
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
@@ -358,6 +373,13 @@ def _below_home(environment: Mapping[str, str], folder: str) -> str:
     return home and f"{home}/{folder}"
 
 
+def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where played bars are kept: the folder set, or the one that systemd gives, or None."""
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = settings.capture.folder or given
+    return Path(folder) if folder else None
+
+
 def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
     """Return the changed keys that only a restart can adopt."""
     return tuple(
@@ -410,7 +432,8 @@ def _in_environment(environment: Mapping[str, str]) -> list[Given]:
         # others may well set DRUMIGEN_PORT for a service of that name; ours have a section
         prefix, _, rest = name.partition("_")
         section, _, key = rest.lower().partition("_")
-        if prefix != "DRUMIGEN" or section not in ALLOWED or name == CONFIG_VARIABLE:
+        known = section in ALLOWED and name not in (CONFIG_VARIABLE, PASSWORD_VARIABLE)
+        if prefix != "DRUMIGEN" or not known:
             continue
         if key not in ALLOWED[section]:
             names = [f"DRUMIGEN_{section}_{known}".upper() for known in ALLOWED[section]]

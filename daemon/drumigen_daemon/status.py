@@ -7,7 +7,8 @@ import msgspec
 
 from drumigen.timeline import Meter, MeterMap, Timeline
 from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
-from drumigen_daemon.messages import EngineCounters, Origin, TransportState
+from drumigen_daemon.histogram import Histogram
+from drumigen_daemon.messages import EngineCounters, Origin, PlannedBar, TransportState
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,16 @@ class Status:
     """``starting``, ``ready`` or ``restarting``."""
     processes: dict[str, int | None] = field(default_factory=dict)
     """Process ids of ``engine`` and ``generator``."""
+    writing: Histogram = Histogram()
+    """How long the generator took for each batch of bars."""
     plan: PlanCounters = PlanCounters()
     engine: EngineCounters = EngineCounters()
     ready: bool = False
     """Ports are open and the first bar is there."""
+    heartbeats: int = 0
+    """Times that the engine has told its state; grows at least four times a second."""
+    ahead: tuple[PlannedBar, ...] = ()
+    """The bar that sounds or is to begin, and those planned after it."""
 
     def tick_at(self, now: Seconds) -> float:
         """Return where the playhead is."""
@@ -94,8 +101,23 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "generator": status.generator,
         "ready": status.ready,
         "processes": status.processes,
-        "counters": {
-            **asdict(status.plan),
-            **msgspec.structs.asdict(status.engine),
-        },
+        "counters": described_counters(status),
+        "histograms": msgspec.to_builtins(histograms(status)),
+    }
+
+
+def described_counters(status: Status) -> dict[str, Any]:
+    """Return all counts by name; ``by_origin`` is a table of its own."""
+    engine = msgspec.structs.asdict(status.engine)
+    for histogram in ("lateness", "clock_error"):
+        del engine[histogram]
+    return {**asdict(status.plan), **engine}
+
+
+def histograms(status: Status) -> dict[str, Histogram]:
+    """Return all histograms by name."""
+    return {
+        "output_lateness": status.engine.lateness,
+        "clock_phase_error": status.engine.clock_error,
+        "generation": status.writing,
     }

@@ -1,5 +1,6 @@
 """What a single value from outside may be: settings, flags and controls share these ranges."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,6 +34,18 @@ def shown(value: object) -> str:
     except ValueError:  # an integer of thousands of digits
         return "a huge number"
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
+def plain(value: object) -> str:
+    """Return ``value`` as the text that the control it came from takes.
+
+    None is ``style``, where a control leaves it to the style; nothing chosen is ``none``.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or value == "":
+        return "style" if value is None else "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def one_line(text: str) -> str:
@@ -152,6 +165,29 @@ def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
 
     def parse(value: str) -> str:
         if not low <= len(value) <= high or not value.isprintable() or set(value) & set(without):
+            raise ValueError
+        return value
+
+    return Allowed(said, (str,), parse)
+
+
+def absolute_path() -> Allowed[str]:
+    """Allow an absolute path, ``~`` for the home folder, or an empty text for none."""
+
+    def parse(value: str) -> str:
+        absolute = value == "" or value.startswith("~") or Path(value).is_absolute()
+        if not absolute or not value.isprintable():
+            raise ValueError
+        return str(Path(value).expanduser()) if value else ""
+
+    return Allowed("an absolute path", (str,), parse)
+
+
+def word(low: int, high: int, said: str) -> Allowed[str]:
+    """Allow ``low`` to ``high`` letters, digits, - and _: what may be part of a topic."""
+
+    def parse(value: str) -> str:
+        if not low <= len(value) <= high or not re.fullmatch(r"[A-Za-z0-9_-]*", value):
             raise ValueError
         return value
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from drumigen.bank import load_bank
-from drumigen.errors import DrumigenError
+from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
 from drumigen_daemon.bar_writer import make_writer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import planned_bars
-from drumigen_daemon.ports.choose import survey
+from drumigen_daemon.loopback import measure
+from drumigen_daemon.ports.choose import choose, survey
 from drumigen_daemon.settings import Settings, find_file
 from drumigen_daemon.values import one_line, shipped_styles
 from drumigen_daemon.wav import HOW_TO_GET, soundfont, synthesizer
@@ -29,6 +30,8 @@ SLEEP_P99_GOOD: Final = 1_000.0
 """Microseconds; the engine wakes 300 us early, and a queueing MIDI system hides the rest."""
 BARS_TIMED: Final = 16
 GOVERNOR: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+JITTER_GOOD: Final = 1.0
+"""Milliseconds."""
 MEMORY_WANTED: Final = 256 * 2**20
 CHILD_PATIENCE: Final = 10.0
 
@@ -58,7 +61,7 @@ class Finding:
 def main(options: argparse.Namespace) -> int:
     """Print what was found; return 1 if drumigen cannot play."""
     failed = False
-    for finding in examined(options):
+    for finding in _loopback(options) if options.loopback is not None else examined(options):
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
         failed = failed or finding.mark is Mark.FAIL
@@ -82,6 +85,41 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
     yield _governor()
     yield from _guarded("generator", lambda: _generator(settings))
     yield _sound()
+
+
+def _loopback(options: argparse.Namespace) -> Iterator[Finding]:
+    """Time notes on their way out and back, and say what to do about it."""
+    output, heard_on = [*options.loopback, *options.loopback[:1], "", ""][:2]
+    if len(options.loopback) > 2:
+        message = "--loopback takes at most two ports: an output, and the input it comes back on"
+        raise PortError(message)
+    settings = settings_of(options)
+    setup = settings.engine_setup
+    name = choose(setup.backend, setup.api).name
+    about = f"loop {name}"
+    if name == "null":
+        yield Finding(Mark.FAIL, about, "no MIDI system to measure; drumigen doctor says why")
+        return
+    trip = measure(lambda: choose(name, setup.api), output, heard_on)
+    lost = trip.sent - len(trip.delays)
+    if not trip.delays:
+        said = f"none of {trip.sent} notes came back: connect {output or 'the ports'} by a cable"
+        yield Finding(Mark.FAIL, about, said)
+        return
+    mark = Mark.WARN if lost else Mark.OK
+    yield Finding(mark, about, f"{len(trip.delays)} of {trip.sent} notes came back")
+    p50, p99, most = (1000 * trip.quantile(share) for share in (0.5, 0.99, 1.0))
+    said = f"round trip {p50:.2f} ms (p50), {p99:.2f} ms (p99), {most:.2f} ms (max)"
+    yield Finding(Mark.OK, "latency", said)
+    jitter = 1000 * trip.jitter
+    good = jitter <= JITTER_GOOD
+    mend = "" if good else ": end other programs, or use a smaller period or another interface"
+    yield Finding(Mark.OK if good else Mark.WARN, "jitter", f"{jitter:.2f} ms{mend}")
+    said = (
+        f"output.offset_ms = {-p50:.1f} makes up for it where drumigen follows a clock through "
+        f"these ports, and {-p50 / 2:.1f} where it leads"
+    )
+    yield Finding(Mark.OK, "offset", said)
 
 
 def _guarded(about: str, examine: Callable[[], Finding]) -> Iterator[Finding]:

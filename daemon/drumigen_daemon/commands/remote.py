@@ -15,6 +15,7 @@ from drumigen.midifile import write_song
 from drumigen_daemon.capture import song_of
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ask
+from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.messages import Sounded
 from drumigen_daemon.session import CONTROLS
 from drumigen_daemon.settings import socket_paths
@@ -56,7 +57,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def summary(status: Mapping[str, Any]) -> str:
-    """Return the reply to a status request in four lines."""
+    """Return the reply to a status request in five lines."""
     counters = status["counters"]
     followed = f" to {status['master']}" if status["master"] else ""
     parts = {
@@ -74,8 +75,26 @@ def summary(status: Mapping[str, Any]) -> str:
             f"{counters['late_bars']} late; {counters['notes']} notes, "
             f"{counters['late_notes']} late, {counters['dropped_notes']} dropped"
         ),
+        "timing": _timing(msgspec.convert(status["histograms"], dict[str, Histogram])),
     }
     return "".join(f"{name:<8}{said}\n" for name, said in parts.items())
+
+
+def _timing(histograms: Mapping[str, Histogram]) -> str:
+    """Return what 99 of 100 do not exceed, as far as the buckets tell."""
+    told = {
+        "notes late by": "output_lateness",
+        "pulses off by": "clock_phase_error",
+        "bars written in": "generation",
+    }
+    return (
+        "; ".join(
+            f"{said} at most {1000 * histograms[name].quantile(0.99):g} ms"
+            for said, name in told.items()
+            if histograms[name].count
+        )
+        or "nothing to judge it by yet"
+    )
 
 
 def _export(options: argparse.Namespace) -> int:

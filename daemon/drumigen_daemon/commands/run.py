@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -10,19 +11,26 @@ from collections.abc import Callable
 from typing import Final
 
 from drumigen.errors import DrumigenError
-from drumigen_daemon.app import Daemon, Desk
+from drumigen_daemon.app import Daemon
 from drumigen_daemon.binding import load_controller
+from drumigen_daemon.capture_journal import CaptureJournal
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
+from drumigen_daemon.hands import Desk
 from drumigen_daemon.learned import load_learned
+from drumigen_daemon.metrics_server import MetricsServer
+from drumigen_daemon.mqtt_link import MqttLink
+from drumigen_daemon.notify import Notifier
 from drumigen_daemon.settings import (
     Settings,
     adopted,
+    journal_folder,
     learned_path,
     restart_needed,
     scenes_path,
     socket_paths,
 )
+from drumigen_daemon.supervision import Part, beside
 from drumigen_daemon.values import one_line, shipped_styles
 
 log = logging.getLogger(__name__)
@@ -91,39 +99,86 @@ def log_to_stderr(level: str) -> None:
 class _Reloader:
     """Reads the settings again, and gives the daemon what has changed."""
 
-    def __init__(self, daemon: Daemon, settings: Settings, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        settings: Settings,
+        options: argparse.Namespace,
+        notifier: Notifier,
+        mqtt: MqttLink,
+    ) -> None:
         self._daemon = daemon
         self._settings = settings
         self._options = options
+        self._notifier = notifier
+        self._mqtt = mqtt
 
     def reload(self) -> None:
         """Adopt good settings as far as they are live; keep the old ones if they are wrong."""
+        self._notifier.reloading()
         try:
             new = settings_of(self._options)
         except DrumigenError as error:
             log.error("reload: %s; the settings stay as they were", error)  # noqa: TRY400 - one line
+            self._notifier.reloaded(str(error))
             return
         old, self._settings = self._settings, new
         logging.getLogger().setLevel(new.log.level.upper())
         self._daemon.adopt(adopted(self._daemon.controls.session, old, new))
+        self._mqtt.adopt(new.mqtt)
         waiting = restart_needed(old, new)
         if waiting:
             log.warning("settings reloaded; only a restart changes %s", ", ".join(waiting))
         else:
             log.info("settings reloaded")
+        self._notifier.reloaded()
 
 
 async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     daemon = make_daemon(settings)
-    end_on_signals(daemon.end)
+    notifier = Notifier(os.environ)
+    daemon.listen(notifier.take)
+
+    def end() -> None:
+        notifier.stopping()
+        daemon.end()
+
+    end_on_signals(end)
     if sys.platform == "win32":
         log.warning("no local socket and no reload on Windows: end it with Ctrl-C")
         await daemon.run()
         return
-    reloader = _Reloader(daemon, settings, options)
+    mqtt = MqttLink(settings.mqtt, daemon)
+    daemon.listen(mqtt.take)
+    reloader = _Reloader(daemon, settings, options, notifier, mqtt)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
-    async with ControlSocket(path, daemon):
+    parts: dict[str, Part] = {"MQTT": mqtt.run}
+    if settings.metrics.port:
+        numbers = settings.metrics
+        server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)
+        parts["metrics"] = server.run
+    journal = _journal(settings, daemon)
+    if journal is not None:
+        parts["capture"] = journal.run
+    async with ControlSocket(path, daemon), beside(parts):
         log.info("control socket: %s", path)
         await daemon.run()
+    if journal is not None:
+        with contextlib.suppress(OSError):
+            journal.flush()
     log.info("ended")
+
+
+def _journal(settings: Settings, daemon: Daemon) -> CaptureJournal | None:
+    """Return where played bars are kept, if anywhere; those of the last time are there again."""
+    folder = journal_folder(settings, os.environ)
+    if folder is None:
+        return None
+    journal = CaptureJournal(folder, settings.capture.bars)
+    try:
+        daemon.capture.restore(journal.load())
+    except OSError as error:
+        log.warning("capture: %s; playing on without what was played before", error)
+    daemon.capture.listen(journal.add)
+    return journal

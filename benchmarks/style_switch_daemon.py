@@ -1,0 +1,81 @@
+"""drumigen's control plane for ``style_switch.py``: each style plays sixteenths on its own key.
+
+Says ``ready`` on standard output; each line on standard input is a control: ``tempo 93.5``.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+
+from drumigen.bank import Bank
+from drumigen.kit import Voice
+from drumigen.pattern import Bar, Hit
+from drumigen.styles import load_styles
+from drumigen.timeline import Meter
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
+from drumigen_daemon.app import Daemon
+from drumigen_daemon.bar_request import WrittenBar
+from drumigen_daemon.binding import load_controller
+from drumigen_daemon.hands import Desk
+from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.planner import Planner
+from drumigen_daemon.ports import PortPlan
+from drumigen_daemon.session import Session
+
+VOICES = {"rock": Voice.KICK, "funk": Voice.SNARE}
+ON_THE_BEAT, BETWEEN = 127, 90
+"""Velocities, by which the recorder knows the beat."""
+START_PATIENCE = 30.0
+"""Seconds."""
+
+
+def sixteenths(style: str) -> Bar:
+    """Return the bar of a style: its voice on every sixteenth, louder on the beat."""
+    voice = VOICES.get(style, Voice.CLOSED_HAT)
+    ticks = range(0, Meter().ticks, TICKS_PER_SIXTEENTH)
+    return Bar(
+        Meter(),
+        tuple(
+            Hit(Tick(tick), voice, BETWEEN if tick % TICKS_PER_BEAT else ON_THE_BEAT)
+            for tick in ticks
+        ),
+    )
+
+
+class TellingPlanner(Planner):
+    """Plans as ever, but a bar of a style is that style's one, wherever it comes from."""
+
+    def __init__(self, session: Session) -> None:
+        """Keep every style ready, as the daemon does."""
+        names = load_styles().names
+        super().__init__(session, lambda style: Bank(style, ((sixteenths(style),),), ()), names)
+
+    def bars_written(self, bars: Iterable[WrittenBar]) -> None:
+        """Take what the generator wrote, for what it was asked."""
+        telling = (WrittenBar(each.request, sixteenths(each.request.style)) for each in bars)
+        super().bars_written(telling)
+
+
+async def main() -> None:
+    """Run until standard input ends."""
+    tune = Tune(source=ClockSource.INTERNAL, clock_out=False)
+    session = Session(style="rock", variation=False, fill_every=0, tune=tune)
+    desk = Desk((load_controller("default"),))
+    daemon = Daemon(session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), desk=desk)
+    daemon.planner = TellingPlanner(session)
+    running = asyncio.create_task(daemon.run())
+    async with asyncio.timeout(START_PATIENCE):
+        while not (daemon.status.ready and daemon.status.generator == "ready"):
+            await asyncio.wait((running,), timeout=0.05)
+            if running.done():
+                running.result()
+    print("ready", flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        name, _, value = line.strip().partition(" ")
+        daemon.control(name, value or None)
+    daemon.end()
+    await running
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,206 @@
+"""``drumigen service``: put drumigen under systemd, see how it goes, take it away again."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from drumigen.atomic_file import write_atomically
+from drumigen.errors import ServiceError
+
+NAME: Final = "drumigen.service"
+SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
+PLACEHOLDER: Final = "ExecStart=/opt/drumigen/bin/drumigen run\n"
+"""The line of the shipped units that is written anew for the drumigen at hand."""
+HIDDEN: Final = (Path("/home"), Path("/root"), Path("/tmp"), Path("/run/user"))  # noqa: S108
+"""What the system unit's sandbox does not see."""
+NOT_RUNNING: Final = 3
+"""Exit status of ``status``, as ``systemctl status`` has it."""
+SHOWN: Final = ("LoadState", "UnitFileState", "ActiveState", "SubState", "StatusText", "NRestarts")
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """The service manager of the machine, or of this user."""
+
+    user: bool
+
+    @property
+    def unit_file(self) -> Path:
+        """Where our unit belongs."""
+        if not self.user:
+            return SYSTEM_FOLDER / NAME
+        folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+        return Path(folder) / "systemd/user" / NAME
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """How it is spoken to.
+
+        Raises:
+            ServiceError: there is no systemd here.
+        """
+        systemctl = shutil.which("systemctl")
+        if systemctl is None:
+            message = "this system has no systemd: start drumigen run by what it has instead"
+            raise ServiceError(message)
+        return (systemctl, "--user") if self.user else (systemctl,)
+
+    def do(self, *arguments: str) -> str:
+        """Carry out ``systemctl``, and return what it says.
+
+        Raises:
+            ServiceError: it failed; one line.
+        """
+        done = subprocess.run(  # noqa: S603 - systemctl, and words of ours
+            [*self.command, *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
+            message = f"systemctl {' '.join(arguments)}: {said}"
+            raise ServiceError(message)
+        return done.stdout
+
+
+def main(options: argparse.Namespace) -> int:
+    """Carry out one of the three."""
+    manager = Manager(options.user)
+    if options.action == "status":
+        return _status(manager)
+    if options.action == "uninstall":
+        return _uninstall(manager)
+    unit = unit_text(options.user, program_line(options.program, options.config))
+    if options.print:
+        sys.stdout.write(unit)
+        return 0
+    return _install(manager, unit, options.program)
+
+
+def unit_text(user: bool, command: str) -> str:  # noqa: FBT001 - which of the two
+    """Return the unit for the system or the user, starting ``command``.
+
+    Raises:
+        ServiceError: ours is damaged.
+    """
+    name = "drumigen-user.service" if user else NAME
+    installed = _PACKAGE / "systemd" / name
+    path = installed if installed.is_file() else _PACKAGE.parent.parent / "systemd" / name
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{path}: {error.strerror}; install drumigen again"
+        raise ServiceError(message) from error
+    if PLACEHOLDER not in text:
+        message = f"{path}: it has no line {PLACEHOLDER.strip()}; install drumigen again"
+        raise ServiceError(message)
+    return text.replace(PLACEHOLDER, f"ExecStart={command}\n")
+
+
+def program_line(program: Path | None, config: Path | None) -> str:
+    """Return the command that runs the daemon, for ``ExecStart=``."""
+    words = [str(program)] if program else _ourselves()
+    words.append("run")
+    if config:
+        words += ["--config", str(config.resolve())]
+    return " ".join(map(_quoted, words))
+
+
+def _ourselves() -> list[str]:
+    called = Path(sys.argv[0]).absolute()
+    if called.name == "drumigen" and os.access(called, os.X_OK):
+        return [str(called)]
+    return [sys.executable, "-m", "drumigen_daemon.cli"]
+
+
+def _quoted(word: str) -> str:
+    # % and $ mean something to systemd, spaces and quotes too
+    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{word}"' if not word or set(word) & set(" \t'\"\\;") else word
+
+
+def _install(manager: Manager, unit: str, program: Path | None) -> int:
+    _check_place(manager, program)
+    manager.command  # noqa: B018 - refuses before anything is written
+    path = manager.unit_file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, unit.encode())
+        path.chmod(0o644)
+    except OSError as error:
+        raise ServiceError(_refusal(path, error)) from error
+    sys.stdout.write(f"wrote {path}\n")
+    manager.do("daemon-reload")
+    manager.do("enable", NAME)
+    manager.do("restart", NAME)
+    sys.stdout.write("drumigen runs now, and from the next start of the machine on\n")
+    if manager.user and not _lingers():
+        sys.stdout.write(
+            "it starts when you log in; to start with the machine: loginctl enable-linger\n"
+        )
+    return 0
+
+
+def _check_place(manager: Manager, program: Path | None) -> None:
+    if manager.user:
+        return
+    place = Path(program or _ourselves()[0])
+    hidden = next((folder for folder in HIDDEN if place.is_relative_to(folder)), None)
+    if hidden:
+        message = (
+            f"the service does not see {hidden}, and drumigen is in {place.parent}: install it "
+            "into /opt/drumigen first (docs/INSTALL.md), or use --user"
+        )
+        raise ServiceError(message)
+
+
+def _status(manager: Manager) -> int:
+    wanted = ",".join(SHOWN)
+    shown = _properties(manager.do("show", NAME, f"--property={wanted}"))
+    if shown.get("LoadState") != "loaded":
+        sys.stdout.write("drumigen is not installed as a service: drumigen service install\n")
+        return NOT_RUNNING
+    active = shown.get("ActiveState") == "active"
+    parts = {
+        "unit": f"{manager.unit_file}, {shown.get('UnitFileState') or 'not enabled'}",
+        "state": f"{shown.get('ActiveState')} ({shown.get('SubState')})",
+        "says": shown.get("StatusText") or "nothing",
+        "so far": f"restarted {shown.get('NRestarts') or 0} times",
+    }
+    sys.stdout.write("".join(f"{name:<8}{said}\n" for name, said in parts.items()))
+    return 0 if active else NOT_RUNNING
+
+
+def _properties(text: str) -> Mapping[str, str]:
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+def _uninstall(manager: Manager) -> int:
+    path = manager.unit_file
+    if not path.is_file():
+        message = f"there is no {path}: nothing to take away"
+        raise ServiceError(message)
+    manager.do("disable", "--now", NAME)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise ServiceError(_refusal(path, error)) from error
+    manager.do("daemon-reload")
+    sys.stdout.write(f"removed {path}; settings and recordings are where they were\n")
+    return 0
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    advice = "" if os.access(path.parent, os.W_OK) else "; run it with sudo, or use --user"
+    return f"{path}: {error.strerror}{advice}"
+
+
+def _lingers() -> bool:
+    user = os.environ.get("USER", "")
+    return bool(user) and Path("/var/lib/systemd/linger", user).exists()
