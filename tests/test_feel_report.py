@@ -8,15 +8,9 @@ import pytest
 from drumigen.bank import load_bank
 from drumigen.feel import Feel, FeelModel
 from drumigen.styles import Style, load_styles
-from drumigen.training.feel import (
-    PLAYERS,
-    FeelFigures,
-    FeelReport,
-    feel_report,
-    from_bank,
-    jittered,
-    plain,
-)
+from drumigen.training.feel import FeelFigures, FeelReport, feel_report
+from drumigen.training.feel_players import PLAYERS, from_bank, jittered, plain
+from drumigen.units import Bpm
 from drumigen_daemon.cli import main
 
 STYLES = load_styles()
@@ -116,7 +110,15 @@ def test_bars_come_from_where_they_are_taken() -> None:
     bars = from_bank(style("rock"), 3, 5)
     assert bars == [load_bank("rock").bar(n, 3, bars[0].meter) for n in range(5)]
     assert {hit.offset for bar in bars for hit in plain(bar).hits} == {0}
-    assert jittered(bars[0], "rock", 1, 0) == jittered(bars[0], "rock", 1, 0)
+
+
+def test_jitter_is_uniform_in_milliseconds_and_never_before_the_bar_line() -> None:
+    bars = from_bank(style("dilla"), 3, 30)
+    for tempo in (60.0, 120.0):
+        moved = [jittered(plain(bar), "j_dilla", Bpm(tempo), 1, n) for n, bar in enumerate(bars)]
+        ms = [hit.offset * 60_000 / (tempo * 1920) for bar in moved for hit in bar.hits]
+        assert 18 < max(map(abs, ms)) <= 20.3
+        assert min(hit.sounding_tick for bar in moved for hit in bar.hits) >= 0
 
 
 def test_eval_feel_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,22 +1,19 @@
 """Feel, measured: what the humanizer makes of each style, beside a machine and plain jitter."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
 from typing import Final
 
 import numpy as np
 
-from drumigen.bank import load_bank
-from drumigen.drift import uniform
 from drumigen.dynamics import GHOST_BELOW
-from drumigen.feel import Dynamics, Feel, FeelModel, SwingUnit
-from drumigen.humanize import humanize
+from drumigen.feel import Feel, FeelModel, SwingUnit
 from drumigen.kit import Voice
-from drumigen.pattern import Bar, Hit
+from drumigen.pattern import Hit
 from drumigen.styles import Style
-from drumigen.timeline import Meter
+from drumigen.training.feel_players import PLAYERS, BarsOf, Performance, from_bank, played_by
 from drumigen.training.rhythm import (
     EIGHTHS,
     SIXTEENTHS,
@@ -29,8 +26,7 @@ from drumigen.training.rhythm import (
     swing_percent,
 )
 from drumigen.training.strokes import Floats, Strokes, strokes_of
-from drumigen.training.takes import Take
-from drumigen.units import TICKS_PER_BEAT, Bpm
+from drumigen.units import TICKS_PER_BEAT
 
 HUMAN_LAG_ONE: Final = (-0.01, 0.63)
 HUMAN_DFA: Final = (0.51, 0.9)
@@ -49,10 +45,6 @@ EXPLAINED_MIN: Final = 0.6
 TIGHT_SD_MAX: Final = 2.0
 """Milliseconds."""
 
-PLAYERS: Final = ("drumigen", "on a plain grid", "uniform jitter", "quantised")
-"""Bars of the source with feel; the same made plain first; and what they are held against."""
-
-_FOUR: Final = Meter()
 _SNARES: Final = (Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP)
 _MARKED_MIN: Final = 0.5
 """Share of the beats that hats and ride must mark to be the pulse."""
@@ -60,9 +52,6 @@ _MARKED_MIN: Final = 0.5
 _CELL_MIN: Final = 8
 _PAIRS_MIN: Final = 200
 """So many hits with others tell a voice's place among them to half a millisecond."""
-
-BarsOf = Callable[[Style, int, int], Sequence[Bar]]
-"""Style, seed, count -> consecutive bars in 4/4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +127,7 @@ def feel_report(
         written = {seed: (bars_of or from_bank)(style, seed, bars) for seed in seeds}
         for player in PLAYERS:
             played = [
-                _played(style, player, seed, source, number)
+                played_by(style, player, seed, source, number)
                 for number, (seed, source) in enumerate(written.items())
             ]
             figure = _measured(style, player, played)
@@ -148,67 +137,7 @@ def feel_report(
     return FeelReport(tuple(figures), tuple(misses))
 
 
-def from_bank(style: Style, seed: int, count: int) -> list[Bar]:
-    """Return the first ``count`` bars of the walk of ``seed`` through the style's bar bank."""
-    bank = load_bank(style.bank)
-    return [bank.bar(number, seed, _FOUR) for number in range(count)]
-
-
-def plain(bar: Bar) -> Bar:
-    """Return the bar on its written grid."""
-    return replace(bar, hits=tuple(replace(hit, offset=0) for hit in bar.hits))
-
-
-def jittered(bar: Bar, style: str, seed: int, number: int) -> Bar:
-    """Return the bar as "humanize" is often built: uniform noise on a grid, a note at a time.
-
-    With the figures of the batch program that drumigen's idea comes from: milliseconds either
-    way at 120 BPM, velocity 90 and a share of it either way, kept from going before the bar line.
-    """
-    spread_ms, share = _JITTER.get(style, (10.0, 0.10))
-    ticks = spread_ms * 120 * TICKS_PER_BEAT / 60_000
-    hits = []
-    for index, hit in enumerate(bar.hits):
-        late = (2 * uniform(seed, number, index, 1) - 1) * ticks
-        level = 90 * (1 + share * (2 * uniform(seed, number, index, 2) - 1))
-        offset = max(-int(hit.tick), round(late))
-        hits.append(Hit(hit.tick, hit.voice, max(1, min(127, round(level))), offset))
-    return replace(bar, hits=tuple(hits))
-
-
-_JITTER: Final = {"j_dilla": (20.0, 0.15), "metro_boomin": (5.0, 0.08), "questlove": (12.0, 0.20)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Performance:
-    """Bars as played, and as the style's template alone would have them."""
-
-    take: Take
-    template: tuple[Bar, ...]
-
-
-def _played(
-    style: Style, player: str, seed: int, source: Sequence[Bar], number: int
-) -> _Performance:
-    tempo = Bpm(sum(style.tempo) / 2)
-    rigid = replace(style.feel, keep=0.0, residual_ms=0.0, spread_ms=0.0, dynamics=Dynamics())
-    template = []
-    bars = []
-    for index, bar in enumerate(source):
-        before = plain(bar) if player != PLAYERS[0] else bar
-        template.append(humanize(plain(bar), rigid, seed, index, tempo=tempo))
-        match player:
-            case "uniform jitter":
-                bars.append(jittered(before, style.name, seed, index))
-            case "quantised":
-                bars.append(before)
-            case _:
-                bars.append(humanize(before, style.feel, seed, index, tempo=tempo))
-    take = Take(f"{style.name}/{player}/{number}", style.name, "", tempo, tuple(bars))
-    return _Performance(take, tuple(template))
-
-
-def _measured(style: Style, player: str, played: Sequence[_Performance]) -> FeelFigures:
+def _measured(style: Style, player: str, played: Sequence[Performance]) -> FeelFigures:
     strokes = [strokes_of(performance.take) for performance in played]
     pulses = [_pulse(one) for one in strokes]
     off = [float(np.std([d for *_, d in _deviations(performance)])) for performance in played]
@@ -252,7 +181,7 @@ def _pulse(strokes: Strokes) -> Floats:
     return strokes.offsets_ms[loudest[first]]
 
 
-def _deviations(performance: _Performance) -> Iterable[tuple[int, int, Hit, float]]:
+def _deviations(performance: Performance) -> Iterable[tuple[int, int, Hit, float]]:
     """Yield (bar, tick, hit, milliseconds off the template) of what both have."""
     ms = 60_000 / (performance.take.tempo * TICKS_PER_BEAT)
     pairs = zip(performance.take.bars, performance.template, strict=True)
@@ -264,7 +193,7 @@ def _deviations(performance: _Performance) -> Iterable[tuple[int, int, Hit, floa
                 yield number, hit.tick, hit, (hit.sounding_tick - place) * ms
 
 
-def _offset_error(played: Sequence[_Performance]) -> float:
+def _offset_error(played: Sequence[Performance]) -> float:
     """Return the largest mean deviation of a voice from those it sounds with, in milliseconds."""
     against: defaultdict[Voice, list[float]] = defaultdict(list)
     for performance in played:
@@ -280,7 +209,7 @@ def _offset_error(played: Sequence[_Performance]) -> float:
     return max(means, default=nan)
 
 
-def _repeat_sd(feel: Feel, played: Sequence[_Performance]) -> float:
+def _repeat_sd(feel: Feel, played: Sequence[Performance]) -> float:
     """Return how much a place of the template varies from time to time, over all places."""
     variances = []
     for performance in played:

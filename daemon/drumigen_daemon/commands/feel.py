@@ -8,7 +8,8 @@ from typing import Final
 from drumigen.checkpoint import Checkpoint, load_model
 from drumigen.pattern import Bar
 from drumigen.styles import Style
-from drumigen.training.feel import BarsOf, feel_report
+from drumigen.training.feel import feel_report
+from drumigen.training.feel_players import BarsOf
 from drumigen.training.performance import perform
 from drumigen.training.takes import Take
 from drumigen.units import Bpm
