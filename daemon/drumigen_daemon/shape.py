@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from drumigen.arrange import (
@@ -103,6 +104,12 @@ class Shape:
 
     def applied(self, bar: Bar) -> Bar:
         """Return ``bar`` as it sounds."""
+        # mutes and levels come often, and what comes before them is what takes time
+        felt = _felt(bar, replace(self, drop=False, mix=Mix()))
+        return mixed(only(felt, TIMEKEEPERS) if self.drop else felt, self.mix)
+
+    def felt(self, bar: Bar) -> Bar:
+        """Return ``bar`` as it is played, before the mix."""
         place = self.place
         bar = adapted(bar, self.density, self.intensity, place.seed + place.number)
         bar = in_section(bar, self.section)
@@ -112,9 +119,11 @@ class Shape:
             bar = built_up(bar, *self.build)
         if self.piece is not None:
             bar = stuttered(bar, self.piece.hits, self.piece.length, self.piece.begin)
-        bar = humanize(
+        return humanize(
             bar, self.feel, place.seed, place.number, start=place.start, tempo=place.tempo
         )
-        if self.drop:
-            bar = only(bar, TIMEKEEPERS)
-        return mixed(bar, self.mix)
+
+
+@lru_cache(maxsize=32)
+def _felt(bar: Bar, shape: Shape) -> Bar:
+    return shape.felt(bar)
