@@ -14,7 +14,7 @@ from typing import Any, Final
 from drumigen.errors import ModelLoadError
 from drumigen.vocabulary import PHRASE_BARS
 
-_DENSITY_KNOB: Final = (0.45, 1.9)
+_DENSITY_KNOB: Final = (0.35, 2.2)
 _INTENSITY_KNOB: Final = (34.0, 116.0)
 """Where the knobs end: times the persona's density, and mean velocities."""
 _LEAN_MAX: Final = 9.0
