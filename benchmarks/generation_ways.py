@@ -98,11 +98,12 @@ def main() -> int:
         return work
 
     def traced() -> Callable[[], object]:
-        return running(torch.jit.freeze(torch.jit.trace(step, inputs)))
+        trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+        return running(torch.jit.freeze(trace(step, inputs)))
 
     def int8() -> Callable[[], object]:
-        linear = {torch.nn.Linear}
-        return running(torch.ao.quantization.quantize_dynamic(step, linear, dtype=torch.qint8))
+        quantize: Callable[..., Callable[..., object]] = torch.ao.quantization.quantize_dynamic
+        return running(quantize(step, {torch.nn.Linear}, dtype=torch.qint8))
 
     decoder = Decoder(config, checkpoint.weights)
     ways: dict[str, Callable[[], Callable[[], object]]] = {

@@ -21,7 +21,8 @@ from drumigen.errors import DeviceFullError, ModelLoadError
 from drumigen.network import ModelConfig
 from drumigen.resources import checkpoint_path
 from drumigen.stepper import Stepper
-from drumigen.tokens import STYLES_MAX, vocabulary_hash
+from drumigen.tokens import vocabulary_hash
+from drumigen.vocabulary import STYLES_MAX
 
 if TYPE_CHECKING:
     import torch

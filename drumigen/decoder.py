@@ -16,9 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drumigen.conditions import CONDITION_SIZES
 from drumigen.network import COUNT_MAX, EPSILON, ModelConfig, due_hits, wavelengths, weight_shapes
 from drumigen.stepper import Floats
-from drumigen.tokens import BAR_LINE, CONDITION_SIZES, OFFSETS, VELOCITIES, Note
+from drumigen.tokens import Note
+from drumigen.vocabulary import BAR_LINE, OFFSETS, VELOCITIES
 
 CHUNK: Final = 4
 """Rows of a matrix product.  BLAS libraries choose their way by the number of rows, and each sums

@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from drumigen.checkpoint import Checkpoint, on_cpu
+from drumigen.conditions import Conditions
 from drumigen.decoder import CHUNK, LINE
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.network import COUNT_MAX
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offset
 from drumigen.stepper import Floats, Remembering, Stepper
-from drumigen.tokens import (
-    BAR_LINE,
-    VOICE_ORDER,
-    Conditions,
-    Note,
-    bar_of,
-    encode,
-    notes_of,
-)
+from drumigen.tokens import Note, bar_of, encode, notes_of
 from drumigen.units import TICKS_PER_BEAT
+from drumigen.vocabulary import BAR_LINE, VOICE_ORDER
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Voices, what they are on a General MIDI kit, and how other kits are mapped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -97,6 +97,29 @@ VOICES: Mapping[Voice, VoiceRow] = {
     _V.SHAKER: VoiceRow("Shaker", 70, (70,), _V.CLOSED_HAT, _HAND, 5, _V.CLOSED_HAT),
     _V.PERCUSSION: VoiceRow("Percussion", 63, _HAND_PERCUSSION, _V.MID_TOM, _HAND, 5, _V.HIGH_TOM),
 }
+
+FROM_TOP: Sequence[Voice] = (
+    Voice.CRASH,
+    Voice.SPLASH,
+    Voice.CHINA,
+    Voice.RIDE_BELL,
+    Voice.RIDE,
+    Voice.OPEN_HAT,
+    Voice.CLOSED_HAT,
+    Voice.PEDAL_HAT,
+    Voice.TAMBOURINE,
+    Voice.SHAKER,
+    Voice.COWBELL,
+    Voice.PERCUSSION,
+    Voice.HIGH_TOM,
+    Voice.MID_TOM,
+    Voice.LOW_TOM,
+    Voice.CLAP,
+    Voice.SIDE_STICK,
+    Voice.SNARE,
+    Voice.KICK,
+)
+"""From the top of a picture to its bottom: cymbals over drums, as in drum notation."""
 
 HATS = (Voice.OPEN_HAT, Voice.CLOSED_HAT, Voice.PEDAL_HAT)
 """The three sounds of the one hi-hat: no two of them at the same moment."""

@@ -10,8 +10,8 @@ from drumigen.fitting import felt_beat
 from drumigen.kit import VOICES, Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
-from drumigen.tokens import BOS, EOS, VOCABULARY
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
+from drumigen.vocabulary import BOS, EOS, VOCABULARY
 
 if TYPE_CHECKING:
     import numpy as np

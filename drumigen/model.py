@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from drumigen.conditions import CONDITION_SIZES, DENSITIES
 from drumigen.network import (
     COUNT_MAX,
     DENSITY,
@@ -26,16 +27,7 @@ from drumigen.network import (
     ModelConfig,
     wavelengths,
 )
-from drumigen.tokens import (
-    BAR_LINE,
-    CONDITION_SIZES,
-    DENSITIES,
-    EVENTS,
-    OFFSETS,
-    POSITIONS,
-    VELOCITIES,
-    VOICE_ORDER,
-)
+from drumigen.vocabulary import BAR_LINE, EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
 
 class Steps(NamedTuple):

@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drumigen.tokens import (
-    CONDITION_SIZES,
-    DENSITIES,
-    EVENTS,
-    OFFSETS,
-    POSITIONS,
-    VELOCITIES,
-    VOICE_ORDER,
-)
+from drumigen.conditions import CONDITION_SIZES, DENSITIES
+from drumigen.vocabulary import EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
 COUNT_MAX = 64
 """Hits of a bar that are told apart by their number."""

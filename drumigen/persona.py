@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from drumigen.errors import ModelLoadError
-from drumigen.tokens import PHRASE_BARS
+from drumigen.vocabulary import PHRASE_BARS
 
 _DENSITY_KNOB: Final = (0.45, 1.9)
 _INTENSITY_KNOB: Final = (34.0, 116.0)

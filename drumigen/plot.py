@@ -6,7 +6,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from drumigen.errors import PatternError
-from drumigen.kit import VOICES, Voice
+from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
 
@@ -15,28 +15,6 @@ _ROW, _TIMING = 22, 96
 _BAR_WIDTH: Final = 300
 _TIMING_MAX_MS: Final = 60.0
 
-_ORDER: Final = (
-    Voice.CRASH,
-    Voice.SPLASH,
-    Voice.CHINA,
-    Voice.RIDE_BELL,
-    Voice.RIDE,
-    Voice.OPEN_HAT,
-    Voice.CLOSED_HAT,
-    Voice.PEDAL_HAT,
-    Voice.TAMBOURINE,
-    Voice.SHAKER,
-    Voice.COWBELL,
-    Voice.PERCUSSION,
-    Voice.HIGH_TOM,
-    Voice.MID_TOM,
-    Voice.LOW_TOM,
-    Voice.CLAP,
-    Voice.SIDE_STICK,
-    Voice.SNARE,
-    Voice.KICK,
-)
-"""From the top of the picture to the bottom: cymbals over drums, as in drum notation."""
 
 _COLOURS: Final = {
     Voice.KICK: "#b3382c",
@@ -78,7 +56,7 @@ def piano_roll(panels: Sequence[Panel]) -> str:
         message = "a picture needs a bar in each of its panels"
         raise PatternError(message)
     used = {hit.voice for panel in panels for bar in panel.bars for hit in bar.hits}
-    rows = [voice for voice in _ORDER if voice in used]
+    rows = [voice for voice in FROM_TOP if voice in used]
     height = _TOP + len(rows) * _ROW + _GAP + _TIMING + _BOTTOM
     widths = [_LEFT + _RIGHT + round(_width(panel)) for panel in panels]
     size = f'width="{sum(widths)}" height="{height}"'

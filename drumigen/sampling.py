@@ -7,7 +7,8 @@ import numpy as np
 
 from drumigen.errors import ModelError
 from drumigen.stepper import Floats
-from drumigen.tokens import BAR_LINE, OFFSETS, VOICE_ORDER, Note
+from drumigen.tokens import Note
+from drumigen.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 
 TEMPERATURES: Final = (0.05, 5.0)
 LENGTH_MAX: Final = 1_000_000

@@ -1,4 +1,4 @@
-"""The vocabulary: what a performance is to the network, and how bars become tokens and back.
+"""Tokens: what a performance is to the network, and how bars become tokens and back.
 
 A hit is four tokens: POSITION (the sixteenth it sounds nearest to), NOTE_ON (its voice, as its
 General MIDI key), VELOCITY and OFFSET (how far from that sixteenth it sounds).  The offset spans
@@ -16,80 +16,27 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from drumigen.conditions import CONDITION_SIZES, Conditions, condition_bins
 from drumigen.errors import ModelError
-from drumigen.fitting import felt_beat
 from drumigen.kit import VOICES, Voice
 from drumigen.notation import written
 from drumigen.pattern import OFFSET_MAX, Bar, Hit
 from drumigen.timeline import Meter
-from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
-
-POSITIONS: Final = 32
-"""Sixteenths that the longest bar holds."""
-VOICE_ORDER: Final = tuple(Voice)
-"""In which order voices at one position follow one another."""
-EVENTS: Final = POSITIONS * len(VOICE_ORDER) + 1
-BAR_LINE: Final = EVENTS - 1
-"""The event that ends a bar; the others are ``position * len(VOICE_ORDER) + voice``."""
-
-OFFSET_STEP: Final = 10
-"""Ticks: 2.6 ms at 120 BPM."""
-OFFSETS: Final = TICKS_PER_SIXTEENTH // OFFSET_STEP
-OFFSET_ZERO: Final = OFFSETS // 2
-"""The bin of a hit that sounds exactly on its sixteenth."""
-
-VELOCITY_STEP: Final = 4
-VELOCITIES: Final = 33
-"""32 bins of 4 velocities, the last of them short by one, and 127 by itself: a tenth of the hits
-in the Groove MIDI Dataset."""
-
-PHRASE_BARS: Final = 8
-
-PAD, BOS, EOS = 0, 1, 2
-
-
-class Range(NamedTuple):
-    """Consecutive tokens of one kind: ``first`` to ``first + size - 1``."""
-
-    first: int
-    size: int
-
-    def __contains__(self, token: object) -> bool:
-        """Tell whether ``token`` is of this kind."""
-        return isinstance(token, int) and self.first <= token < self.first + self.size
-
-
-VOCABULARY: Final[Mapping[str, Range]] = {
-    "PAD": Range(PAD, 1),
-    "BOS": Range(BOS, 1),
-    "EOS": Range(EOS, 1),
-    "BAR": Range(10, 10),
-    "POSITION": Range(20, POSITIONS),
-    "NOTE_ON": Range(100, 100),
-    "VELOCITY": Range(200, 128),
-    "OFFSET": Range(400, OFFSETS),
-    "STYLE": Range(500, 100),
-    "TEMPO": Range(600, 24),
-    "METER": Range(640, 2 * (POSITIONS + 1)),
-    "DENSITY": Range(710, 20),
-    "INTENSITY": Range(740, 13),
-    "FILL": Range(760, 2),
-    "SECTION": Range(770, 5),
-    "PHRASE": Range(780, PHRASE_BARS),
-    "LEAN": Range(790, 9),
-    "DRUMMER": Range(800, 20),
-}
-"""Every token, by kind.  PAD to VELOCITY are those of the batch prototype's format (BAR is the
-bar's number modulo 10, NOTE_ON 100 + General MIDI key, VELOCITY 200 + velocity), so that its
-streams decode; POSITION goes on to 32 sixteenths, and the rest is new."""
-
-SIZE: Final = max(r.first + r.size for r in VOCABULARY.values())
-
-SECTIONS: Final = ("intro", "a", "b", "break", "ending")
-
-STYLES_MAX: Final = VOCABULARY["STYLE"].size
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
+from drumigen.vocabulary import (
+    BOS,
+    EOS,
+    OFFSET_STEP,
+    OFFSET_ZERO,
+    OFFSETS,
+    POSITIONS,
+    VELOCITIES,
+    VELOCITY_STEP,
+    VOCABULARY,
+    VOICE_ORDER,
+)
 
 
 def vocabulary_hash() -> str:
@@ -98,127 +45,11 @@ def vocabulary_hash() -> str:
         "ranges": {kind: tuple(r) for kind, r in VOCABULARY.items()},
         "voices": [(voice.value, VOICES[voice].note) for voice in VOICE_ORDER],
         "steps": [OFFSET_STEP, VELOCITY_STEP, TICKS_PER_BEAT],
-        "conditions": [(f.name, *_bins(f.name)) for f in fields(Conditions) if f.name != "styles"],
+        "conditions": [
+            (f.name, *condition_bins(f.name)) for f in fields(Conditions) if f.name != "styles"
+        ],
     }
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
-
-
-# --- conditions --------------------------------------------------------------------------------
-
-_DENSITY_FIRST, _DENSITY_RATIO = 0.75, 1.15
-_TEMPO_FIRST, _TEMPO_RATIO = 48.0, 1.09
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Under which conditions a bar is played; None is unknown, and leaves it to the network.
-
-    Attributes:
-        styles: names with their shares, as in ``(("funk", 0.7), ("jazz", 0.3))``; empty unknown.
-        tempo: BPM.
-        meter: of the bar.
-        density: hits per quarter note, 0.5 to 16.
-        intensity: mean velocity, 1 to 127.
-        fill: whether the bar ends in a fill.
-        section: one of :data:`SECTIONS`.
-        phrase: the bar's place in a phrase of eight, from 0.
-        lean: mean offset of the hits on quarters, in ms; negative is early.
-        drummer: index into the corpus's drummers.
-    """
-
-    styles: tuple[tuple[str, float], ...] = ()
-    tempo: Bpm = TEMPO_DEFAULT
-    meter: Meter = Meter()
-    density: float | None = None
-    intensity: float | None = None
-    fill: bool | None = None
-    section: str | None = None
-    phrase: int | None = None
-    lean: float | None = None
-    drummer: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no bar can be.
-
-        Raises:
-            ModelError: a section of another name, or shares that do not add up to 1.
-        """
-        if self.section is not None and self.section not in SECTIONS:
-            message = f"section {self.section!r}: use one of {', '.join(SECTIONS)}"
-            raise ModelError(message)
-        total = sum(share for _, share in self.styles)
-        if self.styles and (abs(total - 1) > 1e-6 or min(s for _, s in self.styles) < 0):
-            message = f"shares of styles {self.styles} add up to {total:g}; make it 1"
-            raise ModelError(message)
-
-    def ids(self) -> tuple[int, ...]:
-        """Return the bin of every condition but the styles, in order; 0 is unknown."""
-        return tuple(self._bin(name) + 1 for name in CONDITION_SIZES)
-
-    def _bin(self, name: str) -> int:  # noqa: PLR0911 - a table of nine
-        value: Any = getattr(self, name)
-        if value is None:
-            return -1
-        last = CONDITION_SIZES[name] - 2
-        match name:
-            case "tempo":
-                return _logarithmic(value, _TEMPO_FIRST, _TEMPO_RATIO, last)
-            case "meter":
-                return 2 * self.meter.sixteenths + (felt_beat(self.meter) != TICKS_PER_BEAT)
-            case "density":
-                return _logarithmic(value, _DENSITY_FIRST, _DENSITY_RATIO, last)
-            case "intensity":
-                return max(0, min(last, int(value // 10)))
-            case "section":
-                return SECTIONS.index(str(value))
-            case "phrase":
-                return int(value) % PHRASE_BARS
-            case "lean":
-                return max(0, min(last, round(float(value) / 6) + last // 2))
-            case _:
-                return max(0, min(last, int(value)))
-
-
-CONDITION_SIZES: Final[Mapping[str, int]] = {
-    f.name: VOCABULARY[f.name.upper()].size + 1 for f in fields(Conditions) if f.name != "styles"
-}
-"""How many bins each condition has, the unknown among them."""
-
-
-DENSITIES: Final = tuple(
-    _DENSITY_FIRST * _DENSITY_RATIO**place for place in range(VOCABULARY["DENSITY"].size)
-)
-"""Hits a quarter in the middle of each bin of density."""
-
-
-def density_of(bar: Bar) -> float:
-    """Return the hits per quarter note of ``bar``."""
-    return len(bar.hits) * TICKS_PER_BEAT / bar.meter.ticks
-
-
-def tempo_heard(tempo: Bpm) -> Bpm:
-    """Return the tempo in the middle of the bin that ``tempo`` falls in: all that is told of it."""
-    place = _logarithmic(tempo, _TEMPO_FIRST, _TEMPO_RATIO, CONDITION_SIZES["tempo"] - 2)
-    return Bpm(_TEMPO_FIRST * _TEMPO_RATIO**place)
-
-
-def _logarithmic(value: float, first: float, ratio: float, last: int) -> int:
-    edge, place = first, 0
-    while place < last and value >= edge * ratio**0.5:
-        edge *= ratio
-        place += 1
-    return place
-
-
-def _bins(name: str) -> tuple[int, ...]:
-    """Return the bins of values spread over a condition's range: what its numbers mean."""
-    if name in ("meter", "section"):
-        return (CONDITION_SIZES[name],)
-    values = (*range(12), *range(12, 420, 7))
-    return tuple(Conditions(**{name: v})._bin(name) for v in values)  # noqa: SLF001 - our own
-
-
-# --- hits as the network sees them -------------------------------------------------------------
 
 
 class Note(NamedTuple):
@@ -320,9 +151,6 @@ def bar_of_strokes(strokes: Sequence[tuple[int, Voice, int]], meter: Meter) -> B
 
 def _event(position: int, voice: Voice) -> int:
     return position * len(VOICE_ORDER) + VOICE_ORDER.index(voice)
-
-
-# --- tokens ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

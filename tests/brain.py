@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from drumigen.checkpoint import Checkpoint, load_model
+from drumigen.conditions import Conditions
 from drumigen.mock import create_mock_checkpoint
 from drumigen.network import ModelConfig
 from drumigen.timeline import Meter
-from drumigen.tokens import Conditions
 from drumigen.units import Bpm
 
 STYLES = ("funk", "jazz", "rock")

@@ -11,8 +11,9 @@ from drumigen.decoder import LINE, ROOM, Decoder
 from drumigen.model import Steps, of_weights
 from drumigen.network import ModelConfig, weight_shapes
 from drumigen.stepper import Stepper
-from drumigen.tokens import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER, Note
+from drumigen.tokens import Note
 from drumigen.torch_decoder import TorchDecoder
+from drumigen.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
 __all__ = ["checkpoint"]
 

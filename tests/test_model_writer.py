@@ -9,13 +9,13 @@ import pytest
 from brain import SMALL
 
 from drumigen.checkpoint import load_model
+from drumigen.conditions import Conditions
 from drumigen.generation import generate_batch
 from drumigen.kit import Voice
 from drumigen.mock import create_mock_checkpoint, mock_bar
 from drumigen.pattern import Bar
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
-from drumigen.tokens import Conditions
 from drumigen.units import Bpm, Tick
 from drumigen_daemon import model_writer
 from drumigen_daemon.bar_request import BarRequest, GeneratorSetup, Item, WrittenBar

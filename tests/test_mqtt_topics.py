@@ -145,6 +145,12 @@ def test_a_number_has_its_range_and_a_choice_its_names() -> None:
     assert told["drumigen_left_reading"]["options"] == ["half", "normal", "double"]
 
 
+def test_what_every_voice_has_does_not_fill_the_screen() -> None:
+    told = {config["unique_id"]: config for config in entities().values()}
+    assert told["drumigen_left_offset_ms_snare"]["enabled_by_default"] is False
+    assert "enabled_by_default" not in told["drumigen_left_tempo"]
+
+
 def test_entities_are_told_apart_and_belong_to_one_device() -> None:
     told = entities()
     assert len({config["unique_id"] for config in told.values()}) == len(told)

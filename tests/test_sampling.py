@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from drumigen.errors import ModelError
 from drumigen.sampling import Sampling, draw, draw_event, draw_offset
-from drumigen.tokens import BAR_LINE, EVENTS, OFFSETS, VELOCITIES, VOICE_ORDER, Note
+from drumigen.tokens import Note
+from drumigen.vocabulary import BAR_LINE, EVENTS, OFFSETS, VELOCITIES, VOICE_ORDER
 
 PLAIN = Sampling()
 LINE = Note(BAR_LINE, VELOCITIES, OFFSETS)

@@ -7,21 +7,13 @@ import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drumigen.conditions import SECTIONS, Conditions, tempo_heard
 from drumigen.errors import ModelError
 from drumigen.kit import VOICES, Voice
 from drumigen.mock import get_mock_tokens, mock_bar
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.tokens import (
-    BAR_LINE,
-    EVENTS,
-    OFFSET_STEP,
-    OFFSETS,
-    SECTIONS,
-    SIZE,
-    VELOCITIES,
-    VOCABULARY,
-    Conditions,
     Losses,
     Note,
     bar_of,
@@ -29,13 +21,13 @@ from drumigen.tokens import (
     encode,
     note_tokens,
     notes_of,
-    tempo_heard,
     velocity_bin,
     velocity_span,
     vocabulary_hash,
 )
 from drumigen.training.takes import read_takes
 from drumigen.units import Bpm, Tick
+from drumigen.vocabulary import BAR_LINE, EVENTS, OFFSET_STEP, OFFSETS, SIZE, VELOCITIES, VOCABULARY
 
 GROOVE = Path(__file__).parent / "groove"
 FOUR = Meter()

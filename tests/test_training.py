@@ -19,7 +19,6 @@ from drumigen.network import ModelConfig
 from drumigen.pattern import Bar, Hit
 from drumigen.persona import profiles_of
 from drumigen.timeline import Meter
-from drumigen.tokens import BAR_LINE, OFFSETS, VELOCITIES
 from drumigen.training.dataset import (
     FIELDS,
     ODD_METERS,
@@ -36,6 +35,7 @@ from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher import teacher_forced
 from drumigen.training.train import Recipe, train
 from drumigen.units import Bpm, Tick
+from drumigen.vocabulary import BAR_LINE, OFFSETS, VELOCITIES
 
 GROOVE = Path(__file__).parent / "groove"
 STYLES = ("funk", "hiphop", "jazz", "latin", "rock")

@@ -73,6 +73,8 @@ def _control(
     topics: Topics, control: str, allowed: Allowed[Any] | None, options: tuple[str, ...]
 ) -> tuple[str, Entity]:
     entity: Entity = {"command_topic": topics.command(control), "qos": 1}
+    if "." in control:  # one for each voice: a hundred, for who looks for them
+        entity |= {"enabled_by_default": False, "entity_category": "config"}
     if allowed is None:
         return "button", entity
     if control not in MOMENTARY:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from drumigen.checkpoint import Checkpoint, load_model
+from drumigen.conditions import SECTIONS, Conditions, tempo_heard
 from drumigen.errors import ModelError
 from drumigen.generation import Contexts, Played, Row, generate_batch
 from drumigen.kit import VOICES, Voice
@@ -14,7 +15,6 @@ from drumigen.pattern import Bar
 from drumigen.persona import Persona, Profile, profiles_of, turned_density, turned_intensity
 from drumigen.sampling import Sampling
 from drumigen.styles import load_styles
-from drumigen.tokens import SECTIONS, Conditions, tempo_heard
 from drumigen.units import Bpm, Tick
 from drumigen.variation import with_crash
 from drumigen_daemon.bar_request import BarRequest, Item

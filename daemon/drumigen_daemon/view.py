@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from drumigen.kit import VOICES, Voice
+from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar
 from drumigen.units import TICKS_PER_SIXTEENTH, Seconds
 from drumigen_daemon.messages import Origin, PlannedBar
@@ -20,28 +20,6 @@ GHOST_BELOW: Final = 46
 ACCENT_FROM: Final = 100
 _NAME_WIDTH: Final = 11
 
-_FROM_TOP: Final = (
-    Voice.CRASH,
-    Voice.SPLASH,
-    Voice.CHINA,
-    Voice.RIDE_BELL,
-    Voice.RIDE,
-    Voice.OPEN_HAT,
-    Voice.CLOSED_HAT,
-    Voice.PEDAL_HAT,
-    Voice.SHAKER,
-    Voice.TAMBOURINE,
-    Voice.COWBELL,
-    Voice.PERCUSSION,
-    Voice.HIGH_TOM,
-    Voice.MID_TOM,
-    Voice.LOW_TOM,
-    Voice.CLAP,
-    Voice.SIDE_STICK,
-    Voice.SNARE,
-    Voice.KICK,
-)
-"""As a drummer's notation has them: metal above, feet below."""
 _ALWAYS: Final = (Voice.CLOSED_HAT, Voice.SNARE, Voice.KICK)
 
 
@@ -90,7 +68,7 @@ def _place(status: Status, now: Seconds) -> Text:
 
 def _grid(bar: Bar, playhead: int, seen: Sequence[Voice]) -> list[Text]:
     used = {*voices_of(bar), *seen, *_ALWAYS}
-    return [_row(voice, bar, playhead) for voice in _FROM_TOP if voice in used]
+    return [_row(voice, bar, playhead) for voice in FROM_TOP if voice in used]
 
 
 def _row(voice: Voice, bar: Bar, playhead: int) -> Text:

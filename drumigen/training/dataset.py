@@ -11,23 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drumigen.conditions import CONDITION_SIZES
 from drumigen.fitting import fit
 from drumigen.kit import Voice
 from drumigen.model import Steps
 from drumigen.network import COUNT_MAX, ModelConfig
 from drumigen.timeline import Meter
-from drumigen.tokens import (
-    BAR_LINE,
-    CONDITION_SIZES,
-    OFFSET_ZERO,
-    OFFSETS,
-    VELOCITIES,
-    VOICE_ORDER,
-    Note,
-    notes_of,
-)
+from drumigen.tokens import Note, notes_of
 from drumigen.training.labels import conditions_of
 from drumigen.training.takes import Take
+from drumigen.vocabulary import BAR_LINE, OFFSET_ZERO, OFFSETS, VELOCITIES, VOICE_ORDER
 
 Ints = NDArray[np.int64]
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from drumigen.conditions import SECTIONS, Conditions, density_of
 from drumigen.kit import VOICES, Voice
 from drumigen.pattern import Bar
-from drumigen.tokens import SECTIONS, Conditions, density_of
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT
 

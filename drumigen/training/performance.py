@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from drumigen.checkpoint import Checkpoint
+from drumigen.conditions import SECTIONS, Conditions
 from drumigen.generation import CONTEXT_BARS, Contexts, Played, Row, generate_batch
 from drumigen.persona import Profile, profiles_of
 from drumigen.sampling import Sampling
-from drumigen.tokens import SECTIONS, Conditions
 from drumigen.training.takes import Take
 
 BATCH: Final = 16

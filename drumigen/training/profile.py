@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from drumigen.conditions import density_of
 from drumigen.network import ModelConfig
-from drumigen.tokens import density_of
 from drumigen.training.labels import EDGE_BARS, fills_of, intensity_of, lean_of
 from drumigen.training.takes import Take
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from drumigen.checkpoint import Checkpoint
 from drumigen.model import of_weights
-from drumigen.tokens import OFFSET_STEP, OFFSET_ZERO, VELOCITY_STEP
 from drumigen.training.dataset import batches, collated, sequence_of, windows
 from drumigen.training.report import TeacherForced
 from drumigen.training.rhythm import TIMING_EDGES, VELOCITY_EDGES, divergence
 from drumigen.training.takes import Take
 from drumigen.training.train import TEACHER_TOLD, Averages, Teacher, losses_of
 from drumigen.units import TICKS_PER_BEAT
+from drumigen.vocabulary import OFFSET_STEP, OFFSET_ZERO, VELOCITY_STEP
 
 CONTEXT: Final = 400
 STEPS: Final = 4096
