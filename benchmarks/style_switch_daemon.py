@@ -20,6 +20,7 @@ from drumigen_daemon.hands import Desk
 from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
 from drumigen_daemon.planner import Planner
 from drumigen_daemon.ports import PortPlan
+from drumigen_daemon.realtime import go_before_others
 from drumigen_daemon.session import Session
 
 VOICES = {"rock": Voice.KICK, "funk": Voice.SNARE}
@@ -63,6 +64,7 @@ async def main() -> None:
     desk = Desk((load_controller("default"),))
     daemon = Daemon(session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), desk=desk)
     daemon.planner = TellingPlanner(session)
+    go_before_others()
     running = asyncio.create_task(daemon.run())
     async with asyncio.timeout(START_PATIENCE):
         while not (daemon.status.ready and daemon.status.generator == "ready"):

@@ -24,8 +24,8 @@ def main() -> int:
     """Answer batches until the channel closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel: Channel[Batch] = Channel.inherited(sys.argv[1], Batch)
-    if hasattr(os, "nice"):
-        os.nice(5)  # the beat first
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, 5)  # the beat first
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
     writer = make_writer(msgspec.json.decode(sys.argv[2], type=GeneratorSetup))

@@ -371,8 +371,8 @@ def _unpacked(unpacker: Unpacker[AnyToBridge], data: bytes) -> Iterable[AnyToBri
 def main() -> int:
     """Run the bridge of the daemon that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     _limit_memory()
     asyncio.run(run(socket.socket(fileno=int(sys.argv[1]))))
     return 0

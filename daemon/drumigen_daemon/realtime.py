@@ -10,6 +10,9 @@ from typing import Final
 SWITCH_INTERVAL: Final = 0.0001
 """Seconds a Python thread may keep the interpreter lock while another wants it."""
 
+CONTROL_NICENESS: Final = -10
+"""Of the control plane, where permitted (RLIMIT_NICE; audio groups usually are)."""
+
 _PR_SET_TIMERSLACK: Final = 29  # <linux/prctl.h>
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <asm-generic/mman.h>
 
@@ -43,6 +46,21 @@ def become_realtime(priority: int) -> Realtime:
         _shorten_timers()
         return Realtime("ordinary (switched off)", "not locked")
     return Realtime(_fifo(priority), _lock_memory())
+
+
+def go_before_others() -> bool:
+    """Ask for more than an ordinary share of the processor; tell whether it was granted.
+
+    For the control plane: it is no realtime process, but a switch of style that waits for a busy
+    machine misses its beat.  What it starts inherits this, and lowers it where it does not need it.
+    """
+    if not hasattr(os, "setpriority"):
+        return False
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, CONTROL_NICENESS)
+    except OSError:
+        return False
+    return True
 
 
 def own_priority() -> int:

@@ -19,6 +19,7 @@ from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import at_home, default_file
 from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
 from drumigen_daemon.messages import ClockSource, Origin, TransportState
+from drumigen_daemon.realtime import go_before_others
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status import Status
 from drumigen_daemon.values import shipped_styles
@@ -62,6 +63,7 @@ class Performance:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        go_before_others()
         end_on_signals(self._ending.set)
         self.daemon.listen(lambda _status: self._changed.set())
         running = asyncio.create_task(self.daemon.run(), name="daemon")

@@ -21,6 +21,7 @@ from drumigen_daemon.learned import load_learned
 from drumigen_daemon.metrics_server import MetricsServer
 from drumigen_daemon.mqtt_link import MqttLink
 from drumigen_daemon.notify import Notifier
+from drumigen_daemon.realtime import go_before_others
 from drumigen_daemon.settings import (
     Settings,
     adopted,
@@ -135,6 +136,7 @@ class _Reloader:
 
 
 async def _serve(settings: Settings, options: argparse.Namespace) -> None:
+    go_before_others()
     daemon = make_daemon(settings)
     notifier = Notifier(os.environ)
     daemon.listen(notifier.take)
