@@ -49,7 +49,7 @@ HEARTBEAT_CHECK: Final = 0.5
 """Seconds between two looks at whether the engine beats."""
 MISSED_BEATS: Final = 4
 """Looks without a sign of life after which a playing engine hangs, and is replaced..."""
-MISSED_AT_START: Final = 40
+MISSED_AT_START: Final = 120
 """...and after which one has hung while it opened its ports."""
 
 
