@@ -173,6 +173,14 @@ def a_hung_one_is_ended_by_the_watchdog() -> None:
 
 def settings_are_read_again() -> None:
     good = SETTINGS.read_text()
+    try:
+        _read_again(good)
+    finally:
+        SETTINGS.write_text(good)
+        run("systemctl", "reload", UNIT)
+
+
+def _read_again(good: str) -> None:
     SETTINGS.write_text(good.replace("174", "96"))
     run("systemctl", "reload", UNIT)
     law("a reload takes new settings", until(lambda: status()["tempo"] == 96.0, 30) < 30)
@@ -181,8 +189,6 @@ def settings_are_read_again() -> None:
     law("junk keeps the old ones", active() and status()["tempo"] == 96.0)
     law("and says so", "kept the old settings" in shown("StatusText"), shown("StatusText"))
     law("it plays on meanwhile", status()["transport"] == "rolling")
-    SETTINGS.write_text(good)
-    run("systemctl", "reload", UNIT)
 
 
 def connected() -> bool:
