@@ -310,3 +310,18 @@ def test_a_daemon_never_imports_what_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+@pytest.mark.process
+def test_a_daemon_is_reached_although_its_settings_file_is_wrong_by_now(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert running.poll() is None
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[clock]\ntempo = 9000\n")
+    done = subprocess.run(
+        [*DRUMIGEN, "status", "--config", str(broken)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "stopped at bar 1" in done.stdout
+    assert "broken.toml: clock.tempo" in done.stderr

@@ -21,6 +21,7 @@ it where the machine is emulated.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,13 +84,24 @@ def engine_pid() -> int:
     return int(status()["processes"].get("engine") or 0)
 
 
+def our_client() -> str:
+    """Return what ``aconnect`` tells of our client."""
+    return run("aconnect", "-l").partition(": 'drumigen'")[2].partition("\nclient ")[0]
+
+
+def our_port(name: str) -> str:
+    """Return the address of a port of ours: aseqdump wants numbers."""
+    number = re.search(rf"^ +(\d+) '{name} *'", our_client(), re.MULTILINE)
+    return f"drumigen:{number[1]}" if number else f"drumigen:{name}"
+
+
 class Ears:
     """``aseqdump`` on our port."""
 
     def __init__(self) -> None:
         self.file = Path("/tmp/heard.txt")  # noqa: S108 - the machine is thrown away
         with self.file.open("wb") as out:
-            self.process = subprocess.Popen(["aseqdump", "-p", "drumigen:out"], stdout=out)
+            self.process = subprocess.Popen(["aseqdump", "-p", our_port("out")], stdout=out)
 
     def count(self, what: str) -> int:
         return self.file.read_text(errors="replace").count(what)
@@ -161,6 +173,14 @@ def a_hung_one_is_ended_by_the_watchdog() -> None:
 
 def settings_are_read_again() -> None:
     good = SETTINGS.read_text()
+    try:
+        _read_again(good)
+    finally:
+        SETTINGS.write_text(good)
+        run("systemctl", "reload", UNIT)
+
+
+def _read_again(good: str) -> None:
     SETTINGS.write_text(good.replace("174", "96"))
     run("systemctl", "reload", UNIT)
     law("a reload takes new settings", until(lambda: status()["tempo"] == 96.0, 30) < 30)
@@ -169,14 +189,11 @@ def settings_are_read_again() -> None:
     law("junk keeps the old ones", active() and status()["tempo"] == 96.0)
     law("and says so", "kept the old settings" in shown("StatusText"), shown("StatusText"))
     law("it plays on meanwhile", status()["transport"] == "rolling")
-    SETTINGS.write_text(good)
-    run("systemctl", "reload", UNIT)
 
 
 def connected() -> bool:
     """Whether anything plays what we send; the interface is all that the settings name."""
-    ours = run("aconnect", "-l").partition("'drumigen'")[2].partition("\nclient ")[0]
-    return "Connecting To" in ours
+    return "Connecting To" in our_client()
 
 
 def interfaces_come_and_go() -> None:
@@ -228,16 +245,22 @@ def the_command_installs_and_removes() -> None:
 
 
 def main() -> int:
-    it_is_ready_after_boot()
-    notes_are_heard_and_realtime_is_the_engines_only()
-    the_engine_is_replaced_and_the_song_goes_on()
-    killed_it_comes_back()
-    a_hung_one_is_ended_by_the_watchdog()
-    settings_are_read_again()
-    interfaces_come_and_go()
-    it_ends_cleanly()
-    what_was_played_is_kept()
-    the_command_installs_and_removes()
+    for part in (
+        it_is_ready_after_boot,
+        notes_are_heard_and_realtime_is_the_engines_only,
+        the_engine_is_replaced_and_the_song_goes_on,
+        interfaces_come_and_go,
+        killed_it_comes_back,
+        settings_are_read_again,
+        a_hung_one_is_ended_by_the_watchdog,
+        it_ends_cleanly,
+        what_was_played_is_kept,
+        the_command_installs_and_removes,
+    ):
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001 - the others are tried all the same
+            law(part.__name__.replace("_", " "), held=False, detail=repr(error))
     print(f"{len(failures)} laws broken" if failures else "all laws hold")
     return 1 if failures else 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from drumigen.errors import ControlError
+from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import load_kit
 from drumigen.midifile import write_song
 from drumigen_daemon.capture import song_of
@@ -18,7 +18,7 @@ from drumigen_daemon.control_socket import ask
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.messages import Sounded
 from drumigen_daemon.session import CONTROLS
-from drumigen_daemon.settings import socket_paths
+from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
 from drumigen_daemon.wav import write_wav
 
 
@@ -32,7 +32,13 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _ask(options: argparse.Namespace, request: object) -> dict[str, Any]:
-    return ask(socket_paths(settings_of(options), os.environ), request)
+    try:
+        settings = settings_of(options)
+    except SettingsError as error:
+        # a daemon that plays on with its old settings must be reached all the same
+        sys.stderr.write(f"drumigen: {error}\n")
+        settings = Settings(control=ControlSettings(socket=options.socket or ""))
+    return ask(socket_paths(settings, os.environ), request)
 
 
 def _control(options: argparse.Namespace) -> int:
