@@ -194,6 +194,7 @@ class _Writing:
     def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
         self.row = row
         self.meter = row.conditions.meter
+        self.of_velocity = row.sampling.of_velocity
         self.told = _told(stepper, row.conditions, styles)
         self.notes: list[Note] = []
         self.last = LINE
@@ -292,7 +293,7 @@ class _Batch:
         events = [row.event for row in rows]
         velocity_logits, details = self._stepper.velocities(details[on], events)
         velocities = [
-            draw(velocity_logits[place], row.chances[len(row.notes)][1], row.row.sampling)
+            draw(velocity_logits[place], row.chances[len(row.notes)][1], row.of_velocity)
             for place, row in enumerate(rows)
         ]
         offset_logits = self._stepper.offsets(details, velocities)

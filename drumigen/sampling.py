@@ -1,6 +1,6 @@
 """Drawing from what the network says: temperature, top-k, top-p, and what the grammar allows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ class Sampling:
         temperature: 0.05 to 5; 1 as learnt, less is more usual.
         top_k: draw among so many of the likeliest; 0 among all.
         top_p: draw among the likeliest that together have this chance, above 0 to 1; 1 among all.
+        dynamics: the temperature of velocities, in parts of ``temperature``, 0.05 to 5.
 
     Raises:
         ModelError: one of them is out of range.
@@ -30,19 +31,28 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    dynamics: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn with; NaN is out of every range."""
         low, high = TEMPERATURES
-        if not low <= self.temperature <= high:
-            message = f"temperature {self.temperature}: use {low:g} to {high:g}"
-            raise ModelError(message)
+        for name in ("temperature", "dynamics"):
+            if not low <= getattr(self, name) <= high:
+                message = f"{name} {getattr(self, name)}: use {low:g} to {high:g}"
+                raise ModelError(message)
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
             message = f"top_k {self.top_k}: use a whole number, 0 for no limit"
             raise ModelError(message)
         if not 0 < self.top_p <= 1:
             message = f"top_p {self.top_p}: use a number above 0 and at most 1, 1 for no limit"
             raise ModelError(message)
+
+    @property
+    def of_velocity(self) -> "Sampling":
+        """How velocities are drawn."""
+        low, high = TEMPERATURES
+        temperature = max(low, min(high, self.temperature * self.dynamics))
+        return replace(self, temperature=temperature, dynamics=1.0)
 
 
 def draw(logits: Floats, chance: float, sampling: Sampling) -> int:

@@ -2,48 +2,49 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from drumigen.checkpoint import Checkpoint, load_model
 from drumigen.pattern import Bar
 from drumigen.styles import Style
+from drumigen.timeline import Meter
 from drumigen.training.feel import feel_report
 from drumigen.training.feel_players import BarsOf
-from drumigen.training.performance import perform
-from drumigen.training.takes import Take
 from drumigen.units import Bpm
+from drumigen_daemon.bar_request import CONTEXT_BARS, BarRequest, Item, WrittenBar
+from drumigen_daemon.model_writer import ModelWriter
 from drumigen_daemon.values import shipped_styles
 
 BARS: Final = 64
 """To a take: 60 s and more up to 250 BPM, as lag-1 and DFA want."""
+FILL_EVERY: Final = 8
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the figures of all styles, on bars of the model or of the bank."""
     styles = list(shipped_styles())
     seeds = range(options.seed, options.seed + options.seeds)
-    source: BarsOf | None = None
-    if not options.bank:
-        checkpoint = load_model(options.model, "cpu")
-        styles = [style for style in styles if style.name in checkpoint.config.styles]
-        source = _performed(checkpoint, styles, seeds)
+    source = None if options.bank else _by(ModelWriter(options.model))
     report = feel_report(styles, source, seeds=seeds, bars=BARS)
     sys.stdout.write(report.table() + "\n")
     sys.stdout.writelines(f"missed: {miss}\n" for miss in report.misses)
     return 1 if options.strict and report.misses else 0
 
 
-def _performed(checkpoint: Checkpoint, styles: Sequence[Style], seeds: Sequence[int]) -> BarsOf:
-    """Return the model's bars, all styles of a seed written in one batch."""
-    wanted = [Take(style.name, style.name, "", Bpm(sum(style.tempo) / 2), ()) for style in styles]
-    takes = {
-        (take.style, seed): take.bars
-        for seed in seeds
-        for take in perform(checkpoint, wanted, seed, BARS)
-    }
-
+def _by(writer: ModelWriter) -> BarsOf:
     def bars_of(style: Style, seed: int, count: int) -> Sequence[Bar]:
-        return takes[style.name, seed][:count]
+        return tuple(_performed(writer, style, seed, count))
 
     return bars_of
+
+
+def _performed(writer: ModelWriter, style: Style, seed: int, count: int) -> Iterator[Bar]:
+    """Yield the model's bars as the daemon has them before they get their feel."""
+    tempo = Bpm(sum(style.tempo) / 2)
+    line: list[WrittenBar] = []
+    for number in range(count):
+        fill, after = (n % FILL_EVERY == FILL_EVERY - 1 for n in (number, number - 1))
+        request = BarRequest(style.name, number, Meter(), seed, fill, number > 0 and after)
+        (bar,) = writer.write([Item(request, tuple(line[-CONTEXT_BARS:]))], tempo)
+        line.append(WrittenBar(request, bar))
+        yield bar
