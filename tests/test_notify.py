@@ -133,7 +133,8 @@ def test_the_status_text_is_told_at_a_bounded_rate(manager: Manager) -> None:
 
 
 def test_a_reload_is_told_from_its_beginning_to_its_end(manager: Manager) -> None:
-    speaker = notifier(manager, Clock())
+    clock = Clock()
+    speaker = notifier(manager, clock)
     speaker.reloading()
     speaker.reloaded()
     assert manager.listen() == []  # not ready yet: READY would be a lie
@@ -147,6 +148,13 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(manager: Manager) -> Non
     assert before <= int(begun["MONOTONIC_USEC"]) <= before + 10_000_000
     assert over["READY"] == "1"
     assert "tempo = 5000" in over["STATUS"]
+    clock.now += 2.0
+    speaker.take(READY)  # and it is still told when somebody looks
+    assert "tempo = 5000" in manager.listen()[-1]["STATUS"]
+    speaker.reloaded()
+    clock.now += 2.0
+    speaker.take(READY)
+    assert "tempo = 5000" not in manager.listen()[-1]["STATUS"]
 
 
 def test_a_manager_that_does_not_read_or_is_gone_costs_nothing(manager: Manager) -> None:

@@ -41,6 +41,7 @@ class Notifier:
         self._ready = False
         self._fed_at = self._said_at = -STATUS_PERIOD
         self._said = ""
+        self._problem = ""
 
     def take(self, status: Status) -> None:
         """Tell what is new in ``status``; a datagram that would block is told the next time."""
@@ -53,7 +54,7 @@ class Notifier:
         becomes_ready = status.ready and not self._ready
         if becomes_ready:
             lines.append("READY=1")
-        said = told(status)
+        said = told(status) + self._problem
         says = said != self._said and (becomes_ready or now - self._said_at >= STATUS_PERIOD)
         if says:
             lines.append(f"STATUS={said}")
@@ -76,9 +77,11 @@ class Notifier:
     def reloaded(self, problem: str = "") -> None:
         """Tell that they have been read, or why the old ones are kept; it plays on either way."""
         if self._ready:
-            self._said = one_line(f"kept the old settings: {problem}") if problem else ""
-            self._said_at = self._clock()
-            self._send("READY=1", *([f"STATUS={self._said}"] if problem else ()))
+            # told until a reload goes well: who looks, looks later
+            self._problem = one_line(f"; kept the old settings: {problem}") if problem else ""
+            said = self._problem.removeprefix("; ")
+            self._said = ""
+            self._send("READY=1", *([f"STATUS={said}"] if said else ()))
 
     def stopping(self) -> None:
         """Tell that the daemon ends."""
