@@ -23,7 +23,9 @@ PERIOD = 128
 ENOUGH = 25
 """Notes needed to judge the timing."""
 
-MOCK = ("--set", "generator.writer=mock", "--set", "song.variation=off")
+PLAIN = ("generator.writer=mock", "song.variation=off", "feel.humanize=0", "feel.swing=50")
+MOCK = tuple(word for setting in PLAIN for word in ("--set", setting))
+"""Bars that are known, exactly on the grid."""
 FOLLOWING = ("--backend", "jack", "--set", "clock.source=midi", *MOCK)
 LEADING = ("--backend", "jack", "--set", "clock.source=internal", *MOCK)
 

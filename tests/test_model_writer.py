@@ -52,6 +52,7 @@ def told(monkeypatch: pytest.MonkeyPatch, writer: ModelWriter, *items: Item) -> 
         seen.extend(row.conditions for row in rows)  # type: ignore[attr-defined]
         return generate(checkpoint, rows, kept)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(model_writer, "_is_thin", lambda _: False)  # a mock's bars are
     monkeypatch.setattr(model_writer, "generate_batch", listening)
     writer.write(items, TEMPO)
     return seen
@@ -165,3 +166,27 @@ def test_a_style_may_have_a_checkpoint_of_its_own(
     assert jazz != plain[0]
     assert jazz == ModelWriter(own).write(items[:1], TEMPO)[0]
     assert funk == plain[1]
+
+
+def test_a_bar_that_is_next_to_empty_is_written_again(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([[Bar(FOUR)], [Bar(FOUR)], [mock_bar(FOUR)]])
+    monkeypatch.setattr(model_writer, "generate_batch", lambda *_: next(answers))
+    assert writer.write([Item(asked())], TEMPO) == [mock_bar(FOUR)]
+
+
+def test_where_nothing_comes_the_bank_plays(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_writer, "generate_batch", lambda *_: [Bar(FOUR)])
+    assert writer.write([Item(asked())], TEMPO) == BankWriter().write([Item(asked())], TEMPO)
+
+
+def test_a_tempo_that_a_style_was_not_learnt_at_is_told_as_the_nearest(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = told(monkeypatch, writer, Item(asked("rock")))
+    writer.write([Item(asked("rock"))], Bpm(300.0))
+    writer.write([Item(asked("rock"))], Bpm(160.0))
+    assert seen[1].tempo == seen[2].tempo

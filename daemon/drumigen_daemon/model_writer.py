@@ -15,13 +15,17 @@ from drumigen.pattern import Bar
 from drumigen.persona import Persona, Profile, profiles_of, turned_density, turned_intensity
 from drumigen.sampling import Sampling
 from drumigen.styles import load_styles
-from drumigen.units import Bpm, Tick
+from drumigen.units import TICKS_PER_BEAT, Bpm, Tick
 from drumigen.variation import with_crash
 from drumigen_daemon.bar_request import BarRequest, Item
 from drumigen_daemon.bar_writer import BankWriter
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS: Final = 4
+"""How often a bar is written that turns out to be next to empty; people begin with such bars."""
+THIN: Final = 1.0
+"""Hits a quarter note below which a bar is next to empty."""
 STAGE_DYNAMICS: Final = 0.45
 """Of :class:`Sampling`: on stage velocity is structure.  Takes are told from human ones by less
 than this takes away, but only there does anybody listen to one voice for an hour."""
@@ -62,7 +66,8 @@ class ModelWriter:
                     log.exception("the model cannot write; the bank goes on")
                 self._failed = True
                 continue
-            written.update(zip(places, bars, strict=True))
+            found = zip(places, bars, strict=True)
+            written.update((place, bar) for place, bar in found if bar.hits)
         return [
             written[place] if place in written else self._bank.write([item], tempo)[0]
             for place, item in enumerate(items)
@@ -79,6 +84,7 @@ class _Player:
         self._checkpoint = checkpoint
         self._profiles = profiles_of(checkpoint.metadata)
         self._contexts = Contexts()
+        self._tempi = {style.name: style.tempo for style in load_styles()}
 
     def knows(self, style: str) -> bool:
         """Tell whether it was trained to play ``style``."""
@@ -90,16 +96,24 @@ class _Player:
         Raises:
             ModelError: its output is no number.
         """
-        rows = [self._row(item, tempo) for item in items]
-        bars = generate_batch(self._checkpoint, rows, self._contexts)
+        bars = [Bar(item.request.meter) for item in items]
+        left = list(range(len(items)))
+        for attempt in range(ATTEMPTS):
+            rows = [self._row(items[place], tempo, attempt) for place in left]
+            written = generate_batch(self._checkpoint, rows, self._contexts)
+            for place, bar in zip(left, written, strict=True):
+                bars[place] = max(bars[place], bar, key=lambda each: len(each.hits))
+            left = [place for place in left if _is_thin(bars[place])]
+            if not left:
+                break
         return [_landed(bar, item.request) for bar, item in zip(bars, items, strict=True)]
 
-    def _row(self, item: Item, tempo: Bpm) -> Row:
+    def _row(self, item: Item, tempo: Bpm, attempt: int) -> Row:
         request = item.request
         context: list[Played] = [
             (written.bar, self._conditions(written.request, tempo)) for written in item.context
         ]
-        key = f"{request.seed}/{request.take}/{request.style}/{request.fill}"
+        key = f"{request.seed}/{request.take}/{request.style}/{request.fill}/{attempt}"
         return Row(
             self._conditions(request, tempo),
             zlib.crc32(key.encode()),
@@ -121,7 +135,7 @@ class _Player:
         section = str(request.section)
         return Conditions(
             self._styles(request),
-            tempo_heard(tempo),
+            tempo_heard(self._at_home(request.style, tempo)),
             request.meter,
             # a fill is as dense as it has to be, unless somebody says how dense
             None if request.fill and request.density is None else density,
@@ -133,11 +147,21 @@ class _Player:
             persona.drummer,
         )
 
+    def _at_home(self, style: str, tempo: Bpm) -> Bpm:
+        """Return the nearest tempo that the style was learnt at: of others nothing is known."""
+        low, high = self._tempi.get(style, (tempo, tempo))
+        return Bpm(max(low, min(high, tempo)))
+
     def _styles(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
         if self.knows(request.blend) and request.share:
             share = request.share / 100
             return (request.style, 1 - share), (request.blend, share)
         return ((request.style, 1.0),)
+
+
+def _is_thin(bar: Bar) -> bool:
+    """Tell whether there is next to nothing in ``bar``: on stage that is a hole."""
+    return len(bar.hits) < THIN * bar.meter.ticks / TICKS_PER_BEAT
 
 
 def _landed(bar: Bar, request: BarRequest) -> Bar:

@@ -75,6 +75,7 @@ class Planner:
         self._feels = FeelMixer(feel_of)
         self._feel_tempo = round(session.tune.tempo)
         self._playhead = Playhead()
+        self._follows = False
         self._moves = 0
         self._open_from = Tick(0)
         self._grid = 0
@@ -88,9 +89,9 @@ class Planner:
 
     @property
     def tempo(self) -> Bpm:
-        """The song's tempo now."""
+        """The song's tempo now: the master's, or what our own clock is set to."""
         line = self._playhead.line
-        return line.tempo if line is not None else self._outlook.session.tune.tempo
+        return line.tempo if line and self._follows else self._outlook.session.tune.tempo
 
     # --- what it is told -------------------------------------------------------------------
 
@@ -147,8 +148,8 @@ class Planner:
         placed = moved or not rolling
         bar = self.meters.bar_at(tick) if placed else self._playhead.bar
         self._playhead = Playhead(rolling, state.line, tick, bar)
-        if abs(state.line.tempo - self._feel_tempo) > TEMPO_STEP * self._feel_tempo:
-            self._feel_tempo = round(state.line.tempo)
+        self._follows = state.lock != "internal"
+        self._take_tempo()
         if moved:
             self._moves = state.located
             self._open_from, self._grid = Tick(0), 0
@@ -158,6 +159,10 @@ class Planner:
         if placed:
             self._readiness.changed()
             self._forget_far()
+
+    def _take_tempo(self) -> None:
+        if abs(self.tempo - self._feel_tempo) > TEMPO_STEP * self._feel_tempo:
+            self._feel_tempo = round(self.tempo)
 
     def bar_entered(self, entered: BarEntered) -> None:
         """Take note that a bar has begun to sound."""
