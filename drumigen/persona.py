@@ -7,7 +7,6 @@ wander from one to the next.
 
 import math
 import random
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,8 +19,6 @@ _INTENSITY_KNOB: Final = (34.0, 116.0)
 """Where the knobs end: times the persona's density, and mean velocities."""
 _LEAN_MAX: Final = 9.0
 """Milliseconds either way that a performer on stage may be off the clock by as a whole."""
-_SPARSE: Final = 0.75
-"""Part of a style's usual density below which nobody is drawn on stage: ballads, brushes, solos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +48,11 @@ class Profile:
     fills: tuple[float, ...] = (0.0,) * PHRASE_BARS
 
     def persona(self, seed: int, *, on_stage: bool = True) -> Persona:
-        """Return the drummer whom ``seed`` names; on stage nobody off the clock or sparse."""
+        """Return the drummer whom ``seed`` names; ``on_stage`` only those who keep to the clock."""
         found: Sequence[Persona] = self.personas
         if on_stage:
-            usual = statistics.median(p.density for p in found for _ in range(p.weight))
             near = [p for p in found if p.lean is None or abs(p.lean) <= _LEAN_MAX]
             found = near or found
-            found = [p for p in found if p.density >= _SPARSE * usual] or found
         weights = [persona.weight for persona in found]
         return _rng("persona", seed).choices(found, weights)[0]
 
