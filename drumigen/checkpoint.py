@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from drumigen.atomic_file import write_atomically
 from drumigen.decoder import Decoder
 from drumigen.errors import DeviceFullError, ModelLoadError
 from drumigen.network import ModelConfig
@@ -84,10 +85,8 @@ def save_checkpoint(
 def write_tensors(tensors: Weights, path: Path, texts: Mapping[str, str]) -> None:
     """Write a safetensors file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    partial.write_bytes(save(whole, dict(texts)))
-    partial.replace(path)
+    write_atomically(path, save(whole, dict(texts)))
 
 
 def load_model(path: str | Path | None = None, device: str | None = None) -> Checkpoint:

@@ -351,24 +351,36 @@ def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Pa
 
 def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
     """Return where learned bindings are kept; None where there is no home for them."""
-    if settings.control.learned:
-        return Path(settings.control.learned).expanduser()
-    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
-    if given:
-        return Path(given) / "learned.toml"
-    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
-    return Path(folder) / "drumigen" / "learned.toml" if folder else None
+    given = settings.control.learned
+    return _kept_at(given, "learned.toml", environment, ("XDG_CONFIG_HOME", ".config"))
 
 
 def scenes_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
     """Return where scenes are kept; None where there is no home for them."""
-    if settings.control.scenes:
-        return Path(settings.control.scenes).expanduser()
-    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # by systemd
+    given = settings.control.scenes
+    return _kept_at(given, "scenes.json", environment, ("XDG_STATE_HOME", ".local/state"))
+
+
+def _kept_at(
+    given: str, name: str, environment: Mapping[str, str], home: tuple[str, str]
+) -> Path | None:
+    """Return the path ``given``, else ``name`` in systemd's state folder or the user's own.
+
+    ``home`` is the variable that names the user's folder, and where it is below the home.
+    """
     if given:
-        return Path(given) / "scenes.json"
-    folder = environment.get("XDG_STATE_HOME") or _below_home(environment, ".local/state")
-    return Path(folder) / "drumigen" / "scenes.json" if folder else None
+        return Path(given).expanduser()
+    state = _state_directory(environment)
+    if state:
+        return Path(state) / name
+    variable, below = home
+    folder = environment.get(variable) or _below_home(environment, below)
+    return Path(folder) / "drumigen" / name if folder else None
+
+
+def _state_directory(environment: Mapping[str, str]) -> str:
+    """Return the folder that systemd gives a service for what it keeps; empty if none."""
+    return environment.get("STATE_DIRECTORY", "").partition(":")[0]
 
 
 def _below_home(environment: Mapping[str, str], folder: str) -> str:
@@ -378,8 +390,7 @@ def _below_home(environment: Mapping[str, str], folder: str) -> str:
 
 def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:
     """Return where played bars are kept: the folder set, or the one that systemd gives, or None."""
-    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
-    folder = settings.capture.folder or given
+    folder = settings.capture.folder or _state_directory(environment)
     return Path(folder) if folder else None
 
 

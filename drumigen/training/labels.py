@@ -10,11 +10,11 @@ from drumigen.kit import VOICES, Voice
 from drumigen.pattern import Bar
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT
+from drumigen.variation import GHOST_MAX
 
 _TOMS: Final = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
 _OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
 _CLOSED: Final = frozenset((Voice.CLOSED_HAT, Voice.PEDAL_HAT))
-GHOST_MAX: Final = 45
 FILL_EXTRA: Final = 3
 """Toms, or struck snares in its second half, that a bar has beyond the take's usual to be a
 fill."""

@@ -14,13 +14,13 @@ from drumigen.conditions import density_of
 from drumigen.network import ModelConfig
 from drumigen.training.labels import EDGE_BARS, fills_of, intensity_of, lean_of
 from drumigen.training.takes import Take
+from drumigen.vocabulary import PHRASE_BARS
 
 PERSONAS_MAX: Final = 192
 """For each style, spread over its takes."""
 PERSONA_BARS: Final = 8
 WEIGHT_MAX: Final = 64
 """Bars: longer takes would outweigh the others."""
-PHRASE: Final = 8
 QUANTILES: Final = 20
 
 
@@ -39,10 +39,10 @@ def profile_of(takes: Sequence[Take], config: ModelConfig) -> dict[str, Any]:
 
 def _style(takes: Sequence[Take], config: ModelConfig) -> dict[str, Any]:
     chosen = takes[:: -(-len(takes) // PERSONAS_MAX)]
-    fills: list[list[bool]] = [[] for _ in range(PHRASE)]
+    fills: list[list[bool]] = [[] for _ in range(PHRASE_BARS)]
     for take in takes:
         for number, fill in enumerate(fills_of(take)):
-            fills[number % PHRASE].append(fill)
+            fills[number % PHRASE_BARS].append(fill)
     return {
         "personas": [_persona(take, config) for take in chosen],
         "spread": _spread(takes),
