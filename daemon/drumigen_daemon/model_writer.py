@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from drumigen_daemon.bar_writer import BankWriter
 
 log = logging.getLogger(__name__)
 
+TOLD_MAX: Final = 1024
+"""Bars whose conditions are kept: eight of each style, with fills, and more."""
 ATTEMPTS: Final = 4
 """How often a bar is written that turns out to be next to empty; people begin with such bars."""
 THIN: Final = 1.0
@@ -85,6 +88,8 @@ class _Player:
         self._profiles = profiles_of(checkpoint.metadata)
         self._contexts = Contexts()
         self._tempi = {style.name: style.tempo for style in load_styles()}
+        # a bar is context to eight others, and what it was told costs drawing lots
+        self._told = lru_cache(TOLD_MAX)(self._conditions)
 
     def knows(self, style: str) -> bool:
         """Tell whether it was trained to play ``style``."""
@@ -111,11 +116,12 @@ class _Player:
     def _row(self, item: Item, tempo: Bpm, attempt: int) -> Row:
         request = item.request
         context: list[Played] = [
-            (written.bar, self._conditions(written.request, tempo)) for written in item.context
+            (written.bar, self._told(written.request, self._heard(written.request, tempo)))
+            for written in item.context
         ]
         key = f"{request.seed}/{request.take}/{request.style}/{request.fill}/{attempt}"
         return Row(
-            self._conditions(request, tempo),
+            self._told(request, self._heard(request, tempo)),
             zlib.crc32(key.encode()),
             request.number,
             tuple(context),
@@ -135,7 +141,7 @@ class _Player:
         section = str(request.section)
         return Conditions(
             self._styles(request),
-            tempo_heard(self._at_home(request.style, tempo)),
+            tempo,
             request.meter,
             # a fill is as dense as it has to be, unless somebody says how dense
             None if request.fill and request.density is None else density,
@@ -147,10 +153,10 @@ class _Player:
             persona.drummer,
         )
 
-    def _at_home(self, style: str, tempo: Bpm) -> Bpm:
+    def _heard(self, request: BarRequest, tempo: Bpm) -> Bpm:
         """Return the nearest tempo that the style was learnt at: of others nothing is known."""
-        low, high = self._tempi.get(style, (tempo, tempo))
-        return Bpm(max(low, min(high, tempo)))
+        low, high = self._tempi.get(request.style, (tempo, tempo))
+        return tempo_heard(Bpm(max(low, min(high, tempo))))
 
     def _styles(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
         if self.knows(request.blend) and request.share:
