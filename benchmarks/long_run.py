@@ -18,7 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fixtures_jack import JackServer
 from stage_fixtures import Daemon, Recording, Stage, drumigen, program
 
-PLAIN = ("clock.source=midi", "generator.writer=mock", "feel.humanize=0", "feel.swing=50")
+PLAIN = (
+    "clock.source=midi",
+    "generator.writer=mock",
+    "song.fill_every=0",
+    "feel.humanize=0",
+    "feel.swing=50",
+)
 FOLLOWING = ("--backend", "jack", *(word for setting in PLAIN for word in ("--set", setting)))
 BPM = 120.0
 PIECE = 20.0

@@ -67,7 +67,7 @@ def clock(bars: int, luck: random.Random) -> list[float]:
 SCRIPT: list[tuple[int, int, int, int, Callable[[Bars, int], bool]]] = [
     (2, MUTE_SNARE, 127, 3, lambda bars, n: SNARE not in bars.notes(n)),
     # the drop comes in the middle of this bar, and acts at once
-    (4, MUTE_SNARE, 127, 5, lambda bars, n: bars.steps(n, SNARE)[:1] == [4]),
+    (4, MUTE_SNARE, 127, 5, lambda bars, n: bars.steps(n, SNARE) == [4]),
     (5, DROP, 127, 6, lambda bars, n: bars.notes(n) == {HAT}),
     (7, DROP, 127, 8, lambda bars, n: bars.notes(n) == {KICK, SNARE, HAT}),
     (8, HALF_TIME, 127, 9, lambda bars, n: bars.steps(n, SNARE) == [8]),
