@@ -34,9 +34,9 @@ import torch  # noqa: E402
 
 from drumigen.checkpoint import Checkpoint, load_model  # noqa: E402
 from drumigen.conditions import Conditions  # noqa: E402
-from drumigen.generation import CONTEXT_BARS, Contexts, Played, Row, generate_batch  # noqa: E402
+from drumigen.generation import Contexts, Played, Row, generate_batch  # noqa: E402
 from drumigen.model import of_weights  # noqa: E402
-from drumigen.network import ModelConfig, weight_shapes  # noqa: E402
+from drumigen.network import CONTEXT_BARS, ModelConfig, weight_shapes  # noqa: E402
 from drumigen.torch_decoder import TorchDecoder  # noqa: E402
 from drumigen.units import Bpm  # noqa: E402
 

@@ -67,8 +67,8 @@ async def turn_knobs(daemon: Daemon, per_second: float) -> None:
         await asyncio.sleep(1.0 / per_second)
 
 
-async def play(daemon: Daemon, options: argparse.Namespace) -> None:
-    """Play for the given time from the word on."""
+async def started(daemon: Daemon) -> asyncio.Task[None]:
+    """Run ``daemon``; return its task, and say so, once ports are open and bars are written."""
     running = asyncio.create_task(daemon.run())
     async with asyncio.timeout(START_PATIENCE):
         while not (daemon.status.ready and daemon.status.generator == "ready"):
@@ -76,6 +76,12 @@ async def play(daemon: Daemon, options: argparse.Namespace) -> None:
             if running.done():
                 running.result()
     print("ready", flush=True)
+    return running
+
+
+async def play(daemon: Daemon, options: argparse.Namespace) -> None:
+    """Play for the given time from the word on."""
+    running = await started(daemon)
     await asyncio.to_thread(sys.stdin.readline)
     if not options.follow:
         daemon.control("start")

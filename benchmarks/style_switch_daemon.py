@@ -7,6 +7,8 @@ import asyncio
 import sys
 from collections.abc import Iterable
 
+from output_daemon import started
+
 from drumigen.bank import Bank
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -26,8 +28,6 @@ from drumigen_daemon.session import Session
 VOICES = {"rock": Voice.KICK, "funk": Voice.SNARE}
 ON_THE_BEAT, BETWEEN = 127, 90
 """Velocities, by which the recorder knows the beat."""
-START_PATIENCE = 30.0
-"""Seconds."""
 
 
 def sixteenths(style: str) -> Bar:
@@ -65,13 +65,7 @@ async def main() -> None:
     daemon = Daemon(session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), desk=desk)
     daemon.planner = TellingPlanner(session)
     go_before_others()
-    running = asyncio.create_task(daemon.run())
-    async with asyncio.timeout(START_PATIENCE):
-        while not (daemon.status.ready and daemon.status.generator == "ready"):
-            await asyncio.wait((running,), timeout=0.05)
-            if running.done():
-                running.result()
-    print("ready", flush=True)
+    running = await started(daemon)
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, _, value = line.strip().partition(" ")
         daemon.control(name, value or None)

@@ -10,27 +10,11 @@ from enum import StrEnum
 from typing import Final
 
 from drumigen.fitting import felt_beat
-from drumigen.kit import Voice
+from drumigen.kit import SNARES, TIMEKEEPERS, Voice
 from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen.variation import GHOST_MAX
-
-TIMEKEEPERS: Final = frozenset(
-    (
-        Voice.CLOSED_HAT,
-        Voice.PEDAL_HAT,
-        Voice.OPEN_HAT,
-        Voice.RIDE,
-        Voice.RIDE_BELL,
-        Voice.COWBELL,
-        Voice.TAMBOURINE,
-        Voice.SHAKER,
-    )
-)
-"""Voices that keep the pulse, as opposed to those that make the pattern."""
-
-_SNARES: Final = frozenset((Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP))
 
 NEUTRAL: Final = 50
 """Density and intensity where none is set."""
@@ -60,10 +44,10 @@ class SectionRow:
 
 SECTIONS: Final[Mapping[Section, SectionRow]] = {
     Section.NONE: SectionRow(),
-    Section.INTRO: SectionRow(-20, -15, _SNARES),
+    Section.INTRO: SectionRow(-20, -15, SNARES),
     Section.A: SectionRow(),
     Section.B: SectionRow(15, 15, moved={Voice.CLOSED_HAT: Voice.RIDE}),
-    Section.BREAK: SectionRow(-40, -20, _SNARES | {Voice.CRASH}),
+    Section.BREAK: SectionRow(-40, -20, SNARES | {Voice.CRASH}),
     Section.ENDING: SectionRow(),
 }
 """By rule, for every style; the fill and the last stroke of an ending are the planner's."""
@@ -190,7 +174,7 @@ def _thinned(bar: Bar, share: float) -> Bar:
 
 def _carries(hit: Hit) -> bool:
     return (hit.voice is Voice.KICK and hit.tick == 0) or (
-        hit.voice in _SNARES and hit.velocity > GHOST_MAX
+        hit.voice in SNARES and hit.velocity > GHOST_MAX
     )
 
 

@@ -13,7 +13,7 @@ from drumigen.bank import FILL, PHRASE, Bank, bank_from_song
 from drumigen.bank_recipes import RECIPES, Recipe
 from drumigen.errors import PatternError
 from drumigen.grammars import GRAMMARS
-from drumigen.kit import VOICES, KitMap, Voice, load_kit
+from drumigen.kit import SNARES, TOMS, VOICES, KitMap, Voice, load_kit
 from drumigen.midifile import read_song, song_from_bytes, song_to_bytes, write_song
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, problems, repaired
 from drumigen.song import Marker, Song, TempoMark, bars_from_song, song_from_bars
@@ -31,8 +31,6 @@ KICK_LOUD = 84
 
 _BACKBEAT_SHARE = 0.85
 _SETTLING_ROUNDS = 20
-_TOMS = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
-_ACCENTS = frozenset((Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,12 @@ def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
             bar.meter != METER
             or not 0.6 * usual <= len(bar.hits) <= 1.5 * usual
             or len(bar.hits) < 6
-            or sum(hit.voice in _TOMS for hit in bar.hits) > recipe.toms
+            or sum(hit.voice in TOMS for hit in bar.hits) > recipe.toms
             or (recipe.needs and sum(hit.voice is recipe.needs for hit in bar.hits) < 3)
         ):
             return False
     loud = [
-        {hit.tick for hit in bar.hits if hit.voice in _ACCENTS and hit.velocity >= 60}
-        for bar in bars
+        {hit.tick for hit in bar.hits if hit.voice in SNARES and hit.velocity >= 60} for bar in bars
     ]
     kept = any(
         sum(len(ticks.intersection(beats)) for ticks in loud)
@@ -142,8 +139,8 @@ def _roughness(bars: Sequence[Bar], tempo: Bpm) -> float:
 def _fills(take: Part, handicap: float, usual: float) -> Iterator[Part]:
     """Yield the bars of a take that are fills: they end busy, on snare and toms."""
     for bar in take.bars:
-        struck = [hit for hit in bar.hits if hit.voice in _TOMS | {Voice.SNARE}]
-        toms = sum(hit.voice in _TOMS for hit in struck)
+        struck = [hit for hit in bar.hits if hit.voice in TOMS | {Voice.SNARE}]
+        toms = sum(hit.voice in TOMS for hit in struck)
         if (
             bar.meter == METER
             and 6 <= len(bar.hits) <= 40
@@ -172,7 +169,7 @@ def _longest_rest(bar: Bar) -> int:
 
 
 def _usual_toms(bars: Sequence[Bar]) -> float:
-    return statistics.median(sum(hit.voice in _TOMS for hit in bar.hits) for bar in bars)
+    return statistics.median(sum(hit.voice in TOMS for hit in bar.hits) for bar in bars)
 
 
 def _is_on_beat(hit: Hit) -> bool:

@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 
-from drumigen.kit import HATS, Voice
+from drumigen.kit import TIMEKEEPERS
 from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 
 _EIGHTH = TICKS_PER_BEAT // 2
 _TRIPLET = TICKS_PER_BEAT // 6
-_TIMEKEEPERS = frozenset(
-    (*HATS, Voice.RIDE, Voice.RIDE_BELL, Voice.SHAKER, Voice.TAMBOURINE, Voice.COWBELL)
-)
 
 
 def fit(bar: Bar, meter: Meter, *, tail: bool = False) -> Bar:
@@ -74,6 +71,6 @@ def _restretched(beat: list[Hit], old: int, new: int) -> list[Hit]:
     third = [
         replace(hit, tick=Tick(hit.tick + _EIGHTH))
         for hit in beat
-        if hit.tick >= _EIGHTH and hit.voice in _TIMEKEEPERS
+        if hit.tick >= _EIGHTH and hit.voice in TIMEKEEPERS
     ]
     return beat + third

@@ -12,7 +12,7 @@ from drumigen.checkpoint import Checkpoint, on_cpu
 from drumigen.conditions import Conditions
 from drumigen.decoder import CHUNK, LINE
 from drumigen.errors import DeviceFullError, ModelError
-from drumigen.network import COUNT_MAX
+from drumigen.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offset
 from drumigen.stepper import Floats, Remembering, Stepper
@@ -23,8 +23,6 @@ from drumigen.vocabulary import BAR_LINE, VOICE_ORDER
 if TYPE_CHECKING:
     import torch
 
-CONTEXT_BARS: Final = 8
-"""Bars before it that a bar continues from, at most."""
 CONTEXT_STEP: Final = 4
 """The first bar of a context is a multiple of this in the song, so that what was read for one
 bar serves for the next ones."""

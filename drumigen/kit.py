@@ -121,8 +121,18 @@ FROM_TOP: Sequence[Voice] = (
 )
 """From the top of a picture to its bottom: cymbals over drums, as in drum notation."""
 
+SNARES = frozenset((Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP))
+"""What plays the backbeat."""
+
+TOMS = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
+
 HATS = (Voice.OPEN_HAT, Voice.CLOSED_HAT, Voice.PEDAL_HAT)
 """The three sounds of the one hi-hat: no two of them at the same moment."""
+
+TIMEKEEPERS = frozenset(
+    (*HATS, Voice.RIDE, Voice.RIDE_BELL, Voice.COWBELL, Voice.TAMBOURINE, Voice.SHAKER)
+)
+"""Voices that keep the pulse, as opposed to those that make the pattern."""
 
 CHOKES: Mapping[Voice, tuple[Voice, ...]] = {
     Voice.CLOSED_HAT: (Voice.OPEN_HAT,),

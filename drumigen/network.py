@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from drumigen.conditions import CONDITION_SIZES, DENSITIES
 from drumigen.vocabulary import EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
+CONTEXT_BARS = 8
+"""Bars before it that a bar continues from, at most."""
 COUNT_MAX = 64
 """Hits of a bar that are told apart by their number."""
 DUE_MAX = 64

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from drumigen.kit import HATS, Voice
+from drumigen.kit import HATS, SNARES, Voice
 from drumigen.pattern import Bar, Hit, problems, repaired
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 
@@ -14,7 +14,6 @@ GHOST_MAX = 45
 ACCENT = 14
 """Velocity by which an accent differs: about the step from off-beat to on-beat hats."""
 
-_SNARES = frozenset((Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP))
 _TIMEKEEPERS = frozenset((Voice.CLOSED_HAT, Voice.RIDE, Voice.SHAKER, Voice.TAMBOURINE))
 
 _Hits = tuple[Hit, ...]
@@ -40,7 +39,7 @@ def with_crash(bar: Bar, velocity: int = 112) -> Bar:
     """Return ``bar`` with kick and crash on one in place of what a hand kept time with there."""
     first = [hit for hit in bar.hits if hit.tick == 0]
     others = tuple(hit for hit in bar.hits if hit.tick > 0)
-    kept = tuple(hit for hit in first if hit.voice in _SNARES or hit.voice is Voice.KICK)
+    kept = tuple(hit for hit in first if hit.voice in SNARES or hit.voice is Voice.KICK)
     offset = first[0].offset if first else 0
     added = [Hit(Tick(0), Voice.CRASH, velocity, offset)]
     if all(hit.voice is not Voice.KICK for hit in kept):
@@ -65,7 +64,7 @@ def _changed(original: Bar, bar: Bar, rng: random.Random) -> Bar:
 def _is_fixed(hit: Hit) -> bool:
     """Tell what carries the groove: the kick on one, and every snare that is no ghost."""
     return (hit.voice is Voice.KICK and hit.tick == 0) or (
-        hit.voice in _SNARES and hit.velocity > GHOST_MAX
+        hit.voice in SNARES and hit.velocity > GHOST_MAX
     )
 
 

@@ -7,7 +7,6 @@ from strategies import bars, meters, playable_bars, voices
 
 from drumigen.arrange import (
     SECTIONS,
-    TIMEKEEPERS,
     Section,
     adapted,
     built_up,
@@ -18,7 +17,7 @@ from drumigen.arrange import (
     only,
     stuttered,
 )
-from drumigen.kit import Voice
+from drumigen.kit import TIMEKEEPERS, Voice
 from drumigen.mix import LEVEL_MAX, Mix, mixed
 from drumigen.mock import mock_bar
 from drumigen.pattern import Bar, Hit, Rule, problems

@@ -15,7 +15,6 @@ from drumigen.checkpoint import Checkpoint
 from drumigen.decoder import Decoder
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.generation import (
-    CONTEXT_BARS,
     Contexts,
     Played,
     Row,
@@ -25,6 +24,7 @@ from drumigen.generation import (
     generate_pattern,
 )
 from drumigen.mock import mock_bar
+from drumigen.network import CONTEXT_BARS
 from drumigen.pattern import Bar, Rule, problems
 from drumigen.sampling import Sampling
 from drumigen.timeline import Meter

@@ -14,8 +14,7 @@ import pytest
 from band import Band
 from rig import BEGIN, CONTINUE, START, Master, note_of, song_position
 
-from drumigen.arrange import TIMEKEEPERS
-from drumigen.kit import Voice
+from drumigen.kit import TIMEKEEPERS, Voice
 from drumigen.midifile import read_song, write_song
 from drumigen.pattern import Bar
 from drumigen_daemon.binding import load_controller

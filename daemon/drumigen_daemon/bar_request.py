@@ -9,9 +9,6 @@ from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 
-CONTEXT_BARS = 8
-"""Bars before it, at most, that a bar is written in view of."""
-
 
 class GeneratorSetup(msgspec.Struct, frozen=True):
     """What the generator is told before it begins."""
@@ -66,9 +63,9 @@ class WrittenBar(msgspec.Struct, frozen=True):
 class Item(NamedTuple):
     """One bar to write: ``context`` are the bars of its style just before it, oldest first.
 
-    There are up to :data:`CONTEXT_BARS` of them, without a gap, the last being the bar before.
-    They are what the style's own line through the song holds there, sounded or not, each with
-    the request that it answered.  No context means a beginning.
+    There are up to :data:`~drumigen.network.CONTEXT_BARS` of them, without a gap, the last being
+    the bar before.  They are what the style's own line through the song holds there, sounded or
+    not, each with the request that it answered.  No context means a beginning.
     """
 
     request: BarRequest

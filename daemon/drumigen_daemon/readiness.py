@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from drumigen.network import CONTEXT_BARS
 from drumigen_daemon.bar_choice import BarChoice
-from drumigen_daemon.bar_request import CONTEXT_BARS, BarRequest, Item, WrittenBar
+from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.outlook import Outlook
 from drumigen_daemon.playhead import Playhead
 from drumigen_daemon.song_memory import SongMemory

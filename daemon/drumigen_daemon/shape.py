@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Final
 
 from drumigen.arrange import (
-    TIMEKEEPERS,
     Section,
     adapted,
     built_up,
@@ -17,7 +16,7 @@ from drumigen.arrange import (
 )
 from drumigen.feel import PUSH_MAX_MS, Feel
 from drumigen.humanize import humanize
-from drumigen.kit import Voice
+from drumigen.kit import TIMEKEEPERS, Voice
 from drumigen.mix import Mix, mixed
 from drumigen.pattern import Bar
 from drumigen_daemon.form import Piece

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from drumigen.arrange import Section
+from drumigen.network import CONTEXT_BARS
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
-from drumigen_daemon.bar_request import CONTEXT_BARS, BarRequest, WrittenBar
+from drumigen_daemon.bar_request import BarRequest, WrittenBar
 from drumigen_daemon.messages import Origin
 
 SOUNDED_MAX: Final = 4096

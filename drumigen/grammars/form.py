@@ -10,8 +10,6 @@ from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 
-SECTION_BARS = 8
-
 GHOST_MAX = 40
 """Velocity up to which a snare is a ghost note."""
 
@@ -84,6 +82,17 @@ class Line:
             missing = [s for s in range(STEPS) if s not in steps and self.chances[s]]
             steps.add(pen.rng.choices(missing, [self.chances[step] for step in missing])[0])
         return frozenset(steps)
+
+
+Bed = tuple[float, float, float, float]
+"""Chance of a hat on beats, on the eighths between and on other sixteenths; and how often this
+bed is chosen among others."""
+
+
+def drawn_bed(pen: Pen, beds: Sequence[Bed], low: int, high: int, change: float) -> Line:
+    """Return the line of hats of one of ``beds``; see :class:`Line` for the rest."""
+    beat, eighth, other, _ = pen.rng.choices(beds, [bed[-1] for bed in beds])[0]
+    return Line(tuple((beat, other, eighth, other) * 4), low, high, change)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.grammars.form import Idiom, Line, Steps
+from drumigen.grammars.form import Idiom, Line, Steps, drawn_bed
 from drumigen.grammars.pen import STEPS, Pen, Phrase, hit_at, playable, swung
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -138,7 +138,6 @@ _MOVED_KICKS = Line.of(
 _GHOST_KICKS = Line.of("0 8 5 10 | 0 10 6 6 | 3 12 5 10 | 0 10 6 11", low=0, high=3, change=0.5)
 _OPEN_HATS = Line.of("0 0 2 1 | 0 1 8 4 | 0 1 4 2 | 0 1 8 5", low=0, high=2, change=0.25)
 _HAT_BEDS = (
-    # chance of on-beat and off-beat eighths, of the other sixteenths, and how often it is chosen
     (0.97, 0.95, 0.10, 0.35),
     (0.96, 0.92, 0.30, 0.35),
     (0.95, 0.85, 0.60, 0.20),
@@ -148,8 +147,7 @@ _HAT_BEDS = (
 
 def idiom(pen: Pen) -> Idiom:
     """Return what a performance keeps: its own hats with holes, backbeat, level of every step."""
-    beat, eighth, other, _ = pen.rng.choices(_HAT_BEDS, [bed[-1] for bed in _HAT_BEDS])[0]
-    bed = Line(tuple((beat, other, eighth, other) * 4), 5, 15, 0.6)
+    bed = drawn_bed(pen, _HAT_BEDS, 5, 15, 0.6)
     lines = {
         "kick": _MOVED_KICKS,
         "ghost": _GHOST_KICKS,

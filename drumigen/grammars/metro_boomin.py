@@ -11,7 +11,7 @@ trained on.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from drumigen.grammars.form import Idiom, Line, Steps
+from drumigen.grammars.form import Idiom, Line, Steps, drawn_bed
 from drumigen.grammars.pen import EIGHTH, METER, STEPS, Pen, Phrase, hit_at, loosened, playable
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -110,7 +110,6 @@ _OPEN_HATS = Line.of("0 0 6 2 | 3 2 10 4 | 0 2 10 3 | 5 2 12 3", low=0, high=2, 
 _PERCUSSION = Line.of("0 2 5 10 | 0 8 10 12 | 0 6 6 12 | 0 10 10 10", low=0, high=3, change=0.35)
 _NO_LINE = Line((0.0,) * STEPS, 0, 0, 0.0)
 _HAT_BEDS = (
-    # chance of on-beat and off-beat eighths, of the other sixteenths, and how often it is chosen
     (0.97, 0.95, 0.06, 0.45),
     (0.96, 0.93, 0.22, 0.25),
     (0.97, 0.94, 0.92, 0.20),
@@ -123,8 +122,7 @@ groups of three to six of these stand in tutorials for the style."""
 
 def idiom(pen: Pen) -> Idiom:
     """Return what a performance keeps: a bed of hats, its backbeat sound, which rolls it likes."""
-    beat, eighth, other, _ = pen.rng.choices(_HAT_BEDS, [bed[-1] for bed in _HAT_BEDS])[0]
-    bed = Line(tuple((beat, other, eighth, other) * 4), 5, 16, 0.5)
+    bed = drawn_bed(pen, _HAT_BEDS, 5, 16, 0.5)
     lines = {
         "kick": _SPARSE_KICKS,
         "hat": bed.steady(bed.drawn(pen), 0.97, 0.3),

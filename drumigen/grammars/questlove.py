@@ -11,7 +11,7 @@ trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.grammars.form import Idiom, Line, Steps
+from drumigen.grammars.form import Idiom, Line, Steps, drawn_bed
 from drumigen.grammars.pen import STEPS, Pen, Phrase, hit_at, loosened, playable, swung
 from drumigen.grammars.residual import played_by_hand
 from drumigen.kit import Voice
@@ -101,7 +101,6 @@ _STEADY_KICKS = Line.of(
 _GHOSTS = Line.of("0 7 5 15 | 0 14 7 38 | 2 38 6 13 | 0 22 9 32", low=1, high=4, change=0.75)
 _OPEN_HATS = Line.of("0 0 2 1 | 0 1 4 3 | 0 1 2 1 | 0 1 7 4", low=0, high=1, change=0.15)
 _HAT_BEDS = (
-    # chance of on-beat and off-beat eighths, of the other sixteenths, and how often it is chosen
     (1.0, 0.99, 0.01, 0.50),
     (1.0, 0.98, 0.95, 0.32),
     (1.0, 0.97, 0.18, 0.18),
@@ -110,8 +109,7 @@ _HAT_BEDS = (
 
 def idiom(pen: Pen) -> Idiom:
     """Return what a performance keeps: kicks, hats or seldom a ride, snare or stick."""
-    beat, eighth, other, _ = pen.rng.choices(_HAT_BEDS, [bed[-1] for bed in _HAT_BEDS])[0]
-    bed = Line(tuple((beat, other, eighth, other) * 4), 7, 16, 0.3)
+    bed = drawn_bed(pen, _HAT_BEDS, 7, 16, 0.3)
     lines = {
         "kick": _STEADY_KICKS.steady(_STEADY_KICKS.drawn(pen), 0.88, 0.4),
         "ghost": _GHOSTS.steady(_GHOSTS.drawn(pen), 0.55, 0.75),

@@ -20,7 +20,6 @@ _ACCENT = 68
 _GHOSTS_MAX = 4
 _GHOST_STEPS = (7, 9, 15, 13)
 _KICKS = range(2, 7)
-_CYMBALS = frozenset((Voice.CLOSED_HAT, Voice.OPEN_HAT, Voice.RIDE, Voice.RIDE_BELL))
 
 Lines = Mapping[Voice, Mapping[int, int]]
 """Velocity by sixteenth, for kick, snare, closed and open hat."""

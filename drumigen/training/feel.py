@@ -10,7 +10,7 @@ import numpy as np
 
 from drumigen.dynamics import GHOST_BELOW
 from drumigen.feel import Feel, FeelModel, SwingUnit
-from drumigen.kit import Voice
+from drumigen.kit import SNARES, Voice
 from drumigen.pattern import Hit
 from drumigen.styles import Style
 from drumigen.training.feel_players import PLAYERS, BarsOf, Performance, from_bank, played_by
@@ -45,7 +45,6 @@ EXPLAINED_MIN: Final = 0.6
 TIGHT_SD_MAX: Final = 2.0
 """Milliseconds."""
 
-_SNARES: Final = (Voice.SNARE, Voice.SIDE_STICK, Voice.CLAP)
 _MARKED_MIN: Final = 0.5
 """Share of the beats that hats and ride must mark to be the pulse."""
 
@@ -156,7 +155,7 @@ def _measured(style: Style, player: str, played: Sequence[Performance]) -> FeelF
         explained=_mean(explained(one, one.velocities) for one in strokes),
         explained_apart=_mean(explained(_ghosts_apart(one), one.velocities) for one in strokes),
         kick_hat_ms=_mean(robust_sd(gaps_ms(one, (Voice.KICK,), hats)) for one in strokes),
-        snare_hat_ms=_mean(robust_sd(gaps_ms(one, _SNARES, hats)) for one in strokes),
+        snare_hat_ms=_mean(robust_sd(gaps_ms(one, tuple(SNARES), hats)) for one in strokes),
     )
 
 

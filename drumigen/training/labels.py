@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from drumigen.conditions import SECTIONS, Conditions, density_of
-from drumigen.kit import VOICES, Voice
+from drumigen.kit import TOMS, VOICES, Voice
 from drumigen.pattern import Bar
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT
 from drumigen.variation import GHOST_MAX
 
-_TOMS: Final = frozenset((Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM))
 _OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
 _CLOSED: Final = frozenset((Voice.CLOSED_HAT, Voice.PEDAL_HAT))
 FILL_EXTRA: Final = 3
@@ -70,7 +69,7 @@ def fills_of(take: Take) -> tuple[bool, ...]:
     """Return for each bar whether it is a fill: more toms, or a busier snare at its end."""
     if take.fill:
         return tuple(len(bar.hits) >= 4 for bar in take.bars)
-    toms = [sum(hit.voice in _TOMS for hit in bar.hits) for bar in take.bars]
+    toms = [sum(hit.voice in TOMS for hit in bar.hits) for bar in take.bars]
     rolls = [
         sum(
             VOICES[hit.voice].class_of_nine is Voice.SNARE

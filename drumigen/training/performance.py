@@ -5,7 +5,8 @@ from typing import Final
 
 from drumigen.checkpoint import Checkpoint
 from drumigen.conditions import SECTIONS, Conditions
-from drumigen.generation import CONTEXT_BARS, Contexts, Played, Row, generate_batch
+from drumigen.generation import Contexts, Played, Row, generate_batch
+from drumigen.network import CONTEXT_BARS
 from drumigen.persona import Profile, profiles_of
 from drumigen.sampling import Sampling
 from drumigen.training.takes import Take

@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from drumigen.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
 from drumigen.errors import CorpusError
+from drumigen.grammars import PERFORMERS
 from drumigen.model import DrumPatternTransformer, Steps, legal_events
 from drumigen.network import ModelConfig
 from drumigen.training.dataset import (
@@ -42,8 +43,8 @@ from drumigen.training.takes import Take
 
 log = logging.getLogger(__name__)
 
-CORPUS_SHARE: Final = {"j_dilla": 0.35, "metro_boomin": 0.35, "questlove": 0.35}
-"""Part of a style's windows that an epoch shows: there is more of the grammars than of people."""
+CORPUS_SHARE: Final = 0.35
+"""Part of a producer's windows that an epoch shows: there is more of grammars than of people."""
 MOMENTS: Final = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))
 """What each of the two optimizers remembers of a weight."""
 TEACHER_TOLD: Final = ("tempo", "meter", "phrase")
@@ -350,7 +351,8 @@ class _Trainer:
         return self._shared(averages).result()
 
     def _is_shown(self, window: Window, rng: random.Random) -> bool:
-        return rng.random() < CORPUS_SHARE.get(self.config.styles[window.sequence.style], 1.0)
+        written = self.config.styles[window.sequence.style] in PERFORMERS
+        return rng.random() < (CORPUS_SHARE if written else 1.0)
 
     def _update(self, example: Example) -> Tensor:
         with self._precision():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from drumigen.checkpoint import Checkpoint, load_model
 from drumigen.errors import CorpusError
+from drumigen.grammars import PERFORMERS
 from drumigen.training.evaluation import Generated, evaluate, like
 from drumigen.training.performance import perform
 from drumigen.training.producers import producer_takes
@@ -17,7 +18,6 @@ from drumigen_daemon.values import shipped_styles
 
 TAKES = 80
 BARS = 16
-PRODUCERS = ("j_dilla", "metro_boomin", "questlove")
 PRODUCER_TAKES = 8
 LONG_TAKES = 6
 LONG_BARS = 64
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
 def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:
     wanted: Sequence[Take] = [
         Take(f"{style}/{number}", style, "", tempo, ())
-        for style in PRODUCERS
+        for style in PERFORMERS
         if style in checkpoint.config.styles
         for number, tempo in enumerate(_tempi(style))
     ]

@@ -5,19 +5,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from drumigen.network import CONTEXT_BARS
 from drumigen.pattern import Bar
 from drumigen.styles import Style
 from drumigen.timeline import Meter
 from drumigen.training.feel import feel_report
 from drumigen.training.feel_players import BarsOf
 from drumigen.units import Bpm
-from drumigen_daemon.bar_request import CONTEXT_BARS, BarRequest, Item, WrittenBar
+from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
 from drumigen_daemon.model_writer import ModelWriter
+from drumigen_daemon.session import Session
 from drumigen_daemon.values import shipped_styles
 
 BARS: Final = 64
 """To a take: 60 s and more up to 250 BPM, as lag-1 and DFA want."""
-FILL_EVERY: Final = 8
+FILL_EVERY: Final = Session().fill_every
 
 
 def main(options: argparse.Namespace) -> int:
