@@ -23,8 +23,11 @@ lint: $(ENVIRONMENT)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# what runs on virtual time shares the cores; what has real parts has them to itself
+REAL := jack or broker or process
 test: $(ENVIRONMENT)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
+	$(BIN)/python -m pytest -m "$(REAL)"
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -80,7 +80,7 @@ SCRIPT: list[tuple[int, int, int, int, Callable[[Bars, int], bool]]] = [
     (20, BUILD, 127, 21, lambda bars, n: len(bars.steps(n, SNARE)) >= 8),
     (20, BUILD, 0, 23, lambda bars, n: bars.steps(n, CRASH) == [0]),
 ]
-LENGTH = 26
+LENGTH = 31
 
 
 def heard(recording: Recording, begun: int, pulses: list[float]) -> Bars:
