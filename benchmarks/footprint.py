@@ -3,7 +3,9 @@
 ``python benchmarks/footprint.py [--seconds 30] [--mqtt]`` follows Debian's ``jack_midi_clock`` at
 174 BPM through a JACK server with periods of 256 frames, and prints, for every process of the
 daemon, proportional set size (PSS) and share of one core.  The generator is told apart: it is
-what a model costs.  Start to ready is timed to READY=1 at a notify socket, with warm caches.
+what a model costs.  Beside them runs a JACK client in Python that does nothing at all in its
+cycles: what JACK asks of any Python program, in the same minute.  Start to ready is timed to
+READY=1 at a notify socket, with warm caches.
 """
 
 import argparse
@@ -31,6 +33,14 @@ WARM_UP = 10.0
 """Seconds of playing before anything is read."""
 MEMORY_GOAL, PROCESSOR_GOAL, START_GOAL = 80.0, 3.0, 3.0
 """MB, percent of a core, seconds."""
+IDLE = "idle JACK client"
+IDLE_CLIENT = """
+import time, jack
+client = jack.Client("idle", no_start_server=True)
+client.set_process_callback(lambda frames: None)
+client.activate()
+time.sleep(1e6)
+"""
 
 
 def proportional(pid: int) -> float:
@@ -106,12 +116,13 @@ def main() -> None:
         stack.callback(stage.close)
         stage.do("lead", BPM)
         stack.enter_context(program("jack_midi_clock", "-d", "0.2"))
+        idle = stack.enter_context(program(sys.executable, "-c", IDLE_CLIENT))
         daemon = stack.enter_context(drumigen(folder, *arguments))
         stage.do("connect", "jack_midi_clock:mclk_out", "drumigen:in")
         stage.do("connect", "drumigen:out", "stage:notes")
         stage.do("start")
         time.sleep(WARM_UP)
-        pids = family(daemon)
+        pids = {**family(daemon), IDLE: idle.pid}
         before = {part: worked(pid) for part, pid in pids.items()}
         begun = time.monotonic()
         time.sleep(options.seconds)
@@ -127,7 +138,7 @@ def main() -> None:
     print(f"{'process':<16}{'PSS, MB':>10}{'% of a core':>14}")
     for part in pids:
         print(f"{part:<16}{memory[part]:>10.1f}{shares[part]:>14.2f}")
-    playing = [part for part in pids if part != "generator"]
+    playing = [part for part in pids if part not in ("generator", IDLE)]
     total, share = (sum(figures[part] for part in playing) for figures in (memory, shares))
     print(f"{'all but the generator':<22}{total:.1f} MB (goal {MEMORY_GOAL:g})", end="")
     print(f", {share:.2f} % (goal {PROCESSOR_GOAL:g})")

@@ -130,6 +130,11 @@ class MeterMap:
     def _bars(self) -> tuple[int, ...]:
         return tuple(change.bar for change in self.changes)
 
+    def _change_before(self, bar: int) -> MeterChange:
+        if len(self.changes) == 1:
+            return self.changes[0]
+        return self.changes[max(0, bisect_right(self._bars, bar) - 1)]
+
     def bar_at(self, tick: float) -> int:
         """Return the number of the bar that holds ``tick``; ticks before 0 are in bar 0."""
         change = self.changes[max(0, bisect_right(self._ticks, tick) - 1)]
@@ -137,11 +142,11 @@ class MeterMap:
 
     def meter_of(self, bar: int) -> Meter:
         """Return the metre of bar ``bar``."""
-        return self.changes[max(0, bisect_right(self._bars, bar) - 1)].meter
+        return self._change_before(bar).meter
 
     def start_of(self, bar: int) -> Tick:
         """Return the tick of the bar line that opens bar ``bar``."""
-        change = self.changes[max(0, bisect_right(self._bars, bar) - 1)]
+        change = self._change_before(bar)
         return Tick(change.tick + (bar - change.bar) * change.meter.ticks)
 
     def changed(self, bar: int, meter: Meter) -> "MeterMap":

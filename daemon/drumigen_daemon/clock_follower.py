@@ -5,6 +5,7 @@ is, is estimated by :mod:`drumigen_daemon.tempo_filter`; this module decides who
 what a gap means.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -243,15 +244,15 @@ class ClockFollower:
         """The sources heard in the last two beats, the followed one first."""
         limit = self._now - _TWO_BEATS * self._period
         followed = self._followed
-        recent = [s for s, at in self._heard.items() if at >= limit]
-        return tuple(sorted(recent, key=lambda source: source != followed))
+        others = [s for s, at in self._heard.items() if at >= limit and s != followed]
+        return (followed, *others) if self._heard.get(followed, -math.inf) >= limit else (*others,)
 
     @property
     def conflict(self) -> bool:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
         track = self._filter
         comb = track is not None and track.leader.comb > _CONFLICT
-        return comb or len(self.masters) > 1
+        return comb or (len(self._heard) > 1 and len(self.masters) > 1)
 
 
 def _period_of(tempo: float) -> float:

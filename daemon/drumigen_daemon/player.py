@@ -52,9 +52,8 @@ class Output(Protocol):
 
 
 class _Cue(NamedTuple):
-    """A hit that waits: ``due`` first, so that cues sort by it."""
+    """A hit that waits."""
 
-    due: float
     written: int
     sounding: int
     voice: Voice
@@ -95,6 +94,7 @@ class Player:
         self._cues: list[_Cue] = []
         self._filled_to = 0
         self._last_filled: PlannedBar | None = None
+        self._plans_seen = 0
         self._played: set[tuple[int, Voice, int]] = set()
         self._ringing: dict[tuple[int, int], float] = {}
         self._handed: list[_Handed] = []
@@ -140,7 +140,8 @@ class Player:
         if line == self._line:
             return
         self._line = line
-        self._time_cues()
+        if self._voice_offsets:  # else no other tempo changes the order
+            self._sort_cues()
 
     def jump(self, line: Timeline, from_tick: int, now: Seconds) -> None:
         """Go on elsewhere in the song without silencing what rings."""
@@ -152,7 +153,7 @@ class Player:
     def set_offsets(self, offset: Seconds, by_voice: Mapping[Voice, float], now: Seconds) -> None:
         """Add ``offset`` and the voice's own offset (seconds, either sign) to every time."""
         self._offset = offset
-        self._voice_offsets = dict(by_voice)
+        self._voice_offsets = {voice: seconds for voice, seconds in by_voice.items() if seconds}
         self.recall(now)
 
     def set_kit(self, kit: KitMap, now: Seconds) -> None:
@@ -253,7 +254,7 @@ class Player:
     def _hand_over(self, until: float, now: float) -> None:
         # three sorted sources, merged by time; an off goes before an on of the same moment
         while True:
-            cue_at = self._cues[0].due if self._cues else math.inf
+            cue_at = self._next_due()
             off_at, note = min(
                 ((at, n) for n, at in self._ringing.items()), default=(math.inf, (0, 0))
             )
@@ -270,7 +271,7 @@ class Player:
 
     def _next_wake(self, now: float, lead: float) -> float:
         wake = min(
-            self._cues[0].due if self._cues else math.inf,
+            self._next_due(),
             min(self._ringing.values(), default=math.inf),
             self._pulse_time(),
         )
@@ -295,7 +296,7 @@ class Player:
             self._cues.extend(self._cues_of(bar))
             self._filled_to = bar.end
             self._last_filled = bar
-        self._time_cues()
+        self._sort_cues()
 
     def _cues_of(self, bar: PlannedBar) -> Iterator[_Cue]:
         seen: dict[tuple[int, Voice], int] = {}
@@ -309,26 +310,23 @@ class Player:
                 and sounding >= self._stale_before
                 and (written, hit.voice, nth) not in self._played
             ):
-                yield _Cue(0.0, written, sounding, hit.voice, hit.velocity, nth, bar.number)
+                yield _Cue(written, sounding, hit.voice, hit.velocity, nth, bar.number)
 
-    def _time_cues(self) -> None:
+    def _sort_cues(self) -> None:
+        self._cues.sort(key=lambda cue: (self._due(cue), cue))
+
+    def _due(self, cue: _Cue) -> float:
         line = self._line
         if line is None:
-            return
-        start, tick, per_tick = (
-            line.time_origin + self._offset,
-            line.tick_origin,
-            line.seconds_per_tick,
-        )
-        offsets = self._voice_offsets
-        self._cues = sorted(
-            cue._replace(due=start + (cue.sounding - tick) * per_tick + offsets.get(cue.voice, 0.0))
-            for cue in self._cues
-        )
+            return math.inf
+        return line.time_of(cue.sounding) + self._offset + self._voice_offsets.get(cue.voice, 0.0)
+
+    def _next_due(self) -> float:
+        return self._due(self._cues[0]) if self._cues else math.inf
 
     def _strike(self, cue: _Cue, now: float) -> None:
         self._played.add((cue.written, cue.voice, cue.nth))
-        at = cue.due
+        at = self._due(cue)
         late = now - at
         if late > 0.0:
             if late > self._late_limit():
@@ -422,8 +420,9 @@ class Player:
         tick = line.tick_at(now) + _TICK_SLACK
         bar = log.current
         if bar is not None and bar.start <= tick < bar.end:
-            # a plan may have replaced it
-            log.current = self._score.at(bar.start) or bar
+            if self._score.plans != self._plans_seen:
+                self._plans_seen = self._score.plans
+                log.current = self._score.at(bar.start) or bar
         else:
             new = self._score.at(tick)
             if new is not None and (bar is None or new.start != bar.start):

@@ -17,10 +17,13 @@ class Score:
     def __init__(self) -> None:
         """Hold nothing."""
         self._bars: dict[int, PlannedBar] = {}
+        self.plans = 0
+        """Counts what was planned: until it grows, the same bars are held or fewer."""
         self._recent: deque[PlannedBar] = deque(maxlen=_KEPT_BARS)
 
     def plan(self, bars: Iterable[PlannedBar], from_tick: Tick) -> None:
         """Take new bars; see :class:`~drumigen_daemon.messages.Plan`."""
+        self.plans += 1
         for new in bars:
             old = self._bars.get(new.number)
             for number, other in list(self._bars.items()):

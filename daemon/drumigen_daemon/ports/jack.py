@@ -289,7 +289,8 @@ class _Session:
                 client.set_process_callback(self._guarded(self._play))
                 listener.set_process_callback(self._guarded(self._listen))
             else:
-                client.set_process_callback(self._guarded(self._listen, self._play))
+                # what comes wakes the engine, which needs the GIL: that comes last
+                client.set_process_callback(self._guarded(self._play, self._listen))
             for each in clients:
                 each.set_shutdown_callback(self._take_shutdown)
                 each.activate()
@@ -401,9 +402,9 @@ class _Session:
                 found = True
         return found
 
-    def _guarded(self, *cycles: Callable[[Seconds, int], None]) -> Callable[[int], None]:
+    def _guarded(self, *cycles: Callable[[float, int], None]) -> Callable[[int], None]:
         def callback(frames: int) -> None:
-            now = Seconds(time.monotonic())
+            now = time.monotonic()
             try:
                 for cycle in cycles:
                     cycle(now, frames)
@@ -413,7 +414,7 @@ class _Session:
 
         return callback
 
-    def _listen(self, _now: Seconds, _frames: int) -> None:
+    def _listen(self, _now: float, _frames: int) -> None:
         start = self._listen_frame = unwrap(self._listen_frame, self._listener.last_frame_time)
         for port, source, stream in self._inputs:
             for offset, event in port.incoming_midi_events():
@@ -422,18 +423,17 @@ class _Session:
                     if message != _ACTIVE_SENSING:
                         self._inbox.put(source, message, at)
 
-    def _play(self, now: Seconds, frames: int) -> None:
+    def _play(self, now: float, frames: int) -> None:
         start = self._play_frame = unwrap(self._play_frame, self._client.last_frame_time)
-        timebase = self._timebase
-        timebase.observe(now, start)
+        self._timebase.observe(now, start)
         if not self.cycles:
             self.priority = own_priority()
         self.cycles += 1
-        outputs = self._outputs
-        for port in outputs:
+        for port in self._outputs:
             port.clear_buffer()
-        with self._sorting:
-            self._write_due(start, start + frames)
+        if self._queue:
+            with self._sorting:
+                self._write_due(start, start + frames)
 
     def _write_due(self, start: int, end: int) -> None:
         queue, timebase, outputs = self._queue, self._timebase, self._outputs

@@ -112,7 +112,7 @@ class Timebase:
         """
         self._suspected = True
 
-    def observe(self, at: Seconds, base: float) -> None:
+    def observe(self, at: float, base: float) -> None:
         """Learn that ``base`` was read at monotonic ``at`` or a little before."""
         if not self._buckets and self._best is None:
             self._line = (at, base, self._line[2])
@@ -135,14 +135,16 @@ class Timebase:
 
     def _show(self, base: float) -> None:
         """Give out the fitted line, or one that closes on it from where the map is now."""
-        _, _, period = self._line
+        if self._slew is None or not self.usable:
+            self._shown = self._line
+            return
         here = _time_on(self._shown, base)
         gap = here - _time_on(self._line, base)
-        if self._slew is None or not self.usable or abs(gap) > SLEW_MOST:
+        if abs(gap) > SLEW_MOST:
             self._shown = self._line
         else:
             bend = max(-self._slew, min(self._slew, gap / SLEW_TIME))
-            self._shown = (here, base, period * (1.0 - bend))
+            self._shown = (here, base, self._line[2] * (1.0 - bend))
 
     def _close_bucket(self, residual: float, at: float, base: float) -> None:
         origin, base_origin, period = self._line
