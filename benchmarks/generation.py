@@ -15,6 +15,7 @@ random weights: one pass for two bars, without fills, rolls or a past.
 
 import argparse
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -259,6 +260,7 @@ def main() -> int:
     torch.set_num_threads(1)
     checkpoint = load_model(options.model, "cpu")
     config, bars = checkpoint.config, options.bars
+    gc.freeze()  # as the generator's process does
     styles = [config.styles[number % len(config.styles)] for number in range(ROWS)]
     one = [timed(checkpoint, [style], bars) for style in styles[:8]]
     single = Timing([t for part in one for t in part.milliseconds], sum(p.steps for p in one))

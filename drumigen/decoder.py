@@ -5,12 +5,13 @@ time.  There numpy's calls cost a third of torch's (``benchmarks/generation.py``
 that plays needs no torch at all.
 
 A row's numbers do not depend, to the last bit, on which rows it is batched with, nor on whether
-its past was read at once or step by step: matrix products always take :data:`CHUNK` rows at a
-time, and each row attends by itself.
+its past was read at once or step by step.  Matrix products always take :data:`CHUNK` rows at a
+time; those of attention take one step, and a number of keys that follows from its place alone: it
+and those before it, rounded up to a multiple of :data:`ROOM`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,9 @@ from drumigen.vocabulary import BAR_LINE, OFFSETS, VELOCITIES
 CHUNK: Final = 4
 """Rows of a matrix product.  BLAS libraries choose their way by the number of rows, and each sums
 in an order of its own; four are as quick as one for a product that waits for its weights."""
+PANEL: Final = 64
+"""Columns of a matrix product.  Weights lie in panels of so many and are read from end to end; in
+one piece their rows are too far apart for a processor to fetch them ahead."""
 ROOM: Final = 64
 """Steps by which a row's memory grows."""
 TURNS: Final = 512
@@ -33,28 +37,56 @@ TURNS: Final = 512
 LINE: Final = Note(BAR_LINE, VELOCITIES, OFFSETS)
 """The step that opens a bar."""
 
+_EPSILON: Final = np.array(EPSILON, np.float32)  # an array: a number takes twice as long
+_LATER: Final[Floats] = np.triu(np.full((ROOM, ROOM), -np.inf, np.float32), 1)[:, None, None]
+"""Added to scores, it hides from each step of a room those after it, [T, 1, 1, T]."""
+
 
 class Memory:
-    """What one row has seen: keys, then values, of its steps, [L, 2 S, T, D]."""
+    """What one row has seen: keys, then values, of its steps, [L, 2 S, T, D + 1].
+
+    A value ends in a 1, so that a weighted sum of values ends in the sum of the weights.  Of steps
+    to come values are 0, and keys are that of a step taken: neither sums nor maxima feel them.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         """Begin with nothing seen."""
-        shape = config.layers, 2 * config.shared, ROOM, config.head_width
-        self.past: Floats = np.empty(shape, np.float32)
         self.steps = 0
+        self._shared = config.shared
+        shape = config.layers, 2 * config.shared, 0, config.head_width + 1
+        self._hold(np.empty(shape, np.float32))
 
-    def make_room(self, steps: int) -> None:
-        """Have room for so many steps more."""
-        layers, parts, room, width = self.past.shape
-        if self.steps + steps > room:
-            more = -(-(self.steps + steps - room) // ROOM) * ROOM
-            added = np.empty((layers, parts, more, width), np.float32)
-            self.past = np.concatenate([self.past, added], axis=2)
+    def _hold(self, past: Floats) -> None:
+        shared = self._shared
+        self._past = past
+        self.room: int = past.shape[2]
+        self.layers = [
+            (part[..., :-1], part[:shared, :, :-1].transpose(0, 2, 1), part[shared:])
+            for part in past
+        ]
+        """Of each layer keys and values, [2 S, T, D]; keys, [S, D, T]; values, [S, T, D + 1]."""
+
+    def left(self) -> int:
+        """Return for how many steps there is room; make some if there is none."""
+        if self.steps == self.room:
+            layers, parts, room, width = self._past.shape
+            past = np.zeros((layers, parts, room + ROOM, width), np.float32)
+            past[:, :, :room] = self._past
+            self._hold(past)
+        return self.room - self.steps
+
+    def take(self, count: int) -> slice:
+        """Return the places of the next steps, for which there is room."""
+        places = slice(self.steps, self.steps + count)
+        self.steps = places.stop
+        self._past[:, self._shared :, places, -1] = 1
+        return places
 
     def copied(self) -> "Memory":
         """Return a memory that goes on from here by itself."""
         other = object.__new__(Memory)
-        other.past, other.steps = self.past.copy(), self.steps
+        other.steps, other._shared = self.steps, self._shared
+        other._hold(self._past.copy())
         return other
 
 
@@ -63,20 +95,95 @@ class _Work:
 
     def __init__(self, config: ModelConfig, rows: int) -> None:
         width, shared, head = config.width, config.shared, config.head_width
-        padded = -(-rows // CHUNK) * CHUNK
+        padded = _whole(rows, CHUNK)
         inner, both = 4 * width, 5 * width
         self.x: Floats = np.zeros((padded, width), np.float32)
-        self.added: Floats = np.empty((padded, width), np.float32)
-        y: Floats = np.zeros((padded, both + 2 * shared * head), np.float32)
-        self.y = y
-        self.both = y[:, :both]
+        self._share = np.array(1 / width, np.float32)
+        self._squares: Floats = np.empty(padded, np.float32)
+        self.even: Floats = np.empty((padded, width), np.float32)
+        added: Floats = np.empty((padded, _whole(width, PANEL)), np.float32)
+        last = both + 2 * shared * head
+        y: Floats = np.zeros((padded, _whole(last, PANEL)), np.float32)
+        self.into = self.even.reshape(-1, CHUNK, width), _places(y)
+        self.out = y[:, :both].reshape(-1, CHUNK, both), _places(added)
+        """Chunks of rows of a product, and places of its results: see :func:`_panels`."""
+        self.added = added[:, :width]
         self.hidden = y[:rows, :inner]
+        self.zeros: Floats = np.zeros((1, inner), np.float32)
         turned = y[:, inner : both + shared * head].view(np.complex64)
         self.turned = turned.reshape(padded, -1, head // 2)[:rows]
-        queries = y[:, inner:both].reshape(padded, shared, -1, head)
-        news = y[:, both:].reshape(padded, 2 * shared, head)
-        self.rows = [(queries[row], news[row]) for row in range(rows)]
-        self.steps = list(self.x[:rows])
+        self.queries = y[:rows, inner:both].reshape(rows, shared, -1, head)
+        self.news = y[:rows, both:last].reshape(rows, 2 * shared, head).transpose(1, 0, 2)
+        heads = self.queries.shape[:3]
+        self._most: Floats = np.empty((*heads, 1), np.float32)
+        self.found: Floats = np.empty((*heads, head + 1), np.float32)
+        self._values, self._sums = self.found[..., :head], self.found[..., head:]
+
+    def level(self) -> None:
+        """Bring the rows of ``x`` to unit mean square, in ``even``."""
+        squares = self._squares
+        np.vecdot(self.x, self.x, out=squares)
+        np.multiply(squares, self._share, out=squares)
+        np.add(squares, _EPSILON, out=squares)
+        np.sqrt(squares, out=squares)
+        np.divide(self.x, squares[:, None], out=self.even)
+
+    def runs(self, spans: Sequence[tuple[Memory, int]]) -> list["_Run"]:
+        """Take so many steps of each row; there is room for them in its memory."""
+        longest = max([memory.room for memory, _ in spans])
+        self.scores = np.empty((*self.queries.shape[:3], longest), np.float32)
+        self.weights = np.empty_like(self.scores)
+        found = []
+        first = 0
+        for memory, count in spans:
+            found.append(_Run(self, memory, first, first + count))
+            first += count
+        return found
+
+    def attend(self, runs: Sequence["_Run"], layer: int) -> None:
+        """Replace queries by what they find in the memories, which the steps go into."""
+        for run in runs:
+            run.score(layer)
+        np.maximum.reduce(self.scores, axis=3, keepdims=True, out=self._most)
+        np.subtract(self.scores, self._most, out=self.weights)
+        np.exp(self.weights, out=self.weights)
+        for run in runs:
+            run.find(layer)
+        np.divide(self._values, self._sums, out=self.queries)
+
+
+class _Run:
+    """Successive steps of one row, in one room of its memory, and views of their numbers."""
+
+    def __init__(self, work: _Work, memory: Memory, first: int, last: int) -> None:
+        room = memory.room
+        self._layers = memory.layers
+        self._places = memory.take(last - first)
+        self._new = work.news[:, first:last]
+        self._query = work.queries[first:last]
+        self._scores = work.scores[first:last, :, :, :room]
+        self._weights = work.weights[first:last, :, :, :room]
+        self._found = work.found[first:last]
+        if room < work.scores.shape[3]:
+            work.scores[first:last, :, :, room:] = -np.inf
+        begun = self._places.start - (room - ROOM)
+        self._opens = begun == 0
+        self._later = _LATER[begun : begun + last - first] if last - first > 1 else None
+
+    def score(self, layer: int) -> None:
+        """Put the steps into the memory, and compare their queries with its keys."""
+        written, keys, _ = self._layers[layer]
+        if self._opens:
+            shared = len(keys)
+            written[:shared, -ROOM:] = self._new[:shared, :1]
+        written[:, self._places] = self._new
+        np.matmul(self._query, keys, out=self._scores)
+        if self._later is not None:
+            self._scores[..., -ROOM:] += self._later
+
+    def find(self, layer: int) -> None:
+        """Add up the memory's values by their weights."""
+        np.matmul(self._weights, self._layers[layer][2], out=self._found)
 
 
 class Decoder:
@@ -114,21 +221,21 @@ class Decoder:
         self._condition = weight("condition.weight")
         self._firsts = np.cumsum([0, *sizes[:-1]])
         order = _interleaved(4 * width, config.heads, config.shared, head)
-        self._into = [
-            weight(f"blocks.{n}.into.weight")[order].T.copy() for n in range(config.layers)
-        ]
-        for into in self._into:  # the scale of attention goes into its queries
+        self._layers = []
+        for n in range(config.layers):
+            into = weight(f"blocks.{n}.into.weight")[order].T.copy()
+            # the scale of attention goes into its queries
             into[:, 4 * width : 5 * width] *= head**-0.5
-        self._out = [weight(f"blocks.{n}.out.weight").T.copy() for n in range(config.layers)]
+            out = weight(f"blocks.{n}.out.weight").T
+            self._layers.append((_panels(into), _panels(out)))
         heads = [weight("event_head.weight").T, weight("detail_head.weight").T]
-        # hstack would leave the columns together, and a product then takes six times as long
-        self._ends: Floats = np.ascontiguousarray(np.hstack(heads))
+        self._ends = _panels(np.hstack(heads))
         self._end_biases = np.concatenate([weight("event_head.bias"), weight("detail_head.bias")])
         self._event_detail = weight("event_detail.weight")
         self._velocity_detail = weight("velocity_detail.weight")
-        self._velocity_head = weight("velocity_head.weight").T.copy()
+        self._velocity_head = _panels(weight("velocity_head.weight").T)
         self._velocity_bias = weight("velocity_head.bias")
-        self._offset_head = weight("offset_head.weight").T.copy()
+        self._offset_head = _panels(weight("offset_head.weight").T)
         self._offset_bias = weight("offset_head.bias")
         self._turns = np.empty((0, head // 2), np.complex64)
         self._works: dict[int, _Work] = {}
@@ -154,49 +261,48 @@ class Decoder:
         told: Floats,
     ) -> Floats:
         """Take one step in each row; return what is known after it, [R, W]: see Stepper."""
+        spans = [(memory, len(list(same))) for memory, same in groupby(memories)]
+        fit = 0
+        for memory, count in spans:
+            fit += min(count, left := memory.left())
+            if count > left:  # the others, when these have been taken
+                parts = slice(fit), slice(fit, None)
+                return np.concatenate(
+                    [self.read(memories[p], notes[p], times[p], told[p]) for p in parts]
+                )
         rows = len(memories)
         work = self._work(rows)
-        x, y, hidden, added = work.x, work.y, work.hidden, work.added
+        x, hidden, turned, added = work.x, work.hidden, work.turned, work.added
+        (chunks, places), (seen, found) = work.into, work.out
         event, velocity, offset = zip(*notes, strict=True)
         here = x[:rows]
-        np.add(self._event[[*event]], self._velocity[[*velocity]], out=here)
-        here += self._offset[[*offset]]
+        np.add(self._event.take(event, 0), self._velocity.take(velocity, 0), out=here)
+        here += self._offset.take(offset, 0)
         here += told
         turn = self._turns_at(times)
-        for memory in memories:
-            memory.make_room(rows)
-        spots = []
-        for memory in memories:
-            spots.append(memory.steps)
-            memory.steps += 1
-        shared = self.config.shared
-        for layer, (into, out) in enumerate(zip(self._into, self._out, strict=True)):
-            _product(x, into, y)
-            y[:rows] *= _scales(work.steps)
-            np.maximum(hidden, 0, out=hidden)
+        runs = work.runs(spans)
+        for layer, (into, out) in enumerate(self._layers):
+            work.level()
+            np.matmul(chunks, into, out=places)
+            np.maximum(hidden, work.zeros, out=hidden)  # a mere 0 would take twice as long
             np.multiply(hidden, hidden, out=hidden)
-            np.multiply(work.turned, turn, out=work.turned)
-            for (query, new), memory, spot in zip(work.rows, memories, spots, strict=True):
-                past = memory.past[layer]
-                past[:, spot] = new
-                seen = past[:, : spot + 1]
-                _attend(query, seen[:shared], seen[shared:])
-            _product(work.both, out, added)
+            np.multiply(turned, turn, out=turned)
+            work.attend(runs, layer)
+            np.matmul(seen, out, out=found)
             x += added
-        return here * _scales(work.steps)
+        work.level()
+        return work.even[:rows].copy()
 
     def _work(self, rows: int) -> _Work:
         if rows not in self._works:
             self._works[rows] = _Work(self.config, rows)
-        work = self._works[rows]
-        work.x[rows:] = 0
-        return work
+        return self._works[rows]
 
     def _turns_at(self, times: Sequence[float]) -> NDArray[np.complex64]:
         """Return the turns of whole sixteenths, [R, 1, D / 2]."""
         last = int(max(times))
         if last >= len(self._turns):
-            count = -(-(last + 1) // TURNS) * TURNS
+            count = _whole(last + 1, TURNS)
             angles = np.arange(count)[:, None] * (2 * np.pi / np.array(wavelengths(self.config)))
             self._turns = np.exp(1j * angles).astype(np.complex64)
         turns: NDArray[np.complex64] = self._turns[[int(time) for time in times], None]
@@ -209,14 +315,14 @@ class Decoder:
 
     def velocities(self, details: Floats, events: Sequence[int]) -> tuple[Floats, Floats]:
         """Return logits of velocity given the events, and what :meth:`offsets` needs."""
-        both = details + self._event_detail[[*events]]
+        both = details + self._event_detail.take(events, 0)
         half = self.config.hidden
         inner = _squared(both[:, :half])
         return _headed(inner, self._velocity_head, self._velocity_bias), both[:, half:]
 
     def offsets(self, details: Floats, velocities: Sequence[int]) -> Floats:
         """Return logits of offset given events and velocities."""
-        inner = _squared(details + self._velocity_detail[[*velocities]])
+        inner = _squared(details + self._velocity_detail.take(velocities, 0))
         return _headed(inner, self._offset_head, self._offset_bias)
 
 
@@ -235,44 +341,36 @@ def _interleaved(first: int, heads: int, shared: int, head: int) -> list[int]:
     return [*order, *range(last, last + shared * head)]
 
 
-def _product(x: Floats, weights: Floats, out: Floats) -> None:
-    """Put x @ weights into ``out``, always in chunks of the same number of rows."""
-    if len(x) == CHUNK:
-        np.matmul(x, weights, out=out)
-        return
-    for first in range(0, len(x), CHUNK):
-        np.matmul(x[first : first + CHUNK], weights, out=out[first : first + CHUNK])
+def _whole(count: int, part: int) -> int:
+    """Return the least multiple of ``part`` that holds ``count``."""
+    return -(-count // part) * part
 
 
-def _headed(known: Floats, weights: Floats, bias: Floats) -> Floats:
+def _panels(weights: Floats) -> Floats:
+    """Return weights [I, O] as [P, 1, I, PANEL]."""
+    inner, outer = weights.shape
+    padded = np.zeros((inner, _whole(outer, PANEL)), np.float32)
+    padded[:, :outer] = weights
+    return padded.reshape(inner, -1, 1, PANEL).transpose(1, 2, 0, 3).copy()
+
+
+def _places(out: Floats) -> Floats:
+    """Return the places in ``out`` [R, O] of panels and chunks, [P, R / CHUNK, CHUNK, PANEL]."""
+    rows, outer = out.shape
+    return out.reshape(rows // CHUNK, CHUNK, outer // PANEL, PANEL).transpose(2, 0, 1, 3)
+
+
+def _headed(known: Floats, panels: Floats, bias: Floats) -> Floats:
     """Return known @ weights + bias for any number of rows."""
-    rows = len(known)
-    padded = np.zeros((-(-rows // CHUNK) * CHUNK, known.shape[1]), np.float32)
+    rows, inner = known.shape
+    padded = np.zeros((_whole(rows, CHUNK), inner), np.float32)
     padded[:rows] = known
-    result = np.empty((len(padded), weights.shape[1]), np.float32)
-    _product(padded, weights, result)
-    found = result[:rows]
-    found += bias
-    return found
-
-
-def _scales(rows: Sequence[Floats]) -> Floats:
-    """Return what brings each row to unit mean square, [R, 1]."""
-    width = len(rows[0])
-    scales = [1.0 / math.sqrt(float(np.dot(row, row)) / width + EPSILON) for row in rows]
-    return np.array(scales, np.float32)[:, None]
+    found = np.empty((len(padded), len(panels) * PANEL), np.float32)
+    np.matmul(padded.reshape(-1, CHUNK, inner), panels, out=_places(found))
+    return found[:rows, : len(bias)] + bias
 
 
 def _squared(x: Floats) -> Floats:
     """Return max(x, 0) squared."""
     positive: Floats = np.maximum(x, 0)
     return np.multiply(positive, positive, out=positive)
-
-
-def _attend(query: Floats, keys: Floats, values: Floats) -> None:
-    """Replace a row's queries [S, G, D] by what they find in keys and values [S, T, D]."""
-    scores = query @ keys.transpose(0, 2, 1)
-    scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
-    np.exp(scores, out=scores)
-    np.matmul(scores, values, out=query)
-    query /= np.add.reduce(scores, axis=2, keepdims=True)

@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from drumigen.decoder import CHUNK, LINE
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
-from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_event, draw_offset
+from drumigen.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
 from drumigen.stepper import Floats, Remembering, Stepper
 from drumigen.tokens import Note, bar_of, encode, notes_of
 from drumigen.units import TICKS_PER_BEAT
@@ -161,29 +162,28 @@ class Contexts:
         """Know nothing."""
         self._kept: OrderedDict[int, Remembering] = OrderedDict()
 
-    def longest(self, context: tuple[Played, ...]) -> tuple[int, Remembering | None]:
-        """Return how many bars of ``context`` were read before, and the memory of them."""
-        keys = _keys(context)
-        for count in range(len(context), 0, -1):
+    def longest(self, keys: Sequence[int]) -> tuple[int, Remembering | None]:
+        """Return how many bars of a context were read before, and the memory of them.
+
+        ``keys`` are those of its beginnings, the shortest first.
+        """
+        for count in range(len(keys), 0, -1):
             memory = self._kept.get(keys[count - 1])
             if memory is not None:
                 self._kept.move_to_end(keys[count - 1])
                 return count, memory
         return 0, None
 
-    def keep(self, context: tuple[Played, ...], memory: Remembering) -> None:
-        """Remember ``memory`` as what ``context`` leaves."""
-        self._kept[_keys(context)[-1]] = memory
+    def keep(self, key: int, memory: Remembering) -> None:
+        """Remember ``memory`` as what the context of that key leaves."""
+        self._kept[key] = memory
         while len(self._kept) > MEMORIES:
             self._kept.popitem(last=False)
 
 
-def _keys(context: tuple[Played, ...]) -> list[int]:
-    """Return a hash of each beginning of ``context``."""
-    keys = [0]
-    for played in context:
-        keys.append(hash((keys[-1], played)))
-    return keys[1:]
+def _key(before: int, played: Played) -> int:
+    """Return the key of a context that goes on with ``played`` after the one of key ``before``."""
+    return hash((before, played))
 
 
 class _Writing:
@@ -192,16 +192,19 @@ class _Writing:
     def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
         self.row = row
         self.meter = row.conditions.meter
+        self.sixteenths = self.meter.sixteenths
+        self.sampling = row.sampling
         self.of_velocity = row.sampling.of_velocity
         self.told = _told(stepper, row.conditions, styles)
         self.notes: list[Note] = []
         self.last = LINE
-        self.event = BAR_LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
         rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
         self.chances = rng.random((self.most + 1, CHANCES)).tolist()
-        self.context = context_of(row)
-        self.memory, self.line = _read(stepper, styles, self.context, kept)
+        context = context_of(row)
+        keys = list(accumulate(context, _key, initial=0))
+        self.key = keys[-1]
+        self.memory, self.line = _read(stepper, styles, context, keys[1:], kept)
 
     @property
     def time(self) -> float:
@@ -224,10 +227,14 @@ def _told(stepper: Stepper, under: Conditions, styles: Sequence[str]) -> Floats:
 
 
 def _read(
-    stepper: Stepper, styles: Sequence[str], context: tuple[Played, ...], kept: Contexts
+    stepper: Stepper,
+    styles: Sequence[str],
+    context: tuple[Played, ...],
+    keys: Sequence[int],
+    kept: Contexts,
 ) -> tuple[Remembering, int]:
     """Return the memory of ``context``, for the caller to go on with, and its sixteenths."""
-    known, memory = kept.longest(context)
+    known, memory = kept.longest(keys)
     memory = memory.copied() if memory is not None else stepper.memory()
     line = sum(bar.meter.sixteenths for bar, _ in context[:known])
     steps: list[tuple[Note, int, Floats]] = []
@@ -242,9 +249,9 @@ def _read(
         line += bar.meter.sixteenths
     for first in range(0, len(steps), READ_STEPS):
         notes, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
-        stepper.read([memory] * len(notes), notes, times, np.stack(told_all))
+        stepper.read([memory] * len(notes), notes, times, np.array(told_all))
     if steps:
-        kept.keep(context, memory.copied())
+        kept.keep(keys[-1], memory.copied())
     return memory, line
 
 
@@ -264,7 +271,7 @@ class _Batch:
                 [row.memory for row in going],
                 [row.last for row in going],
                 [row.time for row in going],
-                np.stack([row.told[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
+                np.array([row.told[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
             )
             going = self._drawn(going, known)
         return [self._finished(row) for row in self._rows]
@@ -272,45 +279,44 @@ class _Batch:
     def _drawn(self, going: list[_Writing], known: Floats) -> list[_Writing]:
         """Draw the next hit of each row; return the rows whose bar goes on."""
         logits, details = self._stepper.events(known)
-        on: list[int] = []
-        for place, row in enumerate(going):
-            if len(row.notes) < row.most:
-                chance = row.chances[len(row.notes)][0]
-                row.event = draw_event(
-                    logits[place],
-                    row.last,
-                    row.meter.sixteenths,
-                    chance,
-                    row.row.sampling,
-                )
-                if row.event != BAR_LINE:
-                    on.append(place)
-        rows = [going[place] for place in on]
-        if not rows:
-            return []
-        events = [row.event for row in rows]
-        velocity_logits, details = self._stepper.velocities(details[on], events)
-        velocities = [
-            draw(velocity_logits[place], row.chances[len(row.notes)][1], row.of_velocity)
-            for place, row in enumerate(rows)
+        events = draw_events(
+            logits,
+            [row.last for row in going],
+            [row.sixteenths for row in going],
+            [row.chances[len(row.notes)][0] for row in going],
+            [row.sampling for row in going],
+        )
+        on = [
+            place
+            for place, (row, event) in enumerate(zip(going, events, strict=True))
+            if event != BAR_LINE and len(row.notes) < row.most
         ]
-        offset_logits = self._stepper.offsets(details, velocities)
-        for place, row in enumerate(rows):
-            offset = draw_offset(
-                offset_logits[place],
-                row.event,
-                row.last,
-                row.chances[len(row.notes)][2],
-                row.row.sampling,
-            )
-            row.last = Note(row.event, velocities[place], offset)
+        if not on:
+            return []
+        if len(on) < len(going):
+            going, events = [going[place] for place in on], [events[place] for place in on]
+            details = details[on]
+        chances = [row.chances[len(row.notes)] for row in going]
+        velocity_logits, details = self._stepper.velocities(details, events)
+        velocities = draw(
+            velocity_logits, [chance[1] for chance in chances], [row.of_velocity for row in going]
+        )
+        offsets = draw_offsets(
+            self._stepper.offsets(details, velocities),
+            events,
+            [row.last for row in going],
+            [chance[2] for chance in chances],
+            [row.sampling for row in going],
+        )
+        for row, *note in zip(going, events, velocities, offsets, strict=True):
+            row.last = Note(*note)
             row.notes.append(row.last)
-        return rows
+        return going
 
     def _finished(self, row: _Writing) -> Bar:
         bar = row.bar()
         if len(row.notes) < row.most and notes_of([bar])[0][0] == row.notes:
             # the steps just taken are what reading this bar would take
             played = bar, replace(row.row.conditions, meter=bar.meter)
-            self._kept.keep((*row.context, played), row.memory)
+            self._kept.keep(_key(row.key, played), row.memory)
         return bar

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from drumigen.kit import Voice
@@ -20,8 +21,15 @@ class _Division:
 
     def nearest(self, tick: int) -> int:
         """Return the multiple of a step that is nearest to ``tick``."""
-        near = [(tick + step // 2) // step * step for step in self.steps]
-        return min(near, key=lambda place: abs(tick - place))
+        place = tick % TICKS_PER_BEAT
+        return tick - place + _nearest(self.steps)[place]
+
+
+@cache
+def _nearest(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Return for each tick of a quarter note the nearest multiple of one of ``steps``."""
+    near = [[(tick + step // 2) // step * step for step in steps] for tick in range(TICKS_PER_BEAT)]
+    return tuple(min(places, key=lambda p: abs(tick - p)) for tick, places in enumerate(near))
 
 
 _DIVISIONS = (

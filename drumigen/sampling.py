@@ -1,5 +1,7 @@
 """Drawing from what the network says: temperature, top-k, top-p, and what the grammar allows."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -55,24 +57,30 @@ class Sampling:
         return replace(self, temperature=temperature, dynamics=1.0)
 
 
-def draw(logits: Floats, chance: float, sampling: Sampling) -> int:
-    """Return the index that ``chance`` (0 up to 1) falls on, among ``logits`` [N].
+def draw(logits: Floats, chances: Sequence[float], samplings: Sequence[Sampling]) -> list[int]:
+    """Return for each row of ``logits`` [R, N] the index that its chance (0 up to 1) falls on.
 
     Raises:
         ModelError: the logits are no numbers, or none is possible.
     """
-    most = np.maximum.reduce(logits)
-    if not -np.inf < most < np.inf:
+    most = np.maximum.reduce(logits, axis=1, keepdims=True)
+    if not all(map(math.isfinite, most.ravel().tolist())):
         message = "the network's output is no number; load another checkpoint"
         raise ModelError(message)
     weights = logits - most
-    if sampling.temperature != 1:
-        weights *= np.float32(1 / sampling.temperature)
+    temperatures = [sampling.temperature for sampling in samplings]
+    if set(temperatures) != {1}:
+        weights *= np.array([[1 / temperature] for temperature in temperatures], np.float32)
     np.exp(weights, out=weights)
-    if sampling.top_k or sampling.top_p < 1:
-        weights = _likeliest(weights, sampling)
-    sums = np.add.accumulate(weights, dtype=np.float64)
-    return min(int(sums.searchsorted(chance * sums[-1], side="right")), len(sums) - 1)
+    for row, sampling in zip(weights, samplings, strict=True):
+        if sampling.top_k or sampling.top_p < 1:
+            row[:] = _likeliest(row, sampling)
+    sums = np.add.accumulate(weights, axis=1, dtype=np.float64)
+    last = sums.shape[1] - 1
+    return [
+        min(int(row.searchsorted(chance * row[last], side="right")), last)
+        for row, chance in zip(sums, chances, strict=True)
+    ]
 
 
 def _likeliest(weights: Floats, sampling: Sampling) -> Floats:
@@ -88,22 +96,43 @@ def _likeliest(weights: Floats, sampling: Sampling) -> Floats:
     return kept
 
 
-def draw_event(
-    logits: Floats, last: Note, sixteenths: int, chance: float, sampling: Sampling
-) -> int:
-    """Return an event that may follow ``last`` in a bar of so many sixteenths.
+def draw_events(
+    logits: Floats,
+    lasts: Sequence[Note],
+    sixteenths: Sequence[int],
+    chances: Sequence[float],
+    samplings: Sequence[Sampling],
+) -> list[int]:
+    """Return for each row an event that may follow its last in a bar of so many sixteenths.
 
-    That is: the bar line, a later event, or the same one again where a later offset is left;
-    ``last.event`` is ``BAR_LINE`` at the start of the bar.
+    That is: the bar line, a later event, or the same one again where a later offset is left; the
+    last event is ``BAR_LINE`` at the start of a bar.  The logits of others are overwritten.
     """
-    first = 0 if last.event == BAR_LINE else last.event + (last.offset >= OFFSETS - 1)
-    end = sixteenths * len(VOICE_ORDER)
-    legal = np.append(logits[first:end], logits[BAR_LINE])
-    drawn = draw(legal, chance, sampling)
-    return BAR_LINE if drawn == len(legal) - 1 else first + drawn
+    ends = [length * len(VOICE_ORDER) for length in sixteenths]
+    firsts = [
+        0 if last.event == BAR_LINE else min(end, last.event + (last.offset >= OFFSETS - 1))
+        for last, end in zip(lasts, ends, strict=True)
+    ]
+    low, line = min(firsts), max(ends)
+    logits[:, line] = logits[:, BAR_LINE]
+    for row, first, end in zip(logits, firsts, ends, strict=True):
+        row[low:first] = row[end:line] = -np.inf
+    drawn = draw(logits[:, low : line + 1], chances, samplings)
+    return [BAR_LINE if low + place == line else low + place for place in drawn]
 
 
-def draw_offset(logits: Floats, event: int, last: Note, chance: float, sampling: Sampling) -> int:
-    """Return an offset for ``event``; a later one than that of ``last`` if it is the same."""
-    first = last.offset + 1 if event == last.event else 0
-    return first + draw(logits[first:], chance, sampling)
+def draw_offsets(
+    logits: Floats,
+    events: Sequence[int],
+    lasts: Sequence[Note],
+    chances: Sequence[float],
+    samplings: Sequence[Sampling],
+) -> list[int]:
+    """Return for each row an offset for its event; a later one than the last's if it is the same.
+
+    The logits of others are overwritten.
+    """
+    for row, event, last in zip(logits, events, lasts, strict=True):
+        if event == last.event:
+            row[: last.offset + 1] = -np.inf
+    return draw(logits, chances, samplings)

@@ -39,9 +39,8 @@ class Stepper(Protocol):
     ) -> Floats:
         """Take one step in each row and return what is known after it, [R, W].
 
-        ``counts`` are the hits of the bar before the step, ``times`` sixteenths from the row's
-        first bar line, ``told`` [R, W] is from :meth:`told`.  One row may come several times, its
-        steps in order.
+        ``times`` are sixteenths from the row's first bar line, ``told`` [R, W] is from
+        :meth:`told`.  One row may come several times, its steps in order and side by side.
 
         Raises:
             DeviceFullError: there is no room on the device.

@@ -134,6 +134,25 @@ def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
             assert np.array_equal(details[row], detail[0])
 
 
+def test_a_rows_numbers_do_not_depend_on_how_long_the_others_pasts_are() -> None:
+    decoder = Decoder(WIDE, weights(WIDE))
+    told = decoder.told(BINS, [0.7, 0.0, 0.3])
+    notes, counts, times = steps()
+    expected = walked(decoder)
+    places = (70, 1, ROOM - 1, 5, ROOM)
+    memories = [decoder.memory() for _ in places]
+    for memory, past in zip(memories, places, strict=True):
+        decoder.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
+    asked = [place + step for place in places for step in range(3)]  # three steps of each row
+    known = decoder.read(
+        [memory for memory in memories for _ in range(3)],
+        [notes[place] for place in asked],
+        [times[place] for place in asked],
+        told[[counts[place] for place in asked]],
+    )
+    assert np.array_equal(known, expected[asked])
+
+
 def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
     arrays = weights(WIDE)
     stepper = TorchDecoder(WIDE, arrays, "cpu")
