@@ -22,9 +22,9 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
     """Return the velocity of each hit.
 
     A voice with dynamics is drawn towards its levels by ``pull``; one that is struck all alike
-    takes their shape around its own level.  A ghost stays a ghost, an accent an accent.  Beats
-    in which a voice rolls (is written off the sixteenths) keep the ramp they have.  ``share``
-    (0-1) scales all of it.
+    takes their shape around its own level.  A ghost stays a ghost, an accent an accent; a soft
+    stroke on a backbeat is an accent to be.  Beats in which a voice rolls (is written off the
+    sixteenths) keep the ramp they have.  ``share`` (0-1) scales all of it.
     """
     written = [place.hit.velocity for place in placed]
     if not share or not dynamics.levels:
@@ -38,7 +38,7 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
     for index, place in enumerate(placed):
         voice = place.hit.voice
         if voice in dynamics.levels and (voice, place.tick // TICKS_PER_BEAT) not in rolls:
-            rows[voice, _is_ghost(place)].append(index)
+            rows[voice, _is_ghost(place, dynamics)].append(index)
     noise = drift(where.seed, _STREAM, (where.start + place.tick for place in placed))
     velocities = list(written)
     for (voice, ghost), indices in rows.items():
@@ -55,13 +55,14 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
             velocity = here + share * (away + loose * noise[where.start + placed[index].tick])
             low, high = (1, GHOST_BELOW - 1) if ghost else (1, 127)
             velocities[index] = round(max(low, min(high, velocity)))
-            if voice is Voice.SNARE and not ghost:
+            if voice is Voice.SNARE and not ghost and here >= GHOST_BELOW:
                 velocities[index] = max(GHOST_BELOW, velocities[index])
     return velocities
 
 
-def _is_ghost(place: Placed) -> bool:
-    return place.hit.voice is Voice.SNARE and place.hit.velocity < GHOST_BELOW
+def _is_ghost(place: Placed, dynamics: Dynamics) -> bool:
+    soft = place.hit.voice is Voice.SNARE and place.hit.velocity < GHOST_BELOW
+    return soft and place.tick // TICKS_PER_SIXTEENTH not in dynamics.backbeats
 
 
 def _level(dynamics: Dynamics, voice: Voice, place: Placed, song_bar: int) -> float:

@@ -93,7 +93,8 @@ class Dynamics:
     """Velocity as a structure: how hard each voice strikes at each place of the bar.
 
     ``levels`` gives 4, 8, 16 or 32 velocities per voice, one a sixteenth, over and over from the
-    bar line (32 are two bars).  ``ghost`` is the level of the snare's other mode.  ``pull`` (0-1)
+    bar line (32 are two bars).  ``ghost`` is the level of the snare's other mode, which a stroke
+    on one of ``backbeats`` (sixteenths of the bar) is not of, however soft.  ``pull`` (0-1)
     is how far a bar's velocities go there; a voice that the bar strikes all alike takes the shape
     in any case, around its own level.  ``spread`` is the standard deviation, in velocity, of what
     ``pull`` replaces.
@@ -102,6 +103,7 @@ class Dynamics:
     levels: Mapping[Voice, tuple[float, ...]] = field(default_factory=dict, hash=False)
     pull: float = 0.0
     ghost: float = 28.0
+    backbeats: tuple[int, ...] = ()
     spread: float = 4.0
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class Dynamics:
         _within("dynamics.pull", self.pull, 0.0, 1.0)
         _within("dynamics.ghost", self.ghost, 1.0, 60.0)
         _within("dynamics.spread", self.spread, 0.0, 20.0)
+        for sixteenth in self.backbeats:
+            _within("dynamics.backbeats", sixteenth, 0, 31)
         for voice, levels in self.levels.items():
             _fits(f"dynamics.levels.{voice}", levels, (4, 8, 16, 32))
             for level in levels:

@@ -23,6 +23,7 @@ class _DynamicsTable(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[Voice, tuple[float, ...]] = {}
     pull: float = _DEFAULT.dynamics.pull
     ghost: float = _DEFAULT.dynamics.ghost
+    backbeats: tuple[int, ...] = ()
     spread: float = _DEFAULT.dynamics.spread
 
 

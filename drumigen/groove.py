@@ -39,6 +39,9 @@ _LEVELS_FROM: Final = 4
 _SHARE_FROM: Final = 8
 """So many hits of a voice tell its levels, and so many second notes its swing."""
 
+_SOFTENED: Final = 0.1
+"""Ghosts to a loud snare stroke, at most, on a backbeat."""
+
 _DOUBT: Final = 2.0
 """In a human take a place of n hits is believed to n / (n + 2): one hit may be an error."""
 
@@ -108,6 +111,7 @@ def groove_toml(feel: Feel, source: str) -> str:
         "[feel.dynamics]",
         f"pull = {feel.dynamics.pull:g}",
         f"ghost = {feel.dynamics.ghost:g}",
+        f"backbeats = {list(feel.dynamics.backbeats)}",
         f"spread = {feel.dynamics.spread:g}",
         *_rows("feel.dynamics.levels", feel.dynamics.levels),
     ]
@@ -208,13 +212,15 @@ def _spread(rows: Sequence[_Row], left: Sequence[float]) -> float:
 
 def _dynamics(rows: Sequence[_Row], template_bars: int) -> Dynamics:
     cells: defaultdict[Voice, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    ghosts = []
+    ghosts: list[int] = []
+    softened: Counter[int] = Counter()
     for number, place, _ in rows:
         hit = place.hit
+        step = template_step(place.tick, number, template_bars)
         if hit.voice is Voice.SNARE and hit.velocity < GHOST_BELOW:
             ghosts.append(hit.velocity)
+            softened[step % _STEPS] += 1
         else:
-            step = template_step(place.tick, number, template_bars)
             cells[hit.voice][step].append(hit.velocity)
     levels = {}
     away: list[float] = []
@@ -229,4 +235,10 @@ def _dynamics(rows: Sequence[_Row], template_bars: int) -> Dynamics:
         away += [v - fmean(row) for row in steps.values() for v in row]
     spread = min(20.0, round(pstdev(away), 1)) if away else 0.0
     ghost = float(round(fmean(ghosts))) if ghosts else Dynamics().ghost
-    return Dynamics(levels, pull=1.0, ghost=ghost, spread=spread)
+    struck: Counter[int] = Counter()
+    for step, velocities in cells[Voice.SNARE].items():
+        struck[step % _STEPS] += len(velocities)
+    backbeats = tuple(
+        step for step, count in sorted(struck.items()) if softened[step] <= _SOFTENED * count
+    )
+    return Dynamics(levels, pull=1.0, ghost=ghost, backbeats=backbeats, spread=spread)

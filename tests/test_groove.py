@@ -97,6 +97,13 @@ def test_dynamics_are_found_by_voice_and_place() -> None:
     assert found.spread == 0
 
 
+def test_backbeats_are_where_the_snare_is_hardly_ever_soft() -> None:
+    ghosts = (Hit(Tick(7 * 480), Voice.SNARE, 25), Hit(Tick(12 * 480), Voice.SNARE, 30))
+    soft = Bar(FOUR, tuple(hit for hit in grid().hits if hit.tick != 12 * 480) + ghosts)
+    assert extract([soft, *[grid()] * 4], TEMPO).dynamics.backbeats == (4,)
+    assert extract([soft, *[grid()] * 11], TEMPO).dynamics.backbeats == (4, 12)
+
+
 def test_a_groove_survives_its_file(tmp_path: Path) -> None:
     bars = [load_bank("funk").bar(number, 1, FOUR) for number in range(8)]
     groove = extract(bars, Bpm(100.0))
