@@ -30,6 +30,11 @@ LATE_LIMIT = 0.25
 _TICK_SLACK = 1e-3
 _TIME_SLACK = 1e-7
 
+HANDED_EARLIER = 0.025
+"""Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
+being woken costs more than being early.  It can be taken back as long as ever, but no longer moves
+with the line."""
+
 NOTES_PORT = "out"
 CLOCK_PORT = "clock"
 
@@ -241,7 +246,7 @@ class Player:
     def advance(self, now: Seconds) -> Seconds:
         """Hand over everything due within the lead; return when to call again at the latest."""
         lead = self._output.lead
-        until = now + lead
+        until = now + lead + HANDED_EARLIER
         self._forget_left(now)
         if self._line is not None:
             ahead = self._line.tick_at(now + LOOK_AHEAD) + _TICK_SLACK

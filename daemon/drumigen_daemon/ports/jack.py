@@ -259,7 +259,6 @@ class _Session:
         self._sorting = threading.Lock()
         self._sequence = itertools.count()
         self._play_frame: int | None = None
-        self._listen_frame: int | None = None
         self._fault: BaseException | None = None
         self._cycle_seen = (-1, time.monotonic())
         self.cycles = 0
@@ -286,11 +285,11 @@ class _Session:
             client.set_blocksize_callback(self._take_blocksize)
             client.set_xrun_callback(self._take_xrun)
             if plan.split:
-                client.set_process_callback(self._guarded(self._play))
-                listener.set_process_callback(self._guarded(self._listen))
+                client.set_process_callback(self._guarded(client, self._play))
+                listener.set_process_callback(self._guarded(listener, self._listen))
             else:
                 # what comes wakes the engine, which needs the GIL: that comes last
-                client.set_process_callback(self._guarded(self._play, self._listen))
+                client.set_process_callback(self._guarded(client, self._play, self._listen))
             for each in clients:
                 each.set_shutdown_callback(self._take_shutdown)
                 each.activate()
@@ -402,20 +401,25 @@ class _Session:
                 found = True
         return found
 
-    def _guarded(self, *cycles: Callable[[float, int], None]) -> Callable[[int], None]:
+    def _guarded(
+        self, client: "jack.Client", *cycles: Callable[[float, int, int], None]
+    ) -> Callable[[int], None]:
+        start: int | None = None
+
         def callback(frames: int) -> None:
+            nonlocal start
             now = time.monotonic()
             try:
+                start = unwrap(start, client.last_frame_time)
                 for cycle in cycles:
-                    cycle(now, frames)
+                    cycle(now, start, frames)
             except BaseException as error:  # the library would drop it and never call again
                 self._fault = error
                 raise
 
         return callback
 
-    def _listen(self, _now: float, _frames: int) -> None:
-        start = self._listen_frame = unwrap(self._listen_frame, self._listener.last_frame_time)
+    def _listen(self, _now: float, start: int, _frames: int) -> None:
         for port, source, stream in self._inputs:
             for offset, event in port.incoming_midi_events():
                 at = self._timebase.to_monotonic(start + offset)
@@ -423,8 +427,8 @@ class _Session:
                     if message != _ACTIVE_SENSING:
                         self._inbox.put(source, message, at)
 
-    def _play(self, now: float, frames: int) -> None:
-        start = self._play_frame = unwrap(self._play_frame, self._client.last_frame_time)
+    def _play(self, now: float, start: int, frames: int) -> None:
+        self._play_frame = start
         self._timebase.observe(now, start)
         if not self.cycles:
             self.priority = own_priority()
