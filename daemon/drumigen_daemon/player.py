@@ -342,6 +342,7 @@ class Player:
             at = now
         place = self._kit.note_of(cue.voice)
         note = (place.channel, place.note)
+        at = self._in_turn(note, at)
         for ended in (note, *self._choked_by(cue.voice)):
             if self._ringing.get(ended, -1.0) > at:
                 self._off(ended, Seconds(at))
@@ -374,8 +375,17 @@ class Player:
             place = self._kit.note_of(choked)
             yield (place.channel, place.note)
 
+    def _in_turn(self, note: tuple[int, int], at: float) -> float:
+        """Return ``at``, or when a stroke of ``note`` that is under way leaves, if that is later.
+
+        A line that bends puts what is handed over now before what was handed over for the old one.
+        """
+        under_way = [h.at for h in self._handed if h.kind is _Kind.ON and h.note == note]
+        return max([at, *under_way])
+
     def _off(self, note: tuple[int, int], at: Seconds) -> None:
         del self._ringing[note]
+        at = Seconds(self._in_turn(note, at))
         channel, key = note
         self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
         self._handed.append(_Handed(at, _Kind.OFF, note))
