@@ -13,6 +13,7 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "output_jitter.py"
 
 
 def test_every_sender_gets_a_row_with_all_its_notes() -> None:
+    pytest.importorskip("isobar", reason="wants python-rtmidi: no wheel beyond Python 3.12")
     command = [sys.executable, str(SCRIPT), "--seconds", "0.5", "--only", "idle, ordinary"]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     counts = {
