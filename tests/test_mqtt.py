@@ -1,5 +1,6 @@
 """drumigen on a real broker: controlled, telling, and unmoved by whatever the broker does."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from fixtures_jack import wait_for
 from stage_fixtures import Daemon, drumigen
 
 from drumigen_daemon.homeassistant import MOMENTARY
+from drumigen_daemon.mqtt import Bridge
+from drumigen_daemon.mqtt_messages import Hello, MqttSettings
 from drumigen_daemon.session import VALUES
 
 __all__ = ["broker", "certificates", "client"]
@@ -429,3 +432,22 @@ def test_a_hostile_broker_changes_nothing_in_the_music(
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     host.join(20)
+
+
+async def test_a_callback_that_breaks_is_one_line_and_no_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as silent, theirs:
+        _, writer = await asyncio.open_connection(sock=ours)
+        port = silent.getsockname()[1]
+        bridge = Bridge(writer, Hello(MqttSettings(host="127.0.0.1", port=port), "0"))
+        serving = asyncio.create_task(bridge.serve())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(os.close, -1)
+        await asyncio.sleep(0.05)
+        said = theirs.recv(65536)
+        serving.cancel()
+        writer.close()
+    assert b"Bad file descriptor; the music plays on" in said
+    assert capfd.readouterr().err == ""

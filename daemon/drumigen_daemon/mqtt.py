@@ -16,7 +16,7 @@ import ssl
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
 import msgspec
@@ -147,6 +147,7 @@ class Bridge:
     async def serve(self) -> None:
         """Be connected, for ever: what fails is tried again, ever more rarely."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._take_fault)
         failures = 0
         while True:
             begun = loop.time()
@@ -166,6 +167,17 @@ class Bridge:
                 )
             self._complained = True
             await asyncio.sleep(pause)
+
+    def _take_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say what broke in a callback, as of a socket that a hostile broker closed, in one line.
+
+        The conversation that it was of ends by itself, and is begun again.
+        """
+        if not self._complained:
+            error = context.get("exception")
+            reason = _reason(error) if error is not None else context["message"]
+            self._say("warning", f"MQTT broker {self._where}: {reason}; the music plays on")
+        self._complained = True
 
     @property
     def _where(self) -> str:
