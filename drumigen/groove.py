@@ -212,15 +212,13 @@ def _spread(rows: Sequence[_Row], left: Sequence[float]) -> float:
 
 def _dynamics(rows: Sequence[_Row], template_bars: int) -> Dynamics:
     cells: defaultdict[Voice, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    ghosts: list[int] = []
-    softened: Counter[int] = Counter()
+    ghosts = []
     for number, place, _ in rows:
         hit = place.hit
-        step = template_step(place.tick, number, template_bars)
         if hit.voice is Voice.SNARE and hit.velocity < GHOST_BELOW:
             ghosts.append(hit.velocity)
-            softened[step % _STEPS] += 1
         else:
+            step = template_step(place.tick, number, template_bars)
             cells[hit.voice][step].append(hit.velocity)
     levels = {}
     away: list[float] = []
@@ -235,10 +233,15 @@ def _dynamics(rows: Sequence[_Row], template_bars: int) -> Dynamics:
         away += [v - fmean(row) for row in steps.values() for v in row]
     spread = min(20.0, round(pstdev(away), 1)) if away else 0.0
     ghost = float(round(fmean(ghosts))) if ghosts else Dynamics().ghost
-    struck: Counter[int] = Counter()
-    for step, velocities in cells[Voice.SNARE].items():
-        struck[step % _STEPS] += len(velocities)
-    backbeats = tuple(
-        step for step, count in sorted(struck.items()) if softened[step] <= _SOFTENED * count
-    )
-    return Dynamics(levels, pull=1.0, ghost=ghost, backbeats=backbeats, spread=spread)
+    return Dynamics(levels, pull=1.0, ghost=ghost, backbeats=_backbeats(rows), spread=spread)
+
+
+def _backbeats(rows: Sequence[_Row]) -> tuple[int, ...]:
+    """Return the sixteenths on which the snare is struck and hardly ever a ghost."""
+    soft: Counter[int] = Counter()
+    loud: Counter[int] = Counter()
+    for _, place, _ in rows:
+        if place.hit.voice is Voice.SNARE:
+            strokes = soft if place.hit.velocity < GHOST_BELOW else loud
+            strokes[template_step(place.tick, 0, 1)] += 1
+    return tuple(step for step in sorted(loud) if soft[step] <= _SOFTENED * loud[step])

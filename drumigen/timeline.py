@@ -131,8 +131,6 @@ class MeterMap:
         return tuple(change.bar for change in self.changes)
 
     def _change_before(self, bar: int) -> MeterChange:
-        if len(self.changes) == 1:
-            return self.changes[0]
         return self.changes[max(0, bisect_right(self._bars, bar) - 1)]
 
     def bar_at(self, tick: float) -> int:

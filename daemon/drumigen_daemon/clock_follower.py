@@ -252,7 +252,7 @@ class ClockFollower:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
         track = self._filter
         comb = track is not None and track.leader.comb > _CONFLICT
-        return comb or (len(self._heard) > 1 and len(self.masters) > 1)
+        return comb or len(self.masters) > 1
 
 
 def _period_of(tempo: float) -> float:

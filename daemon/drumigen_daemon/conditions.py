@@ -76,6 +76,4 @@ class ConditionMap:
         return self.changes[-1][1]
 
     def _index(self, tick: float) -> int:
-        if len(self.changes) == 1:
-            return 0
-        return max(0, bisect_right([change[0] for change in self.changes], tick) - 1)
+        return max(0, bisect_right(self.changes, tick, key=lambda change: change[0]) - 1)

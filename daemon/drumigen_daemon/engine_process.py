@@ -63,7 +63,6 @@ class EngineProcess:
         self._output: Output = self._timed or backend
         lateness = self._timed.lateness if self._timed is not None else None
         self._engine = Engine(self._output, Seconds(time.monotonic()), lateness)
-        self._sources = [self._inbox.fileno(), self._channel.fileno()]
         self._commands: deque[AnyCommand] = deque()
         self._reports: deque[Report] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD
@@ -126,13 +125,14 @@ class EngineProcess:
             wake = min(wake, self._timed.due - SPIN)
         busy = self._inbox or self._commands or self._reports
         pause = 0.0 if busy else max(0.0, wake - time.monotonic())
-        bell, channel = self._sources
-        readable, _, _ = select.select([bell, channel, *self._backend.filenos()], [], [], pause)
+        sources: list[MidiInbox | Channel[AnyCommand] | int]
+        sources = [self._inbox, self._channel, *self._backend.filenos()]
+        readable, _, _ = select.select(sources, [], [], pause)
         for source in readable:
             self._play_due(QUIET)
-            if source == channel:
+            if source is self._channel:
                 self._commands += self._channel.receive()
-            elif source != bell:
+            elif source is not self._inbox:
                 self._backend.receive()
 
     def _look_after_ports(self, wake: float) -> None:

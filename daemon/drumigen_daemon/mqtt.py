@@ -160,12 +160,7 @@ class Bridge:
             self._connected = False
             failures = 1 if loop.time() - begun > HEALTHY_AFTER else failures + 1
             pause = full_jitter(failures)
-            level: RemarkLevel = "info" if self._complained else "warning"
-            if not self._complained or failures % 10 == 0:
-                self._say(
-                    level, f"MQTT broker {self._where}: {reason}; trying again, the music plays on"
-                )
-            self._complained = True
+            self._complain(f"{reason}; trying again, the music plays on", again=failures % 10 == 0)
             await asyncio.sleep(pause)
 
     def _take_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -173,10 +168,15 @@ class Bridge:
 
         The conversation that it was of ends by itself, and is begun again.
         """
-        if not self._complained:
-            error = context.get("exception")
-            reason = _reason(error) if error is not None else context["message"]
-            self._say("warning", f"MQTT broker {self._where}: {reason}; the music plays on")
+        error = context.get("exception")
+        reason = _reason(error) if error is not None else context["message"]
+        self._complain(f"{reason}; the music plays on")
+
+    def _complain(self, of: str, *, again: bool = False) -> None:
+        """Say what is wrong with the broker: once until it is well, and ``again`` when told to."""
+        level: RemarkLevel = "info" if self._complained else "warning"
+        if not self._complained or again:
+            self._say(level, f"MQTT broker {self._where}: {of}")
         self._complained = True
 
     @property

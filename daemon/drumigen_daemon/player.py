@@ -1,8 +1,8 @@
 """The player: turns the score into timed MIDI messages and never leaves a note hanging.
 
 Sans I/O but for the output it is given.  Bars stay in ticks; a hit becomes a message with a time
-one hand-over lead before it sounds, and can be taken back until it has left.  Every note-on
-carries the duty of its note-off, whatever happens next.
+one hand-over lead or a little more before it sounds, and can be taken back until it has left.
+Every note-on carries the duty of its note-off, whatever happens next.
 """
 
 import math
@@ -244,7 +244,10 @@ class Player:
                 self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
 
     def advance(self, now: Seconds) -> Seconds:
-        """Hand over everything due within the lead; return when to call again at the latest."""
+        """Hand over what is due within the lead, or soon after; return when to call again at most.
+
+        Not later, that is: it may be called at any time before.
+        """
         lead = self._output.lead
         until = now + lead + HANDED_EARLIER
         self._forget_left(now)

@@ -245,7 +245,7 @@ class _Session:
     ) -> None:
         self._clients = clients
         self._client = client = clients[0]
-        self._listener = listener = clients[-1]
+        listener = clients[-1]
         self._inbox = inbox
         self._on_written = on_written
         self._jack_error = _library().JackError
