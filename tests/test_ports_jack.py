@@ -176,6 +176,21 @@ def test_withdrawn_events_never_leave(rig: Rig) -> None:
     assert [data for _, data in peer.heard] == [b"\x99\x26\x64"]
 
 
+def test_what_is_due_stays_though_its_cycle_is_late(rig: Rig) -> None:
+    peer = rig.start(256)
+    rig.server.hang()
+    due = Seconds(now() + 0.02)
+    rig.backend.send("out", NOTE, due)
+    rig.backend.send("out", b"\x99\x26\x64", Seconds(due + 1.0))
+    time.sleep(0.03)
+    horizon = rig.backend.withdraw()
+    rig.server.go_on()
+    assert horizon > due
+    wait_for(lambda: peer.heard, 3, "the note that was due is lost")
+    time.sleep(1.2)
+    assert [data for _, data in peer.heard] == [NOTE]
+
+
 def test_a_stamp_and_an_answer_so_many_frames_later_agree_to_one_frame(rig: Rig) -> None:
     peer = rig.start(256)
     session = rig.backend._session

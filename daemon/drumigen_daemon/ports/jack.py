@@ -165,7 +165,7 @@ class JackBackend:
             session.send(port, data, at)
 
     def withdraw(self) -> Seconds:
-        """Take back what is not in the period that is being computed; return where that ends."""
+        """Take back what is neither due yet nor in the period under way; return where that ends."""
         if self._session is None or self._session.down:
             return Seconds(time.monotonic())
         return self._session.withdraw()
@@ -317,7 +317,9 @@ class _Session:
     def withdraw(self) -> Seconds:
         # what belongs to the period under way must stay: its notes have been struck
         with self._sorting:
-            horizon = self._timebase.to_monotonic((self._play_frame or 0) + self._client.blocksize)
+            end = self._timebase.to_monotonic((self._play_frame or 0) + self._client.blocksize)
+            # what is due by now counts as played, though a late cycle has yet to take it
+            horizon = max(end, time.monotonic())
             self._queue[:] = [event for event in self._queue if event[0] < horizon]
             heapq.heapify(self._queue)
         return Seconds(horizon)
