@@ -16,9 +16,9 @@ import msgspec
 
 from drumigen.units import Seconds
 from drumigen_daemon.channel import Channel
-from drumigen_daemon.engine import CLOCK
 from drumigen_daemon.engine_process import EngineProcess
 from drumigen_daemon.messages import AnyCommand, EngineSetup
+from drumigen_daemon.midi_stream import CLOCK_PULSE
 from drumigen_daemon.ports import Inbox, PortChange, PortPlan
 
 RECEIVE_MAX = 256
@@ -64,7 +64,7 @@ class SinkBackend:
             if not self._notes:
                 self._begun, self._received_before = now, self._received
             self._notes.append(now - at)
-        elif data[0] == CLOCK:
+        elif data == CLOCK_PULSE:
             self._pulses.append(now - at)
 
     def withdraw(self) -> Seconds:

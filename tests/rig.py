@@ -113,6 +113,7 @@ class Rig:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._wake = self.now
+        self._unheard: list[tuple[str, bytes, Seconds]] = []
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (when, next(self._order), action))
@@ -120,10 +121,10 @@ class Rig:
     def hear(self, data: bytes, at: float | None = None, source: str = "daw") -> None:
         """Let a MIDI message arrive, now or later."""
         if at is None:
-            self.engine.hear(source, data, Seconds(self.now))
+            self._unheard.append((source, data, Seconds(self.now)))
             self._step()
         else:
-            self.at(at, lambda: self.engine.hear(source, data, Seconds(at)))
+            self.at(at, lambda: self._unheard.append((source, data, Seconds(at))))
 
     def obey(self, command: Command) -> None:
         self.engine.obey(command, Seconds(self.now))
@@ -139,13 +140,24 @@ class Rig:
             self.output.play(self.now)
             while self._agenda and self._agenda[0][0] <= self.now:
                 heapq.heappop(self._agenda)[2]()
-            self._step()
+            if self._wake <= self.now or self._called:
+                self._step()
             if self.now >= end and not (self._agenda and self._agenda[0][0] <= end):
+                self._step()
                 self.output.play(self.now)
                 return
 
+    @property
+    def _called(self) -> bool:
+        """Whether MIDI wakes the engine, as the inbox rules: a lone pulse may wait at ease."""
+        alone = [data for _, data, _ in self._unheard] == [CLOCK]
+        return bool(self._unheard) and not (alone and self.engine.at_ease)
+
     def _step(self) -> None:
         self.output.now = max(self.output.now, self.now)
+        for source, data, at in self._unheard:
+            self.engine.hear(source, data, at)
+        self._unheard.clear()
         for _ in range(1000):
             self._wake = self.engine.advance(Seconds(self.now))
             for report in self.engine.take_reports():

@@ -30,6 +30,8 @@ from drumigen_daemon.messages import (
     ClockSource,
     Continue,
     DropOut,
+    EngineCounters,
+    EngineState,
     Heard,
     Locate,
     Origin,
@@ -240,6 +242,47 @@ def test_one_hour_of_jittered_clock_does_not_drift() -> None:
     assert max(queued) < 20
     assert rig.told(Sounded)[-1].number == beats // 4 - 2
     assert rig.output.hanging() == []
+
+
+def test_pulses_may_be_heard_two_at_a_time_only_while_the_song_rolls_steadily(rig: Rig) -> None:
+    def at_ease() -> bool:
+        return rig.engine.at_ease
+
+    master = Master(rig)
+    master.clock(96)
+    master.finish()
+    assert not at_ease()  # a Start may come
+    master.say(START)
+    master.clock(96)
+    master.finish()
+    assert at_ease()
+    master.bpm = 60.0
+    master.clock(12)
+    master.finish()
+    assert not at_ease()  # a second pulse is far
+    master.bpm = 120.0
+    master.clock(48)
+    master.finish()
+    assert at_ease()
+    rig.run(1.0)
+    assert not at_ease()  # the clock is gone
+    master.next_at = rig.now
+    master.say(STOP)
+    master.clock(48)
+    master.finish()
+    assert not at_ease()
+
+
+def test_the_state_is_told_four_times_a_second_though_pulses_wake_the_engine(rig: Rig) -> None:
+    master = Master(rig, bpm=174.0)
+    master.say(START)
+    master.clock(174 * 24)
+    rig.run(20.0)
+    rig.reports.clear()
+    rig.run(20.0)
+    # a bar that begins is told at once, and the next quarter of a second begins with it
+    assert 79 <= len(rig.told(EngineState)) <= 80 + len(rig.told(BarEntered))
+    assert 19 <= len(rig.told(EngineCounters)) <= 21
 
 
 def test_a_drop_out_is_played_through_and_the_song_stays_in_place(rig: Rig) -> None:

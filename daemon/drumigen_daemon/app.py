@@ -79,8 +79,8 @@ class Daemon:
         self.capture = Capture(captured_bars)
         self._hands = Hands(desk or Desk(), self, styles)
         self._status = Status(style=session.style)
-        self._listeners: list[Callable[[Status], None]] = []
-        self._failed_listeners: set[Callable[[Status], None]] = set()
+        self._listeners: list[Callable[[], None]] = []
+        self._failed_listeners: set[Callable[[], None]] = set()
         self._ended = asyncio.Event()
         self._engine_ready = False
         self._heartbeats = 0
@@ -130,8 +130,8 @@ class Daemon:
     def _has_first_bar(self) -> bool:
         return self.planner.sent_bar(self.planner.bar) is not None
 
-    def listen(self, listener: Callable[[Status], None]) -> None:
-        """Call ``listener`` with the status whenever the engine tells something new."""
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` whenever the status may have changed."""
         self._listeners.append(listener)
 
     def control(
@@ -305,16 +305,14 @@ class Daemon:
         shown = self._hands.shown()
         if shown is not None:
             self._engine.send(shown)
-        if self._listeners:
-            status = self.status
-            for listener in self._listeners:
-                try:
-                    listener(status)
-                except Exception:
-                    # who shows how it goes must not stop it
-                    if listener not in self._failed_listeners:
-                        log.exception("one who is told the status failed; playing on")
-                        self._failed_listeners.add(listener)
+        for listener in self._listeners:
+            try:
+                listener()
+            except Exception:
+                # who shows how it goes must not stop it
+                if listener not in self._failed_listeners:
+                    log.exception("one who shows the status failed; playing on")
+                    self._failed_listeners.add(listener)
 
     def until_bar_line(self) -> float:
         """Return the seconds until the next bar line; 0 at rest."""

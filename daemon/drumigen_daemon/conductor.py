@@ -36,6 +36,8 @@ LOST_START_PULSES: Final = 24
 """Pulses without a Start after which it counts as lost, where that is the setting."""
 SILENCE_TOLD: Final = 0.25
 """Seconds without pulses after which a drop-out is worth a line in the log."""
+EASE_TEMPO: Final = 100.0
+"""BPM from which on two pulses, 50 ms, may be heard together when nothing changes."""
 SILENCE: Final = 2.0
 """Seconds without pulses after which a master counts as gone."""
 
@@ -105,6 +107,18 @@ class Conductor:
     def master(self) -> str:
         """Whose clock is followed; empty for our own."""
         return next(iter(self.follower.masters), "") if self._external else ""
+
+    @property
+    def at_ease(self) -> bool:
+        """Whether the song rolls on a clock so steady that a pulse may be heard with the next."""
+        follower = self.follower
+        return (
+            self._player.rolling
+            and self._external
+            and self._held is None
+            and follower.state is LockState.LOCKED
+            and follower.tempo >= EASE_TEMPO
+        )
 
     # --- what the clock says ---------------------------------------------------------------
 

@@ -41,18 +41,18 @@ from drumigen_daemon.messages import (
     TransportState,
     Tune,
 )
-from drumigen_daemon.midi_stream import MidiStream
+from drumigen_daemon.midi_stream import CLOCK_PULSE, MidiStream
 from drumigen_daemon.player import NOTES_PORT, Output, Player
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.score import Score
-
-CLOCK: Final = 0xF8
 
 FEEDBACK_PORT: Final = "feedback"
 
 STATE_PERIOD: Final = 0.25
 """Seconds between two reports of an unchanged state."""
 COUNTERS_PERIOD: Final = 1.0
+REPORTED_EARLIER: Final = 0.03
+"""Seconds before its time within which a report is made when something else wakes us."""
 
 
 class Engine:
@@ -89,7 +89,7 @@ class Engine:
             stream = self._streams[source] = MidiStream()
         for message in stream.feed(data):
             status = message[0]
-            if status == CLOCK:
+            if message == CLOCK_PULSE:
                 self._conductor.pulse(source, at)
             elif status in (START, CONTINUE, STOP, SONG_POSITION):
                 self._conductor.message(message, at)
@@ -168,9 +168,14 @@ class Engine:
         if now >= self._controls.due:
             self._reports.extend(self._controls.take())
         self._report_state(now)
-        if now >= self._counters_due:
+        if now >= self._counters_due - REPORTED_EARLIER:
             self._report_counters(now)
         return Seconds(min(wake, self._controls.due, self._state_due, self._counters_due))
+
+    @property
+    def at_ease(self) -> bool:
+        """Whether a clock pulse may be heard together with the next one."""
+        return self._conductor.at_ease
 
     def take_reports(self) -> list[Report]:
         """Return what happened since the last call."""
@@ -206,7 +211,7 @@ class Engine:
         conductor = self._conductor
         bar = self._player.bar
         told = (conductor.transport, conductor.lock, conductor.master, conductor.moves, bar)
-        if now < self._state_due and told == self._told:
+        if now < self._state_due - REPORTED_EARLIER and told == self._told:
             return
         self._told = told
         line, tick = conductor.line, conductor.position
@@ -217,7 +222,7 @@ class Engine:
                 conductor.transport, conductor.lock, line, tick, conductor.master, conductor.moves
             )
         )
-        self._state_due = now + STATE_PERIOD
+        self._state_due = _due_again(self._state_due, now, STATE_PERIOD)
 
     def _report_counters(self, now: Seconds) -> None:
         for seconds in self._lateness:
@@ -250,10 +255,16 @@ class Engine:
                 clock_error=self._conductor.clock_errors.histogram,
             )
         )
-        self._counters_due = now + COUNTERS_PERIOD
+        self._counters_due = _due_again(self._counters_due, now, COUNTERS_PERIOD)
 
     def _remark(self, level: RemarkLevel, text: str) -> None:
         self._reports.append(Remark(level, text))
+
+
+def _due_again(due: float, now: float, period: float) -> float:
+    """Return when a report is due again: a period on, though this one went a little early."""
+    early = now < due and due - now <= REPORTED_EARLIER
+    return (due if early else now) + period
 
 
 class _ControlBuffer:

@@ -91,6 +91,7 @@ class EngineProcess:
                 self._play_due(QUIET)
                 self._hear()
                 self._obey()
+                self._inbox.patient = engine.at_ease
                 if self._terminated:
                     engine.shut_down(Seconds(time.monotonic()))
         except ChannelClosedError:
@@ -157,6 +158,7 @@ class EngineProcess:
             self._timed.play(self._timed.lead)
         time.sleep(self._output.lead + SILENCE_BEFORE_CLOSING)
         self._backend.close()
+        self._inbox.close()
         try:
             self._channel.send(*self._reports, *self._engine.take_reports())
         except ChannelClosedError:

@@ -4,6 +4,7 @@ import socket
 from collections import deque
 
 from drumigen.units import Seconds
+from drumigen_daemon.midi_stream import CLOCK_PULSE
 
 Message = tuple[str, bytes, Seconds]
 """Source, bytes, and when they came."""
@@ -19,6 +20,14 @@ class MidiInbox:
         self._wake.setblocking(False)
         self._bell.setblocking(False)
         self._rung = False
+        self.patient = False
+        """Whether a clock pulse that comes alone may wait for what comes next: it has its stamp,
+        and being woken for it costs more than hearing it."""
+
+    def close(self) -> None:
+        """Give the socket back; nobody may put or take anything any more."""
+        self._wake.close()
+        self._bell.close()
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable."""
@@ -27,7 +36,8 @@ class MidiInbox:
     def put(self, source: str, data: bytes, at: Seconds) -> None:
         """Take a message; called from a driver's thread."""
         self._messages.append((source, data, at))
-        self.ring()
+        if not self._may_wait(data):
+            self.ring()
 
     def ring(self) -> None:
         """Wake the engine."""
@@ -36,8 +46,11 @@ class MidiInbox:
             self._rung = True
 
     def __bool__(self) -> bool:
-        """Tell whether anything has come."""
-        return bool(self._messages)
+        """Tell whether anything has come that does not wait for more."""
+        return bool(self._messages) and not self._may_wait(self._messages[0][1])
+
+    def _may_wait(self, data: bytes) -> bool:
+        return self.patient and data == CLOCK_PULSE and len(self._messages) == 1
 
     def take(self, most: int) -> list[Message]:
         """Return what has come first; the rest does not ring again."""

@@ -20,6 +20,9 @@ MESSAGE_LENGTHS: Final[Mapping[int, int]] = {
 }
 """Bytes of a message, status included, by its status; undefined ones and SysEx have no row."""
 
+CLOCK_PULSE: Final = b"\xf8"
+"""The message of MIDI clock, 24 of which make a quarter note."""
+
 SYSEX_LIMIT = 256
 """Longest SysEx handed on by default, in bytes; real-time universal messages need under 20."""
 
@@ -49,6 +52,8 @@ class MidiStream:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes, in any portions; return the messages that they complete."""
+        if data == CLOCK_PULSE:  # by far the most usual
+            return [CLOCK_PULSE]
         messages: list[bytes] = []
         for byte in data:
             if byte >= _REAL_TIME:

@@ -106,8 +106,8 @@ class MqttLink:
             "mqtt_bridge_restarts": self.restarts,
         }
 
-    def take(self, _status: Status) -> None:
-        """Hear that something has changed."""
+    def take(self) -> None:
+        """Hear that something may have changed."""
         self._news.set()
 
     def adopt(self, settings: MqttSettings) -> None:

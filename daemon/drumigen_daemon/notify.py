@@ -23,7 +23,7 @@ FEEDS: Final = 4
 
 
 class Notifier:
-    """Speaks for one daemon; :meth:`take` hears of every change of its status."""
+    """Speaks for one daemon; :meth:`take` is given its status whenever that may have changed."""
 
     def __init__(
         self,
@@ -43,9 +43,14 @@ class Notifier:
         self._said = ""
         self._problem = ""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a service manager to tell."""
+        return bool(self._address)
+
     def take(self, status: Status) -> None:
         """Tell what is new in ``status``; a datagram that would block is told the next time."""
-        if not self._address:
+        if not self.wanted:
             return
         now = self._clock()
         beats = status.heartbeats != self._heartbeats
@@ -88,7 +93,7 @@ class Notifier:
         self._send("STOPPING=1", "STATUS=silencing what sounds")
 
     def _send(self, *lines: str) -> bool:
-        if not self._address:
+        if not self.wanted:
             return False
         # a manager that is gone or busy is no reason to stop playing
         with (

@@ -1,5 +1,7 @@
 """What is to be where in the song: requests, fills, and bars that the form itself dictates."""
 
+import msgspec
+
 from drumigen.arrange import NEUTRAL, SECTIONS, Section, count_in, last_stroke
 from drumigen.pattern import Bar
 from drumigen.timeline import MeterMap
@@ -56,10 +58,8 @@ class Outlook:
         fill = self.fill_from(number) == self.meters.start_of(number)
         tick = self.conditions.changes[-1][0]
         end = Tick(max(tick, self.end_of(number) - 1))
-        return (
-            self.request(number, end, fill=fill, style=style),
-            self.request(number, end, fill=True, style=style),
-        )
+        request = self.request(number, end, fill=fill, style=style)
+        return request, msgspec.structs.replace(request, fill=True)
 
     def request(
         self, number: int, tick: Tick, *, fill: bool = False, style: str = ""

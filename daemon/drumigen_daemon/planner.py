@@ -80,6 +80,7 @@ class Planner:
         self._open_from = Tick(0)
         self._grid = 0
         self._opened = False
+        self._planned = False
         self._sent: dict[int, BarChoice] = {}
 
     @property
@@ -114,7 +115,7 @@ class Planner:
             self._change(name, getattr(session, name), now, quantum)
         if "stutter" in changed:
             outlook.form.piece = self._piece(session.stutter, now)
-        self._readiness.changed()
+        self._changed()
         if changed.intersection(_LIVE):
             self._open(quantum or Quantum.STEP, now)
         if session.hold != before.hold:
@@ -124,7 +125,7 @@ class Planner:
         """Take what the performer calls for, once."""
         form, bar_line = self._outlook.form, self._next(Quantum.BAR, now)
         following = self.meters.bar_at(bar_line)
-        self._readiness.changed()
+        self._changed()
         match call:
             case Call.FILL:
                 self._fill_now(now)
@@ -157,17 +158,18 @@ class Planner:
             self._outlook.conditions = ConditionMap.constant(here)
             self._outlook.form.relocated()
         if placed:
-            self._readiness.changed()
+            self._changed()
             self._forget_far()
 
     def _take_tempo(self) -> None:
         if abs(self.tempo - self._feel_tempo) > TEMPO_STEP * self._feel_tempo:
             self._feel_tempo = round(self.tempo)
+            self._planned = False
 
     def bar_entered(self, entered: BarEntered) -> None:
         """Take note that a bar has begun to sound."""
         self._count(entered)
-        self._readiness.changed()
+        self._changed()
         number, outlook = entered.number, self._outlook
         if number == self._playhead.bar + 1:
             self._remember(self._playhead.bar)  # it may have changed since it was entered
@@ -187,8 +189,10 @@ class Planner:
     def bars_written(self, bars: Iterable[WrittenBar]) -> None:
         """Take what the generator wrote."""
         late = 0
+        played = {part.request.style for choice in self._sent.values() for part in choice.parts}
         for written in bars:
             request = written.request
+            self._planned = self._planned and request.style not in played
             ahead = self._readiness.answered(request)
             if written.bar.meter != request.meter:
                 continue
@@ -203,12 +207,15 @@ class Planner:
     def engine_lost(self) -> None:
         """Forget what was sent: a new engine holds nothing."""
         self._sent.clear()
+        self._planned = False
         self._playhead = replace(self._playhead, rolling=False)
 
     # --- what it answers -------------------------------------------------------------------
 
     def plan(self, now: Seconds) -> Plan | None:
         """Return the bars that the engine lacks, or has in a worse version; None if none."""
+        if self._planned:
+            return None
         begun = self._playhead.tick_at(now) if self._playhead.rolling else -1.0
         bars = []
         if self._playhead.rolling and self._open_from < begun:
@@ -217,15 +224,18 @@ class Planner:
             late = math.ceil((begun - self._open_from) / grid)
             self._open_from = Tick(self._open_from + late * grid)
         behind = self._playhead.tick_at(now - STILL_HEARD)
+        put_off = False
         for number in self._playhead.wanted:
             sent = self._sent.get(number)
             if number < self._playhead.bar and sent and self._outlook.end_of(number) > behind:
-                continue  # a late hit of it may still be waiting
+                put_off = True  # a late hit of it may still be waiting
+                continue
             choice = self._choose(number, sent, begun if number >= self._playhead.bar else -1.0)
             if sent is None or choice.planned != sent.planned:
                 bars.append(choice.planned)
             self._sent[number] = choice
         self._opened = False
+        self._planned = not put_off
         return Plan(tuple(bars), self._open_from, self._grid) if bars else None
 
     def until_bar_line(self, now: Seconds) -> Seconds:
@@ -255,6 +265,11 @@ class Planner:
     def requests(self) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""
         return self._readiness.items(self._playhead, self._sent)
+
+    def _changed(self) -> None:
+        """Look again at what is planned, and at what is missing."""
+        self._planned = False
+        self._readiness.changed()
 
     # --- when it changes -------------------------------------------------------------------
 

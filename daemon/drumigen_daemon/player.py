@@ -17,6 +17,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.bar_log import BarLog
 from drumigen_daemon.messages import PlannedBar, SoundedNote
+from drumigen_daemon.midi_stream import CLOCK_PULSE
 from drumigen_daemon.score import Score
 
 LOOK_AHEAD = 0.6
@@ -30,7 +31,7 @@ LATE_LIMIT = 0.25
 _TICK_SLACK = 1e-3
 _TIME_SLACK = 1e-7
 
-HANDED_EARLIER = 0.025
+HANDED_EARLIER = 0.03
 """Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
 being woken costs more than being early.  It can be taken back as long as ever, but no longer moves
 with the line."""
@@ -38,7 +39,6 @@ with the line."""
 NOTES_PORT = "out"
 CLOCK_PORT = "clock"
 
-_CLOCK = bytes([0xF8])
 _ALL_NOTES_OFF, _ALL_SOUND_OFF = 123, 120
 
 
@@ -399,7 +399,7 @@ class Player:
         return self._pulse_line.time_of(self._next_pulse * TICKS_PER_PULSE)
 
     def _pulse(self, at: Seconds) -> None:
-        self._output.send(CLOCK_PORT, _CLOCK, at)
+        self._output.send(CLOCK_PORT, CLOCK_PULSE, at)
         self._handed.append(_Handed(at, _Kind.PULSE, pulse=self._next_pulse))
         self._next_pulse += 1
 

@@ -18,6 +18,10 @@ BATCH_MAX: Final = 16
 """Bars in other styles that are asked for at once: the song never waits long for its own."""
 
 
+_Line = tuple[BarRequest | None, tuple[BarRequest, ...]]
+"""Of another style: the bar that must be there first, if any; and what is missing after it."""
+
+
 class Readiness:
     """Keeps track of what was asked; a bar is asked for once the bar it continues is known."""
 
@@ -28,10 +32,12 @@ class Readiness:
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
         self._complete = False
+        self._switch: tuple[_Line, ...] | None = None
 
     def changed(self) -> None:
         """Look again for what is missing: the song has moved on, or is to be another."""
         self._complete = False
+        self._switch = None
 
     def items(self, playhead: Playhead, planned: Mapping[int, BarChoice]) -> tuple[Item, ...]:
         """Return what to write now, together; it counts as asked for."""
@@ -85,19 +91,26 @@ class Readiness:
                 yield outlook.fill_of(number)
 
     def _for_a_switch(self, playhead: Playhead) -> Iterator[BarRequest]:
-        """Yield what a switch to any other style would need."""
-        outlook = self._outlook
-        for number in range(playhead.bar, playhead.bar + READY_BARS):
-            for style in self._styles:
-                if style == outlook.conditions.last.style:
-                    continue
-                if number > playhead.bar:
-                    before, _ = outlook.in_style(number - 1, style)
-                    if not self._is_there(before):
-                        continue
-                for request in outlook.in_style(number, style):
+        """Yield what a switch to any other style would need and nobody was asked for."""
+        if self._switch is None:
+            self._switch = tuple(self._lines(playhead))
+        for before, requests in self._switch:
+            if before is None or self._is_there(before):
+                for request in requests:
                     if not (request in self._asked or self._is_there(request)):
                         yield request
+
+    def _lines(self, playhead: Playhead) -> Iterator[_Line]:
+        outlook = self._outlook
+        others = [style for style in self._styles if style != outlook.conditions.last.style]
+        before: dict[str, BarRequest] = {}
+        for number in range(playhead.bar, playhead.bar + READY_BARS):
+            for style in others:
+                requests = outlook.in_style(number, style)
+                missing = tuple(r for r in requests if not self._is_there(r))
+                if missing:
+                    yield before.get(style), missing
+                before[style] = requests[0]
 
     def _is_there(self, request: BarRequest) -> bool:
         """Whether a bar is there that serves for a switch, if written under other conditions.

@@ -65,7 +65,7 @@ class Performance:
         """
         go_before_others()
         end_on_signals(self._ending.set)
-        self.daemon.listen(lambda _status: self._changed.set())
+        self.daemon.listen(self._changed.set)
         running = asyncio.create_task(self.daemon.run(), name="daemon")
         playing = asyncio.create_task(self._play(), name="play")
         await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)

@@ -139,7 +139,8 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     go_before_others()
     daemon = make_daemon(settings)
     notifier = Notifier(os.environ)
-    daemon.listen(notifier.take)
+    if notifier.wanted:
+        daemon.listen(lambda: notifier.take(daemon.status))
 
     def end() -> None:
         notifier.stopping()

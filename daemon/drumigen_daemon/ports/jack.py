@@ -259,6 +259,7 @@ class _Session:
         self._sorting = threading.Lock()
         self._sequence = itertools.count()
         self._play_frame: int | None = None
+        self._written = True  # something may be in the buffers of the cycle before
         self._fault: BaseException | None = None
         self._cycle_seen = (-1, time.monotonic())
         self.cycles = 0
@@ -435,9 +436,11 @@ class _Session:
         if not self.cycles:
             self.priority = own_priority()
         self.cycles += 1
-        for port in self._outputs:
-            port.clear_buffer()
-        if self._queue:
+        if self._queue or self._written:
+            # a buffer that nothing was written to since it was cleared is still clear
+            for port in self._outputs:
+                port.clear_buffer()
+            self._written = False
             with self._sorting:
                 self._write_due(start, start + frames)
 
@@ -456,6 +459,7 @@ class _Session:
                 heapq.heappush(queue, event)  # the buffer of this cycle is full
                 break
             room[:] = data
+            self._written = True
             if self._on_written is not None:
                 self._on_written(frame, start + offset)
 

@@ -115,7 +115,7 @@ class Timebase:
     def observe(self, at: float, base: float) -> None:
         """Learn that ``base`` was read at monotonic ``at`` or a little before."""
         if not self._buckets and self._best is None:
-            self._line = (at, base, self._line[2])
+            self._line = self._shown = (at, base, self._line[2])
             self._bucket_end = at + BUCKET
         if self._suspected and self._buckets and not self._doubtful:
             self._suspected, self._doubtful = False, True
@@ -125,16 +125,19 @@ class Timebase:
         if self._best is None or residual < self._best[0]:
             self._best = (residual, at, base)
             if not self._buckets and residual < 0:
-                self._line = (at, base, self._line[2])
+                self._line = self._shown = (at, base, self._line[2])
                 self._best = (0.0, at, base)
         if at >= self._bucket_end:
             self._close_bucket(*self._best)
             self._best = None
             self._bucket_end = at + BUCKET
-        self._show(base)
+            self._show(base)
 
     def _show(self, base: float) -> None:
-        """Give out the fitted line, or one that closes on it from where the map is now."""
+        """Give out the fitted line, or one that closes on it from where the map is now.
+
+        It holds for a bucket, which is well below :data:`SLEW_TIME`, so it never overshoots.
+        """
         if self._slew is None or not self.usable:
             self._shown = self._line
             return
