@@ -14,6 +14,8 @@ from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 GHOST_BELOW: Final = 50
 """A snare softer than this is a ghost note: its two modes in the Groove MIDI Dataset lie apart."""
 
+_STEPS: Final = 16
+"""Sixteenths after which levels and backbeats come again in a longer bar."""
 _FLAT_HITS: Final = 3
 _STREAM: Final = 8
 
@@ -62,10 +64,10 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
 
 def _is_ghost(place: Placed, dynamics: Dynamics) -> bool:
     soft = place.hit.voice is Voice.SNARE and place.hit.velocity < GHOST_BELOW
-    return soft and place.tick // TICKS_PER_SIXTEENTH not in dynamics.backbeats
+    return soft and place.tick // TICKS_PER_SIXTEENTH % _STEPS not in dynamics.backbeats
 
 
 def _level(dynamics: Dynamics, voice: Voice, place: Placed, song_bar: int) -> float:
     levels = dynamics.levels[voice]
-    step = place.tick // TICKS_PER_SIXTEENTH % 16 + song_bar % 2 * 16
+    step = place.tick // TICKS_PER_SIXTEENTH % _STEPS + song_bar % 2 * _STEPS
     return levels[step % len(levels)]

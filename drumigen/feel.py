@@ -94,10 +94,10 @@ class Dynamics:
 
     ``levels`` gives 4, 8, 16 or 32 velocities per voice, one a sixteenth, over and over from the
     bar line (32 are two bars).  ``ghost`` is the level of the snare's other mode, which a stroke
-    on one of ``backbeats`` (sixteenths of the bar) is not of, however soft.  ``pull`` (0-1)
-    is how far a bar's velocities go there; a voice that the bar strikes all alike takes the shape
-    in any case, around its own level.  ``spread`` is the standard deviation, in velocity, of what
-    ``pull`` replaces.
+    on one of ``backbeats`` (sixteenths, 0-15, over and over) is not of, however soft.  ``pull``
+    (0-1) is how far a bar's velocities go there; a voice that the bar strikes all alike takes the
+    shape in any case, around its own level.  ``spread`` is the standard deviation, in velocity, of
+    what ``pull`` replaces.
     """
 
     levels: Mapping[Voice, tuple[float, ...]] = field(default_factory=dict, hash=False)
@@ -112,7 +112,7 @@ class Dynamics:
         _within("dynamics.ghost", self.ghost, 1.0, 60.0)
         _within("dynamics.spread", self.spread, 0.0, 20.0)
         for sixteenth in self.backbeats:
-            _within("dynamics.backbeats", sixteenth, 0, 31)
+            _within("dynamics.backbeats", sixteenth, 0, 15)
         for voice, levels in self.levels.items():
             _fits(f"dynamics.levels.{voice}", levels, (4, 8, 16, 32))
             for level in levels:

@@ -373,6 +373,13 @@ def test_a_soft_backbeat_is_no_ghost() -> None:
     assert [hit.velocity for hit in felt.hits] == [24, 60]
 
 
+def test_backbeats_come_again_in_a_long_bar() -> None:
+    hits = tuple(Hit(Tick(step * 480), Voice.SNARE, 20) for step in (18, 20))
+    levels = replace(LEVELS, pull=0.5, backbeats=(4, 12))
+    felt = humanize(Bar(Meter(7, 4), hits), Feel(dynamics=levels), 1, 0)
+    assert [hit.velocity for hit in felt.hits] == [24, 60]
+
+
 def test_a_roll_keeps_its_ramp() -> None:
     hits = tuple(Hit(Tick(tick), Voice.CLOSED_HAT, 50 + tick // 30) for tick in range(0, 1920, 240))
     felt = humanize(Bar(FOUR, hits), Feel(dynamics=LEVELS), 1, 0)
