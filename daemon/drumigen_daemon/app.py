@@ -19,6 +19,7 @@ from drumigen_daemon.capture import Capture
 from drumigen_daemon.child import Child
 from drumigen_daemon.engine import FEEDBACK_PORT
 from drumigen_daemon.form import Call
+from drumigen_daemon.garbage import sweep
 from drumigen_daemon.hands import Desk, Hands
 from drumigen_daemon.messages import (
     AnyReport,
@@ -185,6 +186,7 @@ class Daemon:
         source = asyncio.create_task(self._source.run(), name="generator")
         heartbeat = asyncio.create_task(self._mind_heartbeat(), name="heartbeat")
         ended = asyncio.create_task(self._ended.wait(), name="ended")
+        garbage = asyncio.create_task(sweep(self._rolling), name="garbage")
         try:
             done, _ = await asyncio.wait(
                 (engine, source, heartbeat, ended), return_when=asyncio.FIRST_COMPLETED
@@ -197,9 +199,10 @@ class Daemon:
             # the engine silences what sounds and ends by itself; only then the others
             self._engine.end(Shutdown())
             await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
-            for task in (engine, source, heartbeat, ended):
+            tasks = (engine, source, heartbeat, ended, garbage)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(engine, source, heartbeat, ended, banks, return_exceptions=True)
+            await asyncio.gather(*tasks, banks, return_exceptions=True)
 
     async def _mind_heartbeat(self) -> None:
         """Replace an engine that lives and does not beat: the music is worth more than it is.
@@ -217,6 +220,9 @@ class Daemon:
                 log.error("the engine hangs: replacing it")
                 missed = 0
                 self._engine.kill()
+
+    def _rolling(self) -> bool:
+        return self._status.transport is TransportState.ROLLING
 
     def _load_banks(self) -> None:
         for style in self._styles:
@@ -273,7 +279,7 @@ class Daemon:
     def _engine_started(self) -> None:
         self._engine.send(self.controls.session.tune)
         self._replan()
-        if self._status.transport is TransportState.ROLLING:
+        if self._rolling():
             # the one before left notes sounding, and the song goes on
             self._engine.send(Panic())
             external = self._status.lock != "internal"

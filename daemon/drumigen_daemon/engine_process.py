@@ -153,6 +153,7 @@ class EngineProcess:
         self._inbox.ring()
 
     def _close(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are at it
         # what was handed over last must have left before the ports go
         if self._timed is not None:
             self._timed.play(self._timed.lead)
