@@ -13,6 +13,7 @@ from rig import (
     START,
     STOP,
     Master,
+    RecordingOutput,
     Rig,
     gaussian,
     note_of,
@@ -21,9 +22,9 @@ from rig import (
     song_position,
 )
 
-from drumigen.kit import Voice
+from drumigen.kit import Voice, load_kit
 from drumigen.pattern import Bar, Hit
-from drumigen.timeline import Meter
+from drumigen.timeline import Meter, Timeline
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.messages import (
     BarEntered,
@@ -49,7 +50,9 @@ from drumigen_daemon.messages import (
     TransportState,
     Tune,
 )
+from drumigen_daemon.player import Player
 from drumigen_daemon.ports import PortChange
+from drumigen_daemon.score import Score
 
 BEAT = 0.5  # seconds at 120 BPM
 
@@ -316,6 +319,36 @@ def test_after_a_long_silence_the_song_meets_the_clock_at_a_bar_line(rig: Rig) -
     offset = (late[0] - back) % (24 * master.period)
     pulses_off = offset / master.period
     assert pulses_off == pytest.approx(round(pulses_off), abs=0.05)
+
+
+@pytest.mark.parametrize("silence", [5.0346, 5.0692, 5.1557, 5.2595, 5.5882])
+def test_after_a_long_silence_the_very_one_is_on_the_clock(rig: Rig, silence: float) -> None:
+    master = rolling_master(rig, 2)
+    master.next_at += silence
+    master.clock(96 * 4)
+    master.finish()
+    gaps = [after - before for before, after in pairwise(times(rig))]
+    odd = [index for index, gap in enumerate(gaps) if abs(gap - BEAT) > 0.003]
+    assert len(odd) == 1  # from the old grid to the new one
+    assert (odd[0] + 1) % 4 == 0
+
+
+@pytest.mark.parametrize(("moved", "follows"), [(0.005, True), (-0.005, True), (0.001, False)])
+def test_what_is_on_its_way_moves_with_the_line_if_it_would_be_far_off(
+    moved: float, *, follows: bool
+) -> None:
+    output, score = RecordingOutput(), Score()
+    score.plan(song(quarter_bar(), 2), Tick(0))
+    player = Player(output, score, load_kit())
+    now, due = Seconds(BEGIN), BEGIN + 0.03
+    player.roll(Timeline(Bpm(120.0), 0.0, Seconds(due)), 0)
+    player.advance(now, early=True)
+    assert output.queued == 1
+    player.follow(Timeline(Bpm(120.0), 0.0, Seconds(due + moved)), now)
+    player.advance(now, early=True)
+    output.play(BEGIN + 0.1)
+    (note,) = output.notes()
+    assert note.at == pytest.approx(due + moved * follows)
 
 
 def test_a_lost_start_is_made_up_for_where_that_is_the_setting(rig: Rig) -> None:

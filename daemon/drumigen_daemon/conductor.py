@@ -109,16 +109,19 @@ class Conductor:
         return next(iter(self.follower.masters), "") if self._external else ""
 
     @property
+    def steady(self) -> bool:
+        """Whether nothing tells that the song is about to move along another line."""
+        return not self._external or (
+            self._held is None
+            and self.follower.state is LockState.LOCKED
+            and self._reading() == self._transport.reading
+        )
+
+    @property
     def at_ease(self) -> bool:
         """Whether the song rolls on a clock so steady that a pulse may be heard with the next."""
-        follower = self.follower
-        return (
-            self._player.rolling
-            and self._external
-            and self._held is None
-            and follower.state is LockState.LOCKED
-            and follower.tempo >= EASE_TEMPO
-        )
+        rolls = self._player.rolling and self._external
+        return rolls and self.steady and self.follower.tempo >= EASE_TEMPO
 
     # --- what the clock says ---------------------------------------------------------------
 
@@ -144,7 +147,7 @@ class Conductor:
             self._epoch = self.follower.epoch
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
-            self._follow()
+            self._follow(at)
         elif self._tune.start_on_clock and self._start_may_be_lost:
             self._mind_lost_start(number, at)
 
@@ -260,7 +263,7 @@ class Conductor:
         self._player.recall(now)
         self._player.steer_clock(self._internal.timeline)
         if self._player.rolling:
-            self._player.follow(self.line)
+            self._player.follow(self.line, now)
 
     def rejoin(self, line: Timeline, now: Seconds, *, external: bool) -> None:
         """Roll where ``line`` has the song: at the master's next pulse, or at once on our own."""
@@ -383,13 +386,13 @@ class Conductor:
         self._transport.join(self._first_pulse, self._transport.position)
         self._roll_midway(at)
 
-    def _follow(self) -> None:
+    def _follow(self, now: Seconds) -> None:
         if self.follower.epoch != self._epoch:
             # the phase has jumped: finish the bar on the old line
             self._epoch = self.follower.epoch
             self._held = self._player.line
         if self._held is None:
-            self._player.follow(self.line)
+            self._player.follow(self.line, now)
 
     def _mind_bar_line(self, now: Seconds) -> None:
         bar, reading = self._player.bar, self._reading()
@@ -408,7 +411,7 @@ class Conductor:
             pulse = round(self._clock.tick_at(bar_line) / TICKS_PER_PULSE)
             self._transport.read_as(reading)
             self._transport.anchor(pulse, bar.end)
-        self._player.follow(self.line)
+        self._player.follow(self.line, now)
 
     def _mind_silence(self, now: Seconds) -> None:
         silence = now - self._last_pulse_at

@@ -163,7 +163,7 @@ class Engine:
     def advance(self, now: Seconds) -> Seconds:
         """Do everything that is due; return when to be called again at the latest."""
         self._conductor.advance(now)
-        wake = self._player.advance(now)
+        wake = self._player.advance(now, early=self._conductor.steady)
         self._collect()
         if now >= self._controls.due:
             self._reports.extend(self._controls.take())

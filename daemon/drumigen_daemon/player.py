@@ -33,8 +33,9 @@ _TIME_SLACK = 1e-7
 
 HANDED_EARLIER = 0.03
 """Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
-being woken costs more than being early.  It can be taken back as long as ever, but no longer moves
-with the line."""
+being woken costs more than being early.  It can be taken back as long as ever."""
+ASTRAY = 0.002
+"""Seconds by which another line must move what has been handed over for it to be taken back."""
 
 NOTES_PORT = "out"
 CLOCK_PORT = "clock"
@@ -140,12 +141,14 @@ class Player:
         self._last_filled = None
         self._stale_before = -math.inf
 
-    def follow(self, line: Timeline) -> None:
-        """Go on along another line: what has not left moves with it."""
-        if line == self._line:
+    def follow(self, line: Timeline, now: Seconds) -> None:
+        """Go on along another line: what waits moves with it, and what is on its way if far."""
+        before, self._line = self._line, line
+        if before is None or line == before:
             return
-        self._line = line
-        if self._voice_offsets:  # else no other tempo changes the order
+        if self._handed and abs(_moved(self._handed[-1].at, before, line)) > ASTRAY:
+            self.recall(now)
+        elif self._voice_offsets:  # else no other tempo changes the order
             self._sort_cues()
 
     def jump(self, line: Timeline, from_tick: int, now: Seconds) -> None:
@@ -243,13 +246,13 @@ class Player:
             for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
                 self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
 
-    def advance(self, now: Seconds) -> Seconds:
-        """Hand over what is due within the lead, or soon after; return when to call again at most.
+    def advance(self, now: Seconds, *, early: bool) -> Seconds:
+        """Hand over what is due within the lead, or soon after it if ``early``.
 
-        Not later, that is: it may be called at any time before.
+        Return when to call again at the latest; it may be called at any time before.
         """
         lead = self._output.lead
-        until = now + lead + HANDED_EARLIER
+        until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)
         if self._line is not None:
             ahead = self._line.tick_at(now + LOOK_AHEAD) + _TICK_SLACK
@@ -453,3 +456,8 @@ class Player:
     def _prune(self, bar: PlannedBar) -> None:
         before = bar.start - 2 * bar.bar.meter.ticks
         self._played = {key for key in self._played if key[0] >= before}
+
+
+def _moved(at: float, before: Timeline, after: Timeline) -> float:
+    """Return by how many seconds another line moves what was to sound at ``at``."""
+    return after.time_of(before.tick_at(at)) - at
