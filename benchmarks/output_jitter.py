@@ -87,8 +87,12 @@ class Condition:
 
 
 CORES: Final = os.cpu_count() or 1
+IDLE: Final = Condition("idle, realtime", realtime=True, goal=SINK_GOAL)
+BUSY: Final = Condition(
+    "all cores busy, realtime", realtime=True, generators=CORES, traffic=True, goal=SINK_GOAL
+)
 CONDITIONS: Final = (
-    Condition("idle, realtime", realtime=True, goal=SINK_GOAL),
+    IDLE,
     Condition("idle, ordinary", realtime=False, goal=ORDINARY_GOAL),
     Condition("MQTT flood, realtime", realtime=True, mqtt=True, goal=SINK_GOAL),
     Condition("load, realtime", realtime=True, generators=1, traffic=True, goal=SINK_GOAL),
@@ -100,12 +104,10 @@ CONDITIONS: Final = (
         pinned=True,
         goal=ORDINARY_GOAL,
     ),
-    Condition(
-        "all cores busy, realtime", realtime=True, generators=CORES, traffic=True, goal=SINK_GOAL
-    ),
+    BUSY,
     Condition("all cores busy, ordinary", realtime=False, generators=CORES, traffic=True),
 )
-JACK_CONDITIONS: Final = (CONDITIONS[0], CONDITIONS[4])
+JACK_CONDITIONS: Final = (IDLE, BUSY)
 
 
 @dataclass(frozen=True)
