@@ -85,7 +85,8 @@ class EngineProcess:
                 self._reports += engine.take_reports()
                 self._play_due(QUIET)
                 self._report()
-                self._look_after_ports(wake)
+                if self._ports_changed(wake):
+                    continue  # what was taken back for it may be due before wake
                 self._wait(wake)
                 # what is heard or obeyed may bring the next event nearer: advance() comes next
                 self._play_due(QUIET)
@@ -136,17 +137,19 @@ class EngineProcess:
             elif source is not self._inbox:
                 self._backend.receive()
 
-    def _look_after_ports(self, wake: float) -> None:
+    def _ports_changed(self, wake: float) -> bool:
+        """Look which ports came and went, if it is time to and there is time for it."""
         now = time.monotonic()
         late = now - self._check_due
         gap = min(wake, self._timed.due if self._timed else wake) - now
         if late < 0.0 or gap < CHECK_GAP * (1.0 - late / CHECK_PATIENCE):
-            return
+            return False
         self._check_due = now + CHECK_PERIOD
         changes = self._backend.check()
         if changes:
             self._engine.ports_changed(changes, Seconds(time.monotonic()))
         gc.collect(0)
+        return bool(changes)
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         self._terminated = True
