@@ -6,7 +6,6 @@ import weakref
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from drumigen_daemon import garbage
 
@@ -26,7 +25,7 @@ class Song:
         return self.rolls
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def song(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Song]:
     monkeypatch.setattr(garbage, "LOOK", 0.01)
     monkeypatch.setattr(garbage, "AT_REST", 0.02)
@@ -46,7 +45,6 @@ async def gone(ghost: "weakref.ref[Node]", looks: int) -> bool:
     return ghost() is None
 
 
-@pytest.mark.asyncio
 async def test_python_chooses_no_moment_while_it_sweeps_and_does_again_afterwards() -> None:
     sweeping = asyncio.create_task(garbage.sweep(lambda: True))
     await asyncio.sleep(0)
@@ -56,7 +54,6 @@ async def test_python_chooses_no_moment_while_it_sweeps_and_does_again_afterward
     assert gc.isenabled()
 
 
-@pytest.mark.asyncio
 async def test_what_dies_young_goes_while_the_song_rolls(song: Song) -> None:
     node = Node()
     ghost = weakref.ref(node)
@@ -65,7 +62,6 @@ async def test_what_dies_young_goes_while_the_song_rolls(song: Song) -> None:
     assert song.rolls
 
 
-@pytest.mark.asyncio
 async def test_what_dies_old_waits_for_the_end_of_the_song(song: Song) -> None:
     node = Node()
     ghost = weakref.ref(node)

@@ -111,11 +111,8 @@ class Conductor:
     @property
     def steady(self) -> bool:
         """Whether nothing tells that the song is about to move along another line."""
-        return not self._external or (
-            self._held is None
-            and self.follower.state is LockState.LOCKED
-            and self._reading() == self._transport.reading
-        )
+        locked = not self._external or self.follower.state is LockState.LOCKED
+        return locked and not self._moves_at_bar_line
 
     @property
     def at_ease(self) -> bool:
@@ -394,9 +391,14 @@ class Conductor:
         if self._held is None:
             self._player.follow(self.line, now)
 
+    @property
+    def _moves_at_bar_line(self) -> bool:
+        """Whether the song is to go on along another line at the next bar line."""
+        return self._held is not None or self._reading() != self._transport.reading
+
     def _mind_bar_line(self, now: Seconds) -> None:
-        bar, reading = self._player.bar, self._reading()
-        if bar is None or (self._held is None and reading == self._transport.reading):
+        bar = self._player.bar
+        if bar is None or not self._moves_at_bar_line:
             return
         bar_line = self.line.time_of(bar.end)
         if now + self._output.lead + START_MARGIN < bar_line:
@@ -407,6 +409,7 @@ class Conductor:
             astray = self.line.tick_at(bar_line) - bar.end
             self._move_song(-round(astray / TICKS_PER_BEAT) * TICKS_PER_BEAT, self._last_pulse)
             self.resyncs += 1
+        reading = self._reading()
         if reading != self._transport.reading:
             pulse = round(self._clock.tick_at(bar_line) / TICKS_PER_PULSE)
             self._transport.read_as(reading)

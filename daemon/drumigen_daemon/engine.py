@@ -263,7 +263,7 @@ class Engine:
 
 def _due_again(due: float, now: float, period: float) -> float:
     """Return when a report is due again: a period on, though this one went a little early."""
-    early = now < due and due - now <= REPORTED_EARLIER
+    early = 0.0 < due - now <= REPORTED_EARLIER
     return (due if early else now) + period
 
 

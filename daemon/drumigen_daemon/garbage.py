@@ -10,7 +10,8 @@ LOOK: Final = 0.5
 AT_REST: Final = 60.0
 """Seconds between two looks at everything while nothing plays.
 
-With the banks that is 50,000 objects, and twice as many after hours: 20 ms and more.
+With the banks that is 50,000 objects, and more after hours: 20 ms, by ``gc.callbacks`` while it
+plays.
 """
 ROLLING: Final = 1800.0
 """The same while the song rolls: only what has lived through a look and died in a cycle is left."""

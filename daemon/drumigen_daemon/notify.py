@@ -50,8 +50,6 @@ class Notifier:
 
     def take(self, status: Status) -> None:
         """Tell what is new in ``status``; a datagram that would block is told the next time."""
-        if not self.wanted:
-            return
         now = self._clock()
         beats = status.heartbeats != self._heartbeats
         self._heartbeats = status.heartbeats

@@ -266,12 +266,12 @@ class Planner:
         """Return what the generator should write now, together: the active style comes first."""
         return self._readiness.items(self._playhead, self._sent)
 
+    # --- when it changes -------------------------------------------------------------------
+
     def _changed(self) -> None:
         """Look again at what is planned, and at what is missing."""
         self._planned = False
         self._readiness.changed()
-
-    # --- when it changes -------------------------------------------------------------------
 
     def _next(self, quantum: Quantum, now: Seconds) -> Tick:
         phrase = self._outlook.session.phrase
