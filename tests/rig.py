@@ -25,6 +25,7 @@ from drumigen_daemon.messages import (
     Report,
     TransportState,
 )
+from drumigen_daemon.midi_inbox import MidiInbox
 
 BEGIN = 1_234.5  # no test may depend on time beginning at 0
 CLOCK, START, CONTINUE, STOP = b"\xf8", b"\xfa", b"\xfb", b"\xfc"
@@ -113,7 +114,10 @@ class Rig:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._wake = self.now
-        self._unheard: list[tuple[str, bytes, Seconds]] = []
+        self._called = False
+        self.calls = 0
+        """Times that MIDI woke the engine."""
+        self.inbox = MidiInbox(self._call)
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (when, next(self._order), action))
@@ -121,10 +125,10 @@ class Rig:
     def hear(self, data: bytes, at: float | None = None, source: str = "daw") -> None:
         """Let a MIDI message arrive, now or later."""
         if at is None:
-            self._unheard.append((source, data, Seconds(self.now)))
+            self.inbox.put(source, data, Seconds(self.now))
             self._step()
         else:
-            self.at(at, lambda: self._unheard.append((source, data, Seconds(at))))
+            self.at(at, lambda: self.inbox.put(source, data, Seconds(at)))
 
     def obey(self, command: Command) -> None:
         self.engine.obey(command, Seconds(self.now))
@@ -147,17 +151,16 @@ class Rig:
                 self.output.play(self.now)
                 return
 
-    @property
-    def _called(self) -> bool:
-        """Whether MIDI wakes the engine, as the inbox rules: a lone pulse may wait at ease."""
-        alone = [data for _, data, _ in self._unheard] == [CLOCK]
-        return bool(self._unheard) and not (alone and self.engine.at_ease)
+    def _call(self) -> None:
+        self._called = True
+        self.calls += 1
 
     def _step(self) -> None:
         self.output.now = max(self.output.now, self.now)
-        for source, data, at in self._unheard:
+        self._called = False
+        for source, data, at in self.inbox.take(most=1_000_000):
             self.engine.hear(source, data, at)
-        self._unheard.clear()
+        self.inbox.expect(self.engine.expected_pulses)
         for _ in range(1000):
             self._wake = self.engine.advance(Seconds(self.now))
             for report in self.engine.take_reports():

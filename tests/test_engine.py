@@ -42,6 +42,7 @@ from drumigen_daemon.messages import (
     Rejoin,
     Remark,
     ReOne,
+    Report,
     Show,
     Shutdown,
     Sounded,
@@ -247,45 +248,79 @@ def test_one_hour_of_jittered_clock_does_not_drift() -> None:
     assert rig.output.hanging() == []
 
 
-def test_pulses_may_be_heard_two_at_a_time_only_while_the_song_rolls_steadily(rig: Rig) -> None:
-    def at_ease() -> bool:
-        return rig.engine.at_ease
+def test_pulses_are_expected_only_while_the_song_rolls_steadily_along_a_clock(rig: Rig) -> None:
+    def expected() -> bool:
+        return rig.engine.expected_pulses is not None
 
     master = Master(rig)
     master.clock(96)
     master.finish()
-    assert not at_ease()  # a Start may come
+    assert not expected()  # a Start may come
     master.say(START)
     master.clock(96)
     master.finish()
-    assert at_ease()
-    master.bpm = 60.0
-    master.clock(12)
-    master.finish()
-    assert not at_ease()  # a second pulse is far
-    master.bpm = 120.0
-    master.clock(48)
-    master.finish()
-    assert at_ease()
+    assert expected()
     rig.run(1.0)
-    assert not at_ease()  # the clock is gone
+    assert not expected()  # the clock is gone
     master.next_at = rig.now
+    master.clock(96)
+    master.finish()
+    assert expected()
     master.say(STOP)
     master.clock(48)
     master.finish()
-    assert not at_ease()
+    assert not expected()
 
 
-def test_the_state_is_told_four_times_a_second_though_pulses_wake_the_engine(rig: Rig) -> None:
+@pytest.mark.parametrize("sigma", [0.0, 0.001])
+def test_pulses_of_a_steady_clock_are_heard_a_few_at_a_time(rig: Rig, sigma: float) -> None:
+    master = Master(rig, 174, gaussian(sigma))
+    master.say(START)
+    master.clock(192)
+    master.finish()
+    before = rig.calls
+    master.clock(960)
+    master.finish()
+    rig.run(1.0)
+    assert rig.calls - before < 300
+    assert rig.told(EngineCounters)[-1].pulses == 192 + 960
+
+
+def test_another_tempo_is_heard_with_the_first_pulse_that_tells_of_it(rig: Rig) -> None:
+    master = Master(rig, 174)
+    master.say(START)
+    master.clock(192)
+    master.finish()
+    master.bpm = 150.0
+    calls = rig.calls
+    master.next_at += master.period - 60.0 / 174 / 24  # the last pulse's distance is the new one
+    master.clock(1)
+    rig.run(master.next_at - master.period - rig.now)
+    assert rig.calls == calls + 1
+
+
+def test_the_state_is_told_once_a_second_and_with_each_bar(rig: Rig) -> None:
     master = Master(rig, bpm=174.0)
     master.say(START)
     master.clock(174 * 24)
     rig.run(20.0)
     rig.reports.clear()
     rig.run(20.0)
-    # a bar that begins is told at once, and the next quarter of a second begins with it
-    assert 79 <= len(rig.told(EngineState)) <= 80 + len(rig.told(BarEntered))
+    assert 20 <= len(rig.told(EngineState)) <= 22 + len(rig.told(BarEntered))
     assert 19 <= len(rig.told(EngineCounters)) <= 21
+
+
+def test_who_is_told_the_state_always_knows_where_the_song_is(rig: Rig) -> None:
+    master = Master(rig, 120, gaussian(0.0005))
+    master.say(START)
+    off = []
+    for step in range(400):
+        master.bpm = 120 + min(step, 200) * 0.1  # 20 BPM faster within 25 s
+        master.clock(6)
+        master.finish()
+        if step > 20:
+            off.append(rig.state.line.tick_at(master.next_at) - 480 * (step + 1))
+    assert max(map(abs, off)) < 480 * 0.01 / 0.125  # 10 ms
 
 
 def test_a_drop_out_is_played_through_and_the_song_stays_in_place(rig: Rig) -> None:
@@ -307,6 +342,24 @@ def test_a_drop_out_stops_cleanly_where_that_is_the_setting(rig: Rig) -> None:
     assert not times(rig, master.next_at + 1.1 * BEAT)
     assert rig.output.hanging() == []
     assert rig.state.transport is TransportState.STOPPED
+
+
+@pytest.mark.parametrize("bpm", [20.0, 60.0, 174.0, 400.0])
+def test_a_clock_that_falls_silent_is_noticed_soon_and_the_song_stops_on_time(
+    rig: Rig, bpm: float
+) -> None:
+    rig.obey(Tune(source=ClockSource.MIDI, drop_out=DropOut.STOP))
+    master = rolling_master(rig, 4, bpm)
+    told: list[tuple[float, Report]] = []
+    rig.on_report = lambda report: told.append((rig.now, report))
+    master.finish()
+    rig.run(5)
+    last = master.pulses[-1]
+    states = [(at, state) for at, state in told if isinstance(state, EngineState) and at > last]
+    coasts = min(at for at, state in states if state.lock == "coasting")
+    assert coasts < last + max(0.12 + 2 * master.period, 2.3 * master.period)
+    stopped = min(at for at, state in states if state.transport is TransportState.STOPPED)
+    assert stopped == pytest.approx(last + max(60.0 / bpm, 0.25), abs=0.002)
 
 
 def test_after_a_long_silence_the_song_meets_the_clock_at_a_bar_line(rig: Rig) -> None:
@@ -340,13 +393,13 @@ def test_what_is_on_its_way_moves_with_the_line_if_it_would_be_far_off(
     output, score = RecordingOutput(), Score()
     score.plan(song(quarter_bar(), 2), Tick(0))
     player = Player(output, score, load_kit())
-    now, due = Seconds(BEGIN), BEGIN + 0.03
+    now, due = Seconds(BEGIN), BEGIN + 0.12
     player.roll(Timeline(Bpm(120.0), 0.0, Seconds(due)), 0)
     player.advance(now, early=True)
     assert output.queued == 1
     player.follow(Timeline(Bpm(120.0), 0.0, Seconds(due + moved)), now)
     player.advance(now, early=True)
-    output.play(BEGIN + 0.1)
+    output.play(BEGIN + 0.2)
     (note,) = output.notes()
     assert note.at == pytest.approx(due + moved * follows)
 

@@ -27,6 +27,8 @@ _TWICE = 0.002  # seconds within which a pulse that is not due is the last one d
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
+_ON_TIME = 0.0005  # seconds by which an expected pulse may be off, and...
+_WITHIN = 4.0  # ...standard deviations, if that is more
 _FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
 _CONFLICT = 0.4  # share of foreign pulses of late
 
@@ -38,6 +40,22 @@ class LockState(StrEnum):
     LOCKING = "locking"
     LOCKED = "locked"
     COASTING = "coasting"
+
+
+@dataclass(frozen=True, slots=True)
+class Comb:
+    """Where the next pulses are expected."""
+
+    at: float
+    """Seconds: the next one."""
+    period: float
+    """Seconds from each to the one after it."""
+    tolerance: float
+    """Seconds either way by which a pulse of the same tempo may be off."""
+
+    def has(self, nth: int, at: float) -> bool:
+        """Tell whether a pulse stamped ``at`` may be the ``nth`` from now, counting from 1."""
+        return abs(at - self.at - (nth - 1) * self.period) <= self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +207,16 @@ class ClockFollower:
         if not abs(now) < _FOREVER:
             return
         self._now = max(now, self._now)
-        track = self._filter
-        if track is not None and track.heard > 1 and now - self._last > _COAST_AFTER * track.v:
+        if now >= self.coasts_at:
             self._drop_out()
+
+    @property
+    def coasts_at(self) -> float:
+        """When to coast if no pulse comes until then; infinity before the second one."""
+        track = self._filter
+        if track is None or track.heard < 2:
+            return math.inf
+        return self._last + _COAST_AFTER * track.v
 
     @property
     def timeline(self) -> Timeline | None:
@@ -205,6 +230,15 @@ class ClockFollower:
                 _tempo_of(track.v), float(track.number * TICKS_PER_PULSE), Seconds(track.x)
             )
         return self._timeline
+
+    @property
+    def comb(self) -> Comb | None:
+        """The pulses to come if the tempo stays.  None before any pulse."""
+        track = self._filter
+        if track is None:
+            return None
+        tolerance = max(_ON_TIME, _WITHIN * track.leader.scatter**0.5)
+        return Comb(track.x + track.v, track.v, tolerance)
 
     @property
     def state(self) -> LockState:

@@ -19,10 +19,11 @@ from drumigen.units import (
     Seconds,
     Tick,
 )
-from drumigen_daemon.clock_follower import ClockFollower, LockState
+from drumigen_daemon.clock_follower import ClockFollower, Comb, LockState
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.internal_clock import InternalClock
 from drumigen_daemon.messages import ClockSource, DropOut, RemarkLevel, TransportState, Tune
+from drumigen_daemon.midi_inbox import HEARD_TOGETHER
 from drumigen_daemon.player import CLOCK_PORT, Output, Player
 from drumigen_daemon.transport import Transport
 
@@ -36,8 +37,6 @@ LOST_START_PULSES: Final = 24
 """Pulses without a Start after which it counts as lost, where that is the setting."""
 SILENCE_TOLD: Final = 0.25
 """Seconds without pulses after which a drop-out is worth a line in the log."""
-EASE_TEMPO: Final = 100.0
-"""BPM from which on two pulses, 50 ms, may be heard together when nothing changes."""
 SILENCE: Final = 2.0
 """Seconds without pulses after which a master counts as gone."""
 
@@ -67,6 +66,7 @@ class Conductor:
         self._external = False
         self._epoch = 0
         self._held: Timeline | None = None
+        self._astray = False  # pulses have moved the line since the player was told of it
         self._last_pulse = -1
         self._last_pulse_at = -math.inf
         self._first_pulse = 0
@@ -115,10 +115,10 @@ class Conductor:
         return locked and not self._moves_at_bar_line
 
     @property
-    def at_ease(self) -> bool:
-        """Whether the song rolls on a clock so steady that a pulse may be heard with the next."""
+    def expected_pulses(self) -> Comb | None:
+        """The clock pulses that would be no news, while the song rolls steadily along a clock."""
         rolls = self._player.rolling and self._external
-        return rolls and self.steady and self.follower.tempo >= EASE_TEMPO
+        return self.follower.comb if rolls and self.steady else None
 
     # --- what the clock says ---------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Conductor:
             self._epoch = self.follower.epoch
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
-            self._follow(at)
+            self._astray = True
         elif self._tune.start_on_clock and self._start_may_be_lost:
             self._mind_lost_start(number, at)
 
@@ -172,13 +172,20 @@ class Conductor:
             else:
                 self._transport.song_position(message[1] | message[2] << 7)
 
-    def advance(self, now: Seconds) -> None:
-        """Let time pass: drop-outs, lines held until the bar line, a change of reading."""
+    def advance(self, now: Seconds) -> float:
+        """Let time pass: drop-outs, lines held until the bar line, a change of reading.
+
+        Return when to call again at the latest.
+        """
         self.follower.advance(now)
+        if self._astray:
+            self._astray = False
+            self._follow(now)
         if self._internal.settle(now) and not self._external:
             self._steer(now)
+        wake = self._internal.settles_at
         if self._player.rolling:
-            self._mind_bar_line(now)
+            wake = min(wake, self._mind_bar_line(now))
         if self.follower.conflict != self._told_conflict:
             self._told_conflict = self.follower.conflict
             if self._told_conflict:
@@ -186,7 +193,8 @@ class Conductor:
                 second = ", ".join(others) or "another one on the same port"
                 self._remark("warning", f"two MIDI clocks: following {first}, ignoring {second}")
         if self._external:
-            self._mind_silence(now)
+            wake = min(wake, self._mind_silence(now))
+        return wake
 
     # --- what we are told ------------------------------------------------------------------
 
@@ -384,6 +392,8 @@ class Conductor:
         self._roll_midway(at)
 
     def _follow(self, now: Seconds) -> None:
+        if self._transport.state is not TransportState.ROLLING:
+            return
         if self.follower.epoch != self._epoch:
             # the phase has jumped: finish the bar on the old line
             self._epoch = self.follower.epoch
@@ -396,13 +406,15 @@ class Conductor:
         """Whether the song is to go on along another line at the next bar line."""
         return self._held is not None or self._reading() != self._transport.reading
 
-    def _mind_bar_line(self, now: Seconds) -> None:
+    def _mind_bar_line(self, now: Seconds) -> float:
+        """Move the song if the bar is about to end; return when to look again."""
         bar = self._player.bar
         if bar is None or not self._moves_at_bar_line:
-            return
+            return math.inf
         bar_line = self.line.time_of(bar.end)
-        if now + self._output.lead + START_MARGIN < bar_line:
-            return
+        moves_at = bar_line - self._output.lead - START_MARGIN
+        if now < moves_at:
+            return moves_at
         if self._held is not None:
             # keep the bar line, on the beat of the clock that is nearest to it
             self._held = None
@@ -415,19 +427,31 @@ class Conductor:
             self._transport.read_as(reading)
             self._transport.anchor(pulse, bar.end)
         self._player.follow(self.line, now)
+        return math.inf
 
-    def _mind_silence(self, now: Seconds) -> None:
-        silence = now - self._last_pulse_at
-        coasting = self.follower.state is LockState.COASTING and silence >= SILENCE_TOLD
+    def _mind_silence(self, now: Seconds) -> float:
+        """Act if the clock has been silent for long; return when to look again."""
         if self._transport.state is not TransportState.ROLLING:
             self._told_coasting = False
             if self._transport.state is TransportState.STOPPED and not self._hearing(now):
                 self._choose_clock(now)
-            return
-        if coasting and not self._told_coasting:
-            ending = "running on" if self._tune.drop_out is DropOut.FREE_RUN else "about to stop"
+            return math.inf
+        if self.follower.state is not LockState.COASTING:
+            self._told_coasting = False
+            comb = self.expected_pulses
+            # pulses that come as expected call us before that
+            overdue = 0.0 if comb is None else comb.at + HEARD_TOGETHER
+            return max(overdue, self.follower.coasts_at)
+        told_at = self._last_pulse_at + SILENCE_TOLD
+        if now < told_at:
+            return told_at
+        free = self._tune.drop_out is DropOut.FREE_RUN
+        if not self._told_coasting:
+            self._told_coasting = True
+            ending = "running on" if free else "about to stop"
             self._remark("warning", f"the MIDI clock fell silent: {ending}")
-        self._told_coasting = coasting
-        beats = silence * self.follower.tempo / 60.0
-        if coasting and self._tune.drop_out is DropOut.STOP and beats >= DROP_OUT_BEATS:
-            self.stop(now)
+        stops_at = self._last_pulse_at + DROP_OUT_BEATS * 60.0 / self.follower.tempo
+        if free or now < stops_at:
+            return math.inf if free else stops_at
+        self.stop(now)
+        return math.inf

@@ -12,7 +12,9 @@ from typing import Final
 
 from drumigen.errors import DrumigenError
 from drumigen.kit import load_kit
+from drumigen.timeline import Timeline
 from drumigen.units import Seconds, Tick
+from drumigen_daemon.clock_follower import Comb
 from drumigen_daemon.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.messages import (
@@ -41,6 +43,7 @@ from drumigen_daemon.messages import (
     TransportState,
     Tune,
 )
+from drumigen_daemon.midi_inbox import HEARD_TOGETHER
 from drumigen_daemon.midi_stream import CLOCK_PULSE, MidiStream
 from drumigen_daemon.player import NOTES_PORT, Output, Player
 from drumigen_daemon.ports import PortChange
@@ -48,10 +51,16 @@ from drumigen_daemon.score import Score
 
 FEEDBACK_PORT: Final = "feedback"
 
-STATE_PERIOD: Final = 0.25
-"""Seconds between two reports of an unchanged state."""
+LINE_PERIOD: Final = 0.25
+"""Seconds between two looks at whether the line that was told still holds: within..."""
+LINE_HOLDS: Final = 0.0005
+"""...so many seconds..."""
+TEMPO_HOLDS: Final = 0.05
+"""...and so many BPM, which is what anybody is shown."""
+STATE_PERIOD: Final = 1.0
+"""Seconds after which the state is told even so: our heartbeat."""
 COUNTERS_PERIOD: Final = 1.0
-REPORTED_EARLIER: Final = 0.03
+REPORTED_EARLIER: Final = HEARD_TOGETHER
 """Seconds before its time within which a report is made when something else wakes us."""
 
 
@@ -72,9 +81,10 @@ class Engine:
         self._controls = _ControlBuffer()
         self._streams: dict[str, MidiStream] = {}
         self._reports: list[Report] = []
-        self._state_due = float(now)
+        self._line_due = self._state_due = float(now)
         self._counters_due = now + COUNTERS_PERIOD
         self._told: tuple[object, ...] = ()
+        self._told_line = self._conductor.line
         self._repeated_bars = 0
         self._port_losses = 0
         self.stopped = False
@@ -162,20 +172,20 @@ class Engine:
 
     def advance(self, now: Seconds) -> Seconds:
         """Do everything that is due; return when to be called again at the latest."""
-        self._conductor.advance(now)
-        wake = self._player.advance(now, early=self._conductor.steady)
+        wake = self._conductor.advance(now)
+        wake = min(wake, self._player.advance(now, early=self._conductor.steady))
         self._collect()
         if now >= self._controls.due:
             self._reports.extend(self._controls.take())
         self._report_state(now)
         if now >= self._counters_due - REPORTED_EARLIER:
             self._report_counters(now)
-        return Seconds(min(wake, self._controls.due, self._state_due, self._counters_due))
+        return Seconds(min(wake, self._controls.due, self._line_due, self._counters_due))
 
     @property
-    def at_ease(self) -> bool:
-        """Whether a clock pulse may be heard together with the next one."""
-        return self._conductor.at_ease
+    def expected_pulses(self) -> Comb | None:
+        """The clock pulses that may wait for one another: they would be no news."""
+        return self._conductor.expected_pulses
 
     def take_reports(self) -> list[Report]:
         """Return what happened since the last call."""
@@ -211,10 +221,14 @@ class Engine:
         conductor = self._conductor
         bar = self._player.bar
         told = (conductor.transport, conductor.lock, conductor.master, conductor.moves, bar)
-        if now < self._state_due - REPORTED_EARLIER and told == self._told:
+        if told == self._told and now < self._line_due - REPORTED_EARLIER:
             return
-        self._told = told
         line, tick = conductor.line, conductor.position
+        self._line_due = _due_again(self._line_due, now, LINE_PERIOD)
+        heard_of_us = now < self._state_due - REPORTED_EARLIER
+        if told == self._told and heard_of_us and _holds(self._told_line, line, now):
+            return
+        self._told, self._told_line = told, line
         if conductor.transport is TransportState.ROLLING:
             tick = Tick(math.floor(line.tick_at(now)))
         self._reports.append(
@@ -259,6 +273,12 @@ class Engine:
 
     def _remark(self, level: RemarkLevel, text: str) -> None:
         self._reports.append(Remark(level, text))
+
+
+def _holds(told: Timeline, line: Timeline, now: Seconds) -> bool:
+    """Tell whether who knows ``told`` knows ``line``."""
+    tempo, moved = abs(line.tempo - told.tempo), abs(told.time_of(line.tick_at(now)) - now)
+    return tempo <= TEMPO_HOLDS and moved <= LINE_HOLDS
 
 
 def _due_again(due: float, now: float, period: float) -> float:

@@ -17,6 +17,7 @@ import msgspec
 
 from drumigen.errors import ChannelClosedError, PortError
 from drumigen.units import Seconds
+from drumigen_daemon.bell import Bell
 from drumigen_daemon.channel import EXIT_UNAVAILABLE, Channel
 from drumigen_daemon.engine import Engine
 from drumigen_daemon.messages import AnyCommand, EngineSetup, Ready, Remark, Report
@@ -54,7 +55,8 @@ class EngineProcess:
             PortError: the MIDI system that was asked for cannot be used.
         """
         self._channel = channel
-        self._inbox = MidiInbox()
+        self._bell = Bell()
+        self._inbox = MidiInbox(self._bell.ring)
         self._backend = backend
         self._backend.open(setup.plan, self._inbox)
         above = backend.thread_priority
@@ -92,7 +94,7 @@ class EngineProcess:
                 self._play_due(QUIET)
                 self._hear()
                 self._obey()
-                self._inbox.patient = engine.at_ease
+                self._inbox.expect(engine.expected_pulses)
                 if self._terminated:
                     engine.shut_down(Seconds(time.monotonic()))
         except ChannelClosedError:
@@ -125,16 +127,18 @@ class EngineProcess:
         """Wait for something to come, at most until ``wake`` or until a note is due."""
         if self._timed is not None:
             wake = min(wake, self._timed.due - SPIN)
-        busy = self._inbox or self._commands or self._reports
+        busy = self._commands or self._reports
         pause = 0.0 if busy else max(0.0, wake - time.monotonic())
-        sources: list[MidiInbox | Channel[AnyCommand] | int]
-        sources = [self._inbox, self._channel, *self._backend.filenos()]
+        sources: list[Bell | Channel[AnyCommand] | int]
+        sources = [self._bell, self._channel, *self._backend.filenos()]
         readable, _, _ = select.select(sources, [], [], pause)
         for source in readable:
             self._play_due(QUIET)
-            if source is self._channel:
+            if source is self._bell:
+                self._bell.answer()
+            elif source is self._channel:
                 self._commands += self._channel.receive()
-            elif source is not self._inbox:
+            else:
                 self._backend.receive()
 
     def _ports_changed(self, wake: float) -> bool:
@@ -153,7 +157,7 @@ class EngineProcess:
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         self._terminated = True
-        self._inbox.ring()
+        self._bell.ring()
 
     def _close(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are at it
@@ -162,7 +166,7 @@ class EngineProcess:
             self._timed.play(self._timed.lead)
         time.sleep(self._output.lead + SILENCE_BEFORE_CLOSING)
         self._backend.close()
-        self._inbox.close()
+        self._bell.close()
         try:
             self._channel.send(*self._reports, *self._engine.take_reports())
         except ChannelClosedError:

@@ -37,6 +37,11 @@ class InternalClock:
         self.timeline = self.timeline.with_tempo(bent, at)
         self._after_bend = Seconds(at + abs(behind) / BEND), goal
 
+    @property
+    def settles_at(self) -> float:
+        """When :meth:`settle` has something to do; infinity if no tempo is bent."""
+        return math.inf if self._after_bend is None else self._after_bend[0]
+
     def settle(self, now: Seconds) -> bool:
         """End a bend that has done its work by ``now``; tell whether the line has changed."""
         if self._after_bend is None or now < self._after_bend[0]:

@@ -1,63 +1,55 @@
 """MIDI on its way from a driver's thread to the engine's."""
 
-import socket
 from collections import deque
+from collections.abc import Callable
+from typing import Final
 
 from drumigen.units import Seconds
+from drumigen_daemon.clock_follower import Comb
 from drumigen_daemon.midi_stream import CLOCK_PULSE
 
 Message = tuple[str, bytes, Seconds]
 """Source, bytes, and when they came."""
 
+HEARD_TOGETHER: Final = 0.12
+"""Seconds of clock pulses that are heard at once while they come as expected: as long as the engine
+may sleep, for it then does whatever else is due so soon."""
+
 
 class MidiInbox:
-    """MIDI from any thread; wakes the engine."""
+    """MIDI from any thread; calls the engine, once or more often until its next :meth:`take`."""
 
-    def __init__(self) -> None:
-        """Open the wake-up socket."""
+    def __init__(self, call: Callable[[], None]) -> None:
+        """Use ``call``, from the thread that puts, when the engine should take."""
         self._messages: deque[Message] = deque()
-        self._wake, self._bell = socket.socketpair()
-        self._wake.setblocking(False)
-        self._bell.setblocking(False)
-        self._rung = False
-        self.patient = False
-        """Whether a clock pulse that comes alone may wait for what comes next: it has its stamp,
-        and being woken for it costs more than hearing it."""
+        self._call = call
+        self._comb: Comb | None = None
 
-    def close(self) -> None:
-        """Give the socket back; nobody may put or take anything any more."""
-        self._wake.close()
-        self._bell.close()
+    def expect(self, comb: Comb | None) -> None:
+        """Let clock pulses wait for one another as long as they are teeth of ``comb``.
 
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable."""
-        return self._wake.fileno()
+        They have their stamps, and being woken for one costs more than hearing it.  Anything else,
+        and a pulse that tells of another tempo, calls at once; without a comb everything does.
+        """
+        self._comb = comb
+        if comb is None and self._messages:
+            self._call()
 
     def put(self, source: str, data: bytes, at: Seconds) -> None:
         """Take a message; called from a driver's thread."""
         self._messages.append((source, data, at))
-        if not self._may_wait(data):
-            self.ring()
+        if data != CLOCK_PULSE or not self._may_wait(at):
+            self._call()
 
-    def ring(self) -> None:
-        """Wake the engine."""
-        if not self._rung:
-            self._bell.send(b"\0")
-            self._rung = True
-
-    def __bool__(self) -> bool:
-        """Tell whether anything has come that does not wait for more."""
-        return bool(self._messages) and not self._may_wait(self._messages[0][1])
-
-    def _may_wait(self, data: bytes) -> bool:
-        return self.patient and data == CLOCK_PULSE and len(self._messages) == 1
+    def _may_wait(self, at: Seconds) -> bool:
+        comb, nth = self._comb, len(self._messages)
+        return comb is not None and (nth + 1) * comb.period < HEARD_TOGETHER and comb.has(nth, at)
 
     def take(self, most: int) -> list[Message]:
-        """Return what has come first; the rest does not ring again."""
-        if self._rung:
-            self._wake.recv(64)
-            self._rung = False
+        """Return what has come first; calls again for the rest."""
         messages: list[Message] = []
         while self._messages and len(messages) < most:
             messages.append(self._messages.popleft())
+        if self._messages:
+            self._call()
         return messages

@@ -17,6 +17,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.bar_log import BarLog
 from drumigen_daemon.messages import PlannedBar, SoundedNote
+from drumigen_daemon.midi_inbox import HEARD_TOGETHER
 from drumigen_daemon.midi_stream import CLOCK_PULSE
 from drumigen_daemon.score import Score
 
@@ -31,7 +32,7 @@ LATE_LIMIT = 0.25
 _TICK_SLACK = 1e-3
 _TIME_SLACK = 1e-7
 
-HANDED_EARLIER = 0.03
+HANDED_EARLIER = HEARD_TOGETHER
 """Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
 being woken costs more than being early.  It can be taken back as long as ever."""
 ASTRAY = 0.002

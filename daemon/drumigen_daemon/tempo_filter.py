@@ -29,7 +29,8 @@ _P_FRESH = 1e-4
 _STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
 _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
 _ROUGHER = 10.0
-_SURPRISE = 12.0  # squared standard deviations
+_NOTABLE = 1.0  # squared standard deviations: less makes nobody think of a step
+_SURPRISE = 12.0
 _ROOM = 10  # steady stories
 _YOUNG = 4  # pulses for which a newborn story is kept unheard
 _OLD = 24  # pulses after which like stories are one
@@ -131,10 +132,17 @@ class TempoFilter:
         lead = self.leader
         v = lead.v
         error = at - lead.x - v
-        expected = lead.pxx + lead.noise + 2.0 * lead.pxv + lead.pvv
-        if error * error < _SURPRISE * expected:
+        square, scatter = error * error, lead.scatter
+        if square < _NOTABLE * scatter:
             return []
-        out = []
+        step = lead.child(_P_STEP)
+        step.settle()
+        step.pvv += (_STEP_SPREAD * v) ** 2
+        step.steps += 1
+        step.hear(at, self._late)
+        out = [step]
+        if square < _SURPRISE * scatter:
+            return out
         if error > 0.5 * v or error < -0.08 * v:
             twin = lead.child(1.0)
             twin.age = lead.age
@@ -219,11 +227,6 @@ class TempoFilter:
             calm = lead.child(_P_SETTLE)
             calm.settle()
             pool.append(calm)
-        step = lead.child(_P_STEP)
-        step.settle()
-        step.pvv += (_STEP_SPREAD * step.v) ** 2
-        step.steps += 1
-        pool.append(step)
 
     def _evict(self, steady: list[Hypothesis]) -> None:
         """Drop the least likely steady stories beyond the room there is."""

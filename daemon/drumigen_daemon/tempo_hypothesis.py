@@ -73,6 +73,11 @@ class Hypothesis:
         """Variance of where the next sixteenth is expected, in seconds squared."""
         return self.pxx + 2.0 * HORIZON * self.pxv + HORIZON * HORIZON * self.pvv
 
+    @property
+    def scatter(self) -> float:
+        """Variance of the next stamp about where it is expected, in seconds squared."""
+        return self.pxx + self.noise + 2.0 * self.pxv + self.pvv
+
     def child(self, chance: float) -> Self:
         """Return a copy with ``chance`` of this one's weight."""
         new = type(self).__new__(type(self))

@@ -259,7 +259,8 @@ class _Session:
         self._sorting = threading.Lock()
         self._sequence = itertools.count()
         self._play_frame: int | None = None
-        self._written = True  # something may be in the buffers of the cycle before
+        # outputs with something of the cycle before; a buffer that was cleared stays clear
+        self._to_clear: set[int] = set()
         self._fault: BaseException | None = None
         self._cycle_seen = (-1, time.monotonic())
         self.cycles = 0
@@ -405,24 +406,23 @@ class _Session:
         return found
 
     def _guarded(
-        self, client: "jack.Client", *cycles: Callable[[float, int, int], None]
+        self, client: "jack.Client", *cycles: Callable[[int, int], None]
     ) -> Callable[[int], None]:
         start: int | None = None
 
         def callback(frames: int) -> None:
             nonlocal start
-            now = time.monotonic()
             try:
                 start = unwrap(start, client.last_frame_time)
                 for cycle in cycles:
-                    cycle(now, start, frames)
+                    cycle(start, frames)
             except BaseException as error:  # the library would drop it and never call again
                 self._fault = error
                 raise
 
         return callback
 
-    def _listen(self, _now: float, start: int, _frames: int) -> None:
+    def _listen(self, start: int, _frames: int) -> None:
         for port, source, stream in self._inputs:
             for offset, event in port.incoming_midi_events():
                 at = self._timebase.to_monotonic(start + offset)
@@ -430,19 +430,22 @@ class _Session:
                     if message != _ACTIVE_SENSING:
                         self._inbox.put(source, message, at)
 
-    def _play(self, now: float, start: int, frames: int) -> None:
+    def _play(self, start: int, frames: int) -> None:
         self._play_frame = start
-        self._timebase.observe(now, start)
+        if start >= self._timebase.wanted:
+            self._timebase.observe(time.monotonic(), start)
         if not self.cycles:
             self.priority = own_priority()
         self.cycles += 1
-        if self._queue or self._written:
-            # a buffer that nothing was written to since it was cleared is still clear
-            for port in self._outputs:
-                port.clear_buffer()
-            self._written = False
+        while self._to_clear:
+            self._outputs[self._to_clear.pop()].clear_buffer()
+        if self._is_due(start + frames):
             with self._sorting:
                 self._write_due(start, start + frames)
+
+    def _is_due(self, end: int) -> bool:
+        first = self._queue[:1]  # in one step, for another thread may empty the queue
+        return bool(first) and round(self._timebase.to_base(first[0][0])) < end
 
     def _write_due(self, start: int, end: int) -> None:
         queue, timebase, outputs = self._queue, self._timebase, self._outputs
@@ -459,12 +462,13 @@ class _Session:
                 heapq.heappush(queue, event)  # the buffer of this cycle is full
                 break
             room[:] = data
-            self._written = True
+            self._to_clear.add(index)
             if self._on_written is not None:
                 self._on_written(frame, start + offset)
 
     def _take_blocksize(self, frames: int) -> None:
         self.lead = max(LEAD_MIN, 2 * frames / self._client.samplerate + LEAD_MARGIN)
+        self._to_clear.update(range(len(self._outputs)))
 
     def _take_xrun(self, _delay_us: float) -> None:
         self.xruns += 1

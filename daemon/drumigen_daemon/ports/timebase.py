@@ -1,11 +1,16 @@
 """The map between monotonic seconds and the time base of a MIDI system."""
 
+import math
 from typing import Final
 
 from drumigen.units import Seconds
 
 BUCKET: Final = 0.25
 """Seconds of observations from which the least delayed one is taken."""
+
+ENOUGH: Final = 0.02
+"""Seconds from one observation to the next once the map is settled: 12 a bucket, as many as JACK
+gives with periods of 1024 frames."""
 
 DOUBT: Final = 0.05
 """Seconds of observations that decide whether the base lost time when that was suspected."""
@@ -67,6 +72,7 @@ class Timebase:
         "_slew",
         "_suspected",
         "slips",
+        "wanted",
     )
 
     def __init__(self, nominal_rate: float, slew: float | None = None) -> None:
@@ -85,6 +91,8 @@ class Timebase:
         self._doubtful = False  # of the bucket under way
         self.slips = 0
         """Times that the base was found to have lost or skipped time, and the map stepped."""
+        self.wanted = -math.inf
+        """Base from which on another observation is worth its cost."""
 
     @property
     def usable(self) -> bool:
@@ -111,6 +119,7 @@ class Timebase:
         If so, the map steps within :data:`DOUBT` rather than :data:`PATIENCE` buckets.
         """
         self._suspected = True
+        self.wanted = -math.inf
 
     def observe(self, at: float, base: float) -> None:
         """Learn that ``base`` was read at monotonic ``at`` or a little before."""
@@ -132,6 +141,8 @@ class Timebase:
             self._best = None
             self._bucket_end = at + BUCKET
             self._show(base)
+        if self.settled and not (self._doubtful or self._suspected):
+            self.wanted = base + ENOUGH / self._line[2]
 
     def _show(self, base: float) -> None:
         """Give out the fitted line, or one that closes on it from where the map is now.
