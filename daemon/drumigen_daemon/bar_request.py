@@ -24,7 +24,7 @@ BANK = GeneratorSetup("bank")
 """The writer that needs nothing but the shipped banks."""
 
 
-class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """A bar to be written, and all that it is remembered by.
 
     The bars before it and the tempo help to write it but do not tell one request from another.

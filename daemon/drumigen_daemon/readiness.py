@@ -14,8 +14,9 @@ from drumigen_daemon.song_memory import SongMemory
 READY_BARS: Final = 2
 """Bars, from the one that sounds on, that are ready in every style, and as a fill."""
 
-BATCH_MAX: Final = 16
-"""Bars in other styles that are asked for at once: the song never waits long for its own."""
+BATCH_MAX: Final = 18
+"""Bars in other styles that are asked for at once: the song never waits long for its own.  A new
+bar wants 34, a groove and a fill for each style that is shipped, and so takes two batches."""
 
 
 _Line = tuple[BarRequest | None, tuple[BarRequest, ...]]
@@ -32,18 +33,23 @@ class Readiness:
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
         self._complete = False
+        self._song_complete = False
         self._switch: tuple[_Line, ...] | None = None
 
     def changed(self) -> None:
         """Look again for what is missing: the song has moved on, or is to be another."""
-        self._complete = False
+        self._complete = self._song_complete = False
         self._switch = None
 
     def items(self, playhead: Playhead, planned: Mapping[int, BarChoice]) -> tuple[Item, ...]:
         """Return what to write now, together; it counts as asked for."""
         if self._complete:
             return ()
-        items = self._missing(self._for_the_song(playhead), playhead, planned)
+        items: tuple[Item, ...] = ()
+        if not self._song_complete:
+            items = self._missing(self._for_the_song(playhead), playhead, planned)
+            # nothing was asked for, so no answer can bring up another bar of the song
+            self._song_complete = not (items or self._asked)
         if not items:
             others = islice(self._for_a_switch(playhead), BATCH_MAX)
             items = self._missing(others, playhead, planned)
@@ -59,7 +65,7 @@ class Readiness:
 
     def forget(self) -> None:
         """Forget what was asked: nobody is going to answer."""
-        self._complete = False
+        self._complete = self._song_complete = False
         self._asked.clear()
 
     def _missing(

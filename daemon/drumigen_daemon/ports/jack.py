@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 
 from drumigen.errors import PortError
 from drumigen.units import Seconds
-from drumigen_daemon.midi_stream import MidiStream
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.timebase import Timebase
 from drumigen_daemon.realtime import own_priority
@@ -54,7 +53,8 @@ BURST: Final = 128
 SLEW: Final = 1e-3
 """By which ratio we run fast or slow until lost frames are made up for; no ear hears it."""
 
-_ACTIVE_SENSING = b"\xfe"
+_IGNORED: Final = frozenset((b"", b"\xf0", b"\xfe"))
+"""First bytes of what nobody here wants: SysEx and active sensing."""
 
 
 def probe() -> str:
@@ -275,12 +275,11 @@ class _Session:
                 (
                     listener.midi_inports.register(port.name),
                     f"{plan.client}:{port.name}",
-                    MidiStream(sysex_limit=0),
                 )
                 for port in plan.inputs
             ]
             self._ends = [
-                *map(_End, plan.inputs, (port for port, _, _ in self._inputs)),
+                *map(_End, plan.inputs, (port for port, _ in self._inputs)),
                 *map(_End, plan.outputs, self._outputs),
             ]
             self._take_blocksize(client.blocksize)
@@ -299,7 +298,7 @@ class _Session:
             self.close()
             message = f"JACK refused our ports ({error}): restart the JACK server"
             raise PortError(message) from error
-        for port, source, _ in self._inputs if plan.split else ():
+        for port, source in self._inputs if plan.split else ():
             with contextlib.suppress(self._jack_error):  # only a courtesy
                 port.set_alias(source)
 
@@ -423,12 +422,11 @@ class _Session:
         return callback
 
     def _listen(self, start: int, _frames: int) -> None:
-        for port, source, stream in self._inputs:
+        for port, source in self._inputs:
             for offset, event in port.incoming_midi_events():
-                at = self._timebase.to_monotonic(start + offset)
-                for message in stream.feed(bytes(event)):
-                    if message != _ACTIVE_SENSING:
-                        self._inbox.put(source, message, at)
+                data = bytes(event)  # a whole message: JACK sees to that
+                if data[:1] not in _IGNORED:
+                    self._inbox.put(source, data, self._timebase.to_monotonic(start + offset))
 
     def _play(self, start: int, frames: int) -> None:
         self._play_frame = start
