@@ -51,7 +51,7 @@ from drumigen_daemon.messages import (
     TransportState,
     Tune,
 )
-from drumigen_daemon.player import Player
+from drumigen_daemon.player import CALM, Player
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.score import Score
 
@@ -398,10 +398,25 @@ def test_what_is_on_its_way_moves_with_the_line_if_it_would_be_far_off(
     player.advance(now, early=True)
     assert output.queued == 1
     player.follow(Timeline(Bpm(120.0), 0.0, Seconds(due + moved)), now)
-    player.advance(now, early=True)
+    player.advance(Seconds(now + 2 * CALM), early=True)
     output.play(BEGIN + 0.2)
     (note,) = output.notes()
     assert note.at == pytest.approx(due + moved * follows)
+
+
+def test_while_changes_keep_coming_nothing_goes_along_early_to_be_taken_back_again() -> None:
+    output, score = RecordingOutput(), Score()
+    score.plan(song(quarter_bar(), 2), Tick(0))
+    player = Player(output, score, load_kit())
+    player.roll(Timeline(Bpm(120.0), 0.0, Seconds(BEGIN + 0.15)), 0)
+    queued = []
+    for step in range(4):
+        now = Seconds(BEGIN + step * 0.6 * CALM)
+        if step < 2:
+            player.recall(now)
+        player.advance(now, early=True)
+        queued.append(output.queued > 0)
+    assert queued == [False, False, False, True]
 
 
 def test_a_lost_start_is_made_up_for_where_that_is_the_setting(rig: Rig) -> None:

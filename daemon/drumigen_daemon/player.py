@@ -35,6 +35,8 @@ _TIME_SLACK = 1e-7
 HANDED_EARLIER = HEARD_TOGETHER
 """Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
 being woken costs more than being early.  It can be taken back as long as ever."""
+CALM = 0.05
+"""Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
 ASTRAY = 0.002
 """Seconds by which another line must move what has been handed over for it to be taken back."""
 
@@ -106,6 +108,7 @@ class Player:
         self._ringing: dict[tuple[int, int], float] = {}
         self._handed: list[_Handed] = []
         self._stale_before = -math.inf
+        self._recalled_at = -math.inf
         self._pulse_line: Timeline | None = None
         self._next_pulse = 0
         self._channels = set(kit.channels)
@@ -193,6 +196,7 @@ class Player:
 
     def recall(self, now: Seconds) -> None:
         """Take back everything that has not left, and look at the score afresh."""
+        self._recalled_at = float(now)
         if self._handed:
             horizon = self._output.withdraw()
             back = [handed for handed in self._handed if handed.at >= horizon]
@@ -253,6 +257,7 @@ class Player:
         Return when to call again at the latest; it may be called at any time before.
         """
         lead = self._output.lead
+        early = early and now >= self._recalled_at + CALM
         until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)
         if self._line is not None:
