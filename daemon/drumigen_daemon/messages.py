@@ -229,7 +229,10 @@ class Ready(Report, frozen=True):
 
 
 class EngineState(Report, frozen=True):
-    """Where the engine is; sent when any of it changes, and at every beat."""
+    """Where the engine is; sent when any of it changes, and at least once a second.
+
+    A tick that ``line`` foretells is no change.
+    """
 
     transport: TransportState
     lock: str

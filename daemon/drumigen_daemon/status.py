@@ -60,7 +60,7 @@ class Status:
     ready: bool = False
     """Ports are open and the first bar is there."""
     heartbeats: int = 0
-    """Times that the engine has told its state; grows at least four times a second."""
+    """Times that the engine has told its state; grows at least once a second."""
     ahead: tuple[PlannedBar, ...] = ()
     """The bar that sounds or is to begin, and those planned after it."""
 
