@@ -286,6 +286,21 @@ def test_pulses_of_a_steady_clock_are_heard_a_few_at_a_time(rig: Rig, sigma: flo
     assert rig.told(EngineCounters)[-1].pulses == 192 + 960
 
 
+@pytest.mark.parametrize(("sigma", "most"), [(0.0, 0.0008), (0.0002, 0.0008), (0.001, 0.006)])
+def test_a_tempo_that_moves_fast_is_followed_closely(rig: Rig, sigma: float, most: float) -> None:
+    rig.plan(song(quarter_bar(), 60))
+    master = Master(rig, 120, gaussian(sigma))
+    master.say(START)
+    for quarter in range(4 * 200):
+        master.bpm = 120 + 2 * abs((quarter / 4) % 40 - 20)  # 2 BPM a beat
+        master.clock(6)
+        master.finish()
+    due, heard = master.pulses[::24], times(rig)
+    off = [abs(at - beat) for at, beat in zip(heard, due, strict=False)]
+    assert len(off) == 200
+    assert max(off[16:]) < most
+
+
 def test_another_tempo_is_heard_with_the_first_pulse_that_tells_of_it(rig: Rig) -> None:
     master = Master(rig, 174)
     master.say(START)

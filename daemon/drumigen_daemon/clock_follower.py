@@ -27,8 +27,9 @@ _TWICE = 0.002  # seconds within which a pulse that is not due is the last one d
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
+_STRAIGHT = 0.00003  # seconds, at the next sixteenth
 _ON_TIME = 0.0005  # seconds by which an expected pulse may be off, and...
-_WITHIN = 4.0  # ...standard deviations, if that is more
+_WITHIN = 2.5  # ...standard deviations, if that is more
 _FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
 _CONFLICT = 0.4  # share of foreign pulses of late
 
@@ -230,6 +231,14 @@ class ClockFollower:
                 _tempo_of(track.v), float(track.number * TICKS_PER_PULSE), Seconds(track.x)
             )
         return self._timeline
+
+    @property
+    def steady(self) -> bool:
+        """Whether the clock is locked to, and its tempo hardly moves."""
+        track = self._filter
+        if track is None or self._state is not LockState.LOCKED:
+            return False
+        return track.leader.bend < _STRAIGHT
 
     @property
     def comb(self) -> Comb | None:

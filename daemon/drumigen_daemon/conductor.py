@@ -111,8 +111,8 @@ class Conductor:
     @property
     def steady(self) -> bool:
         """Whether nothing tells that the song is about to move along another line."""
-        locked = not self._external or self.follower.state is LockState.LOCKED
-        return locked and not self._moves_at_bar_line
+        steady = not self._external or self.follower.steady
+        return steady and not self._moves_at_bar_line
 
     @property
     def expected_pulses(self) -> Comb | None:

@@ -37,7 +37,7 @@ HANDED_EARLIER = HEARD_TOGETHER
 being woken costs more than being early.  It can be taken back as long as ever."""
 CALM = 0.05
 """Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
-ASTRAY = 0.002
+ASTRAY = 0.00025
 """Seconds by which another line must move what has been handed over for it to be taken back."""
 
 NOTES_PORT = "out"

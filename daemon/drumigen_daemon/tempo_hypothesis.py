@@ -69,6 +69,11 @@ class Hypothesis:
         self.lost = self.extra = self.outliers = self.steps = self.jumps = 0
 
     @property
+    def bend(self) -> float:
+        """Seconds by which a tempo that stays as it is would miss the next sixteenth."""
+        return 0.5 * HORIZON * HORIZON * abs(self.a)
+
+    @property
     def spread(self) -> float:
         """Variance of where the next sixteenth is expected, in seconds squared."""
         return self.pxx + 2.0 * HORIZON * self.pxv + HORIZON * HORIZON * self.pvv
