@@ -1,5 +1,6 @@
 """How one thread wakes another that waits for I/O."""
 
+import contextlib
 import socket
 
 
@@ -29,6 +30,7 @@ class Bell:
             self._button.send(b"\0")
 
     def answer(self) -> None:
-        """Fall silent: for who was woken, before looking at what has come."""
-        self._heard.recv(64)
+        """Fall silent, if it was rung; then look at what has come."""
+        with contextlib.suppress(BlockingIOError):
+            self._heard.recv(64)
         self._rung = False

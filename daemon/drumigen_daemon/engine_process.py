@@ -109,6 +109,7 @@ class EngineProcess:
             self._timed.play(quiet)
 
     def _hear(self) -> None:
+        self._bell.answer()
         for source, data, at in self._inbox.take(MESSAGES_AT_ONCE):
             self._engine.hear(source, data, at)
 
@@ -134,11 +135,9 @@ class EngineProcess:
         readable, _, _ = select.select(sources, [], [], pause)
         for source in readable:
             self._play_due(QUIET)
-            if source is self._bell:
-                self._bell.answer()
-            elif source is self._channel:
+            if source is self._channel:
                 self._commands += self._channel.receive()
-            else:
+            elif source is not self._bell:
                 self._backend.receive()
 
     def _ports_changed(self, wake: float) -> bool:

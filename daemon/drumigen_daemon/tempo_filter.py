@@ -2,9 +2,9 @@
 
 Every story (:class:`.Hypothesis`) explains all pulses so far: a steady tempo since some pulse, or a
 moving one, with these pulses lost and those foreign.  Each new pulse multiplies its weight by the
-pulse's likelihood.  The leader has children that tell of a tempo step at the last pulse, and after
-a surprise also of a lost or foreign pulse, a jump of phase, or more jitter; unlikely stories are
-dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and Kirubarajan, 2001,
+pulse's likelihood.  After a notable pulse the leader has a child that tells of a tempo step at the
+pulse before, and after a surprise also of a lost or foreign pulse, a jump of phase, or more jitter;
+unlikely stories are dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and Kirubarajan, 2001,
 chapter 11), and for steps Bayesian change-point detection (Adams and MacKay, 2007).
 """
 
