@@ -4,8 +4,9 @@ Every story (:class:`.Hypothesis`) explains all pulses so far: a steady tempo si
 moving one, with these pulses lost and those foreign.  Each new pulse multiplies its weight by the
 pulse's likelihood.  After a notable pulse the leader has a child that tells of a tempo step at the
 pulse before, and after a surprise also of a lost or foreign pulse, a jump of phase, or more jitter;
-unlikely stories are dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and Kirubarajan, 2001,
-chapter 11), and for steps Bayesian change-point detection (Adams and MacKay, 2007).
+unlikely stories are dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and
+Kirubarajan, 2001, chapter 11), and for steps Bayesian change-point detection (Adams and MacKay,
+2007).
 """
 
 from drumigen_daemon.tempo_hypothesis import (
