@@ -450,8 +450,10 @@ class Conductor:
             self._told_coasting = True
             ending = "running on" if free else "about to stop"
             self._remark("warning", f"the MIDI clock fell silent: {ending}")
+        if free:
+            return math.inf
         stops_at = self._last_pulse_at + DROP_OUT_BEATS * 60.0 / self.follower.tempo
-        if free or now < stops_at:
-            return math.inf if free else stops_at
+        if now < stops_at:
+            return stops_at
         self.stop(now)
         return math.inf

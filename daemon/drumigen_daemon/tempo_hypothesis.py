@@ -159,14 +159,14 @@ class Hypothesis:
         var = self.pxx + self.noise + skipped * skipped * self.pvv
         rest = error - skipped * self.v
         lost = chance * exp(-0.5 * rest * rest / var) / sqrt(var)
-        var = self.pxx + self.noise + 2.0 * self.pxv + self.pvv
+        var = self.scatter
         tail = late * 2.0 * _OUTLIERS_LATE * _OUTLIER_SCALE**2 / (_OUTLIER_SCALE + error) ** 3
         one = exp(-0.5 * error * error / var) / sqrt(var) + _ROOT_TAU * tail
         return chance if (lost > one or error > _FAR * self.v) is not contrary else 1.0
 
     def _foreign(self, at: float, error: float, late: float, *, contrary: bool) -> bool:
         """Tell whether the early pulse at ``at`` is not ours, and if so take note of it."""
-        var = self.pxx + self.noise + 2.0 * self.pxv + self.pvv
+        var = self.scatter
         if error * error < 9.0 * var:
             return False
         foreign = 1.0 / self.v
