@@ -186,3 +186,19 @@ def test_settled_says_when() -> None:
         timebase.observe(at, value)
         assert timebase.settled or true < 1000 + WARM_UP
     assert timebase.settled
+
+
+def test_once_settled_a_few_readings_a_second_are_enough_and_a_suspicion_wants_more() -> None:
+    timebase = Timebase(RATE, slew=1e-3)
+    observed: list[float] = []
+    for at, value, true in readings(constant(20), seconds=30, seed=3, period=256 / RATE):
+        if observed and true >= 1020 > observed[-1]:
+            timebase.suspect()
+        if value >= timebase.wanted:
+            timebase.observe(at, value)
+            observed.append(true)
+        if true > 1000 + WARM_UP:
+            assert abs(timebase.to_monotonic(value) - true) < GOAL
+    assert 450 < sum(1010 <= true < 1020 for true in observed) <= 500
+    assert sum(1020 <= true < 1020.04 for true in observed) >= 7
+    assert timebase.slips == 0
