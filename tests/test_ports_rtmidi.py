@@ -126,6 +126,20 @@ def test_peers_are_opened_whenever_they_come_and_reported_both_ways(rig: Rig) ->
     wait_for(lambda: rig.peer and rig.peer.heard, 3, "the note did not come")
 
 
+def test_the_ports_of_a_peer_that_went_are_closed_by_and_by(rig: Rig) -> None:
+    rig.start()
+    rig.close_peer()
+    rig.backend.check()
+    rig.peer = onlooker = PeerProcess("onlooker")
+
+    def ours() -> list[str]:
+        rig.backend.check()
+        return [name for name in onlooker.port_names() if name.startswith("drumigen")]
+
+    assert len(ours()) == 5
+    wait_for(lambda: sorted(ours()) == NAMES, 3, "ports of a peer that went are left")
+
+
 def test_a_pattern_that_matches_everything_never_feeds_us_ourselves(rig: Rig) -> None:
     everything = PortPlan(
         inputs=(VirtualPort("in", ("*",)),), outputs=(VirtualPort("out", ("*",)),)

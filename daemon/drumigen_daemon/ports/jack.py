@@ -93,8 +93,17 @@ class Sentinel:
         (self._client,) = _Opening(name, exact=False).wait(OPEN_TIMEOUT)
         self.down = threading.Event()
         """Set at once, from a thread of JACK, when the server dies or turns us out."""
+        self.period = self._client.blocksize / self._client.samplerate
+        """Seconds, as it was when we joined."""
         self._client.set_shutdown_callback(lambda *_: self.down.set())
         self._client.activate()
+
+    def ports(self) -> frozenset[str]:
+        """Return the names of all ports on the server; none if one went while they were read."""
+        try:
+            return frozenset(port.name for port in self._client.get_ports())
+        except _library().JackError:
+            return frozenset()
 
     def close(self) -> None:
         """Leave the server.  Idempotent."""

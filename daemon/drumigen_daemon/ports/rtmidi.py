@@ -8,6 +8,7 @@ name, every other port that name and its own: ``drumigen:out``, ``drumigen-clock
 ``drumigen-in:in``.  CoreMIDI shows port names alone, so there they are ``drumigen out`` and so on.
 """
 
+import gc
 import logging
 import sys
 import time
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 RETRY: Final = 1.0
 """Seconds between attempts to find a JACK server again."""
+
+REST: Final = 5e-3
+"""Seconds in which a thread of the MIDI system ends what it had begun."""
 
 _APIS: Final = {
     "coremidi": "API_MACOSX_CORE",
@@ -69,6 +73,12 @@ class RtMidiBackend:
     Over JACK the library is a trap: when the server dies, it says nothing, and its sends soon spin
     for ever in C, holding the interpreter's lock.  So a client of JACK-Client watches the server,
     and its word stops every send at once.
+
+    Closing is another.  RtMidi does it with that lock held, so a thread that waits for the lock to
+    tell us a message is killed or waited for in vain, and the process hangs.  libjack takes a port
+    off a client's list without a lock, and crashes when the client's other thread goes through the
+    list just then, as it does after every change of the graph.  So objects are closed in steps,
+    each when nothing has stirred for a while (:meth:`_Session.step`).
     """
 
     name = "rtmidi"
@@ -127,12 +137,14 @@ class RtMidiBackend:
         if self._session is None:
             return self._reopen(self._plan, self._inbox)
         if not self._session.down:
+            self._session.step()
             news, self._news = self._news, ()
             return [*news, *self._session.connect_peers()]
         if not self._down_reported:
             self._down_reported = True
+            self._session.end()
             return [PortChange("", "", up=False)]
-        if not self._session.close_one():
+        if not self._session.step():
             self._session = None
             self._down_reported = False
         return []
@@ -171,6 +183,13 @@ class _Session:
         self._ends: list[_End] = []
         self._own = plan.client.lower()
         self._sentinel = jack.Sentinel(f"{plan.client}-watch") if api == "jack" else None
+        # JACK tells its clients of a change in the period after it
+        self._rest = REST + (2 * self._sentinel.period if self._sentinel else 0.0)
+        self._stirred = time.monotonic()
+        self._seen: frozenset[str] = frozenset()
+        self._leaving: list[rtmidi.MidiIn | rtmidi.MidiOut] = []
+        self._closed: list[rtmidi.MidiIn | rtmidi.MidiOut] = []
+        self._callbacks: list[object] = []
         try:
             for index, ours in enumerate(plan.outputs):
                 client = f"{plan.client}-{ours.name}" if index else plan.client
@@ -192,21 +211,46 @@ class _Session:
         return self._sentinel is not None and self._sentinel.down.is_set()
 
     def close(self) -> None:
-        while self.close_one():
-            pass
-
-    def close_one(self) -> bool:
-        """Close one object; False if none was left.  After JACK's death each may take a second."""
+        """Close everything; takes 10 ms for each object, on JACK two periods more."""
+        self.end()
+        while self.step():
+            time.sleep(self._rest / 5)
         if self._sentinel is not None:
+            self._sentinel.close()
+
+    def end(self) -> None:
+        """Let every object go: :meth:`step` closes them."""
+        if self._sentinel is not None and self.down:
             self._sentinel.close()  # first: libjack takes no new client beside a dead one
-        if not self._ends:
+        while self._ends:
+            end = self._ends.pop()
+            for port in (*end.peers.values(), end.main):
+                self._let_go(port)
+
+    def step(self) -> bool:
+        """Close one port of those that were let go, if all is at rest; tell if there are more.
+
+        After JACK's death nothing stirs, but each object may take a second.
+        """
+        if not self._leaving and not self._closed:
             return False
-        end = self._ends[-1]
-        if end.peers:
-            self._drop(end.peers.popitem()[1])
-        else:
-            self._drop(self._ends.pop().main)
-        return True
+        if not self.down and not self._is_at_rest():
+            return True
+        closed, self._closed = self._closed, self._leaving[:1]
+        for port in self._closed:
+            port.close_port()
+        for port in closed:  # after it: that a client leaves is a change too
+            port.delete()
+        del self._leaving[:1]
+        self._stirred = time.monotonic()
+        return bool(self._leaving or self._closed)
+
+    def _is_at_rest(self) -> bool:
+        now = time.monotonic()
+        if self._sentinel is not None and (seen := self._sentinel.ports()) != self._seen:
+            self._seen = seen
+            self._stirred = now
+        return now - self._stirred >= self._rest
 
     def send(self, port: str, data: bytes) -> None:
         end = self._outputs[port]
@@ -230,7 +274,7 @@ class _Session:
                 if end.ours.wants(name) and not self._is_own(name)
             }
             for name in sorted(end.peers.keys() - there.keys() | end.peers.keys() & self._failed):
-                self._drop(end.peers.pop(name))
+                self._let_go(end.peers.pop(name))
                 changes.append(PortChange(end.ours.name, name, up=False))
             for name in sorted(there.keys() - end.peers.keys()):
                 peer = self._new(end.client, name, hears=end.hears)
@@ -238,8 +282,9 @@ class _Session:
                     peer.open_port(there[name], end.ours.name)
                 except self._library.RtMidiError as error:  # it went again, or another has it
                     log.debug("port %s cannot be opened: %s", name, error)
-                    self._drop(peer)
+                    self._let_go(peer)
                     continue
+                self._stirred = time.monotonic()
                 end.peers[name] = peer
                 changes.append(PortChange(end.ours.name, name, up=True))
         self._failed.clear()
@@ -257,6 +302,7 @@ class _Session:
                 raise PortError(message)
             return
         main.open_virtual_port(f"{prefix} {ours.name}" if self._api == "coremidi" else ours.name)
+        self._stirred = time.monotonic()
 
     def _new(self, client: str, source: str, *, hears: bool) -> "rtmidi.MidiIn | rtmidi.MidiOut":
         if not hears:
@@ -270,17 +316,19 @@ class _Session:
             inbox.put(source, bytes(event[0]), Seconds(at))
 
         heard.set_callback(hear)
+        # the wrapper frees its pair of callback and data though a thread may be about to read it
+        self._callbacks += [each for each in gc.get_referrers(hear) if isinstance(each, tuple)]
         return heard
 
     def _is_own(self, name: str) -> bool:
         client = name.lower().split(":")[0]
         return client == self._own or client.startswith((self._own + "-", self._own + " "))
 
-    def _drop(self, port: "rtmidi.MidiIn | rtmidi.MidiOut") -> None:
+    def _let_go(self, port: "rtmidi.MidiIn | rtmidi.MidiOut") -> None:
         if isinstance(port, self._library.MidiIn):
             port.cancel_callback()
-        port.close_port()
-        port.delete()
+        self._leaving.append(port)
+        self._stirred = time.monotonic()
 
 
 def _working_api(api: str | None) -> str:
