@@ -14,7 +14,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.bar_request import Batch, batch_of
 from drumigen_daemon.bar_writer import MockWriter
-from drumigen_daemon.conditions import ConditionMap, Conditions
+from drumigen_daemon.conditions import ConditionMap, SongConditions
 from drumigen_daemon.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.session import Quantum, Session
 from drumigen_daemon.shape import FeelKnobs
@@ -357,8 +357,8 @@ def test_memory_stays_bounded() -> None:
 def test_a_change_holds_from_its_tick_on_and_moves_no_other(
     changes: list[tuple[int, str, int]],
 ) -> None:
-    song = ConditionMap.constant(Conditions())
-    naive = [Conditions()] * 50
+    song = ConditionMap.constant(SongConditions())
+    naive = [SongConditions()] * 50
     for tick, name, value in changes:
         field = {name: str(value) if name == "style" else value}
         song = song.changed(Tick(tick), **field)

@@ -10,8 +10,8 @@ from drumigen.units import Tick
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """All that conditions a bar but its place in the song; see ``BarRequest`` for ranges."""
+class SongConditions:
+    """What conditions the bars at a tick of the song; see ``BarRequest`` for ranges."""
 
     style: str = "rock"
     seed: int = 1
@@ -30,18 +30,18 @@ class Conditions:
 class ConditionMap:
     """The conditions of every tick of the song: the first hold from its beginning."""
 
-    changes: tuple[tuple[Tick, Conditions], ...]
+    changes: tuple[tuple[Tick, SongConditions], ...]
 
     @classmethod
-    def constant(cls, conditions: Conditions) -> Self:
+    def constant(cls, conditions: SongConditions) -> Self:
         """Return the map of a song under the same conditions throughout."""
         return cls(((Tick(0), conditions),))
 
-    def at(self, tick: float) -> Conditions:
+    def at(self, tick: float) -> SongConditions:
         """Return what holds at ``tick``."""
         return self.changes[self._index(tick)][1]
 
-    def within(self, start: Tick, end: Tick) -> Iterator[tuple[Tick, Conditions]]:
+    def within(self, start: Tick, end: Tick) -> Iterator[tuple[Tick, SongConditions]]:
         """Yield what holds from ``start`` to before ``end``, each with the tick it begins at."""
         yield start, self.at(start)
         for tick, conditions in self.changes:
@@ -71,7 +71,7 @@ class ConditionMap:
         return ConditionMap(tuple(kept))
 
     @property
-    def last(self) -> Conditions:
+    def last(self) -> SongConditions:
         """What holds in the end."""
         return self.changes[-1][1]
 

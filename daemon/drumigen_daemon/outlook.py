@@ -8,7 +8,7 @@ from drumigen.timeline import MeterMap
 from drumigen.units import Tick
 from drumigen_daemon.bar_choice import Part
 from drumigen_daemon.bar_request import BarRequest
-from drumigen_daemon.conditions import ConditionMap, Conditions
+from drumigen_daemon.conditions import ConditionMap, SongConditions
 from drumigen_daemon.form import Form
 from drumigen_daemon.messages import Origin
 from drumigen_daemon.session import Session
@@ -32,7 +32,7 @@ class Outlook:
         """Return the tick of the bar line that ends a bar."""
         return self.meters.start_of(number + 1)
 
-    def at_start(self, number: int) -> Conditions:
+    def at_start(self, number: int) -> SongConditions:
         """Return the conditions that a bar begins under."""
         return self.conditions.at(self.meters.start_of(number))
 
@@ -144,12 +144,12 @@ CONDITIONED = (
 """Fields of the session that condition bars."""
 
 
-def conditions_of(session: Session) -> Conditions:
+def conditions_of(session: Session) -> SongConditions:
     """Return what ``session`` has bars written under."""
-    return Conditions(**{name: getattr(session, name) for name in CONDITIONED})
+    return SongConditions(**{name: getattr(session, name) for name in CONDITIONED})
 
 
-def points(conditions: Conditions) -> tuple[int | None, int | None]:
+def points(conditions: SongConditions) -> tuple[int | None, int | None]:
     """Return density and intensity in coarse steps, with what the section adds."""
     row = SECTIONS[conditions.section]
     return _coarse(conditions.density, row.density), _coarse(conditions.intensity, row.intensity)
