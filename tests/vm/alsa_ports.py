@@ -12,11 +12,13 @@ The limits on timing hold on an idle machine.
 
 # ruff: noqa: T201 - what it prints is the point
 
+import faulthandler
 import select
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 
@@ -332,7 +334,32 @@ def rtmidi_over_alsa() -> None:
     changes = list(backend.check())
     law("rtmidi reports a port that went", [c.up for c in changes] == [False], changes)
     backend.close()
+    rtmidi_closes_beside_a_clock(plan, master)
     master.close()
+
+
+def rtmidi_closes_beside_a_clock(plan: PortPlan, master: Other) -> None:
+    """Whoever closes while a thread of RtMidi waits to call us may wait for ever."""
+    over = threading.Event()
+
+    def pour() -> None:
+        while not over.is_set():
+            master.say(b"\xf8")
+            time.sleep(0.0005)
+
+    clock = threading.Thread(target=pour)
+    clock.start()
+    faulthandler.dump_traceback_later(120, exit=True)
+    inbox = Heard()
+    for _ in range(20):
+        backend = RtMidiBackend("alsa")
+        backend.open(plan, inbox)
+        time.sleep(0.02)
+        backend.close()
+    faulthandler.cancel_dump_traceback_later()
+    over.set()
+    clock.join()
+    law("rtmidi closes while a clock runs", len(inbox.events) > 20, len(inbox.events))
 
 
 def main() -> int:

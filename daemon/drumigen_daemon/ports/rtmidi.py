@@ -32,6 +32,9 @@ RETRY: Final = 1.0
 REST: Final = 5e-3
 """Seconds in which a thread of the MIDI system ends what it had begun."""
 
+PATIENCE: Final = 3.0
+"""Seconds after which the changes that others make are no reason to keep a port open."""
+
 _APIS: Final = {
     "coremidi": "API_MACOSX_CORE",
     "alsa": "API_LINUX_ALSA",
@@ -185,7 +188,7 @@ class _Session:
         self._sentinel = jack.Sentinel(f"{plan.client}-watch") if api == "jack" else None
         # JACK tells its clients of a change in the period after it
         self._rest = REST + (2 * self._sentinel.period if self._sentinel else 0.0)
-        self._stirred = time.monotonic()
+        self._stirred = self._let_go_at = time.monotonic()
         self._seen: frozenset[str] = frozenset()
         self._leaving: list[rtmidi.MidiIn | rtmidi.MidiOut] = []
         self._closed: list[rtmidi.MidiIn | rtmidi.MidiOut] = []
@@ -247,9 +250,10 @@ class _Session:
 
     def _is_at_rest(self) -> bool:
         now = time.monotonic()
-        if self._sentinel is not None and (seen := self._sentinel.ports()) != self._seen:
-            self._seen = seen
-            self._stirred = now
+        if self._sentinel is not None and now - self._let_go_at < PATIENCE:
+            seen = self._sentinel.ports()
+            if seen != self._seen:
+                self._seen, self._stirred = seen, now
         return now - self._stirred >= self._rest
 
     def send(self, port: str, data: bytes) -> None:
@@ -328,7 +332,7 @@ class _Session:
         if isinstance(port, self._library.MidiIn):
             port.cancel_callback()
         self._leaving.append(port)
-        self._stirred = time.monotonic()
+        self._stirred = self._let_go_at = time.monotonic()
 
 
 def _working_api(api: str | None) -> str:
