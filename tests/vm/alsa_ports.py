@@ -18,7 +18,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 
@@ -340,25 +339,24 @@ def rtmidi_over_alsa() -> None:
 
 def rtmidi_closes_beside_a_clock(plan: PortPlan, master: Other) -> None:
     """Whoever closes while a thread of RtMidi waits to call us may wait for ever."""
-    over = threading.Event()
-
-    def pour() -> None:
-        while not over.is_set():
-            master.say(b"\xf8")
-            time.sleep(0.0005)
-
-    clock = threading.Thread(target=pour)
-    clock.start()
     faulthandler.dump_traceback_later(120, exit=True)
     inbox = Heard()
     for _ in range(20):
         backend = RtMidiBackend("alsa")
         backend.open(plan, inbox)
-        time.sleep(0.02)
+        for k in range(100):  # by the kernel, whatever Python does
+            pulse = alsa_midi.MidiBytesEvent(
+                b"\xf8", time=alsa_midi.RealTime(0, 400_000 * k), relative=True
+            )
+            master.client.event_output(
+                pulse, queue=master.queue, port=master.voice, dest=alsa_midi.ALL_SUBSCRIBERS
+            )
+        master.client.drain_output()
+        busy = time.monotonic() + 0.003  # so that RtMidi's thread waits for the interpreter
+        while time.monotonic() < busy:
+            pass
         backend.close()
     faulthandler.cancel_dump_traceback_later()
-    over.set()
-    clock.join()
     law("rtmidi closes while a clock runs", len(inbox.events) > 20, len(inbox.events))
 
 
