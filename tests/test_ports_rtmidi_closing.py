@@ -3,6 +3,7 @@
 With RtMidi, a thread about to call us while its object is closed hangs or crashes the process.
 """
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Port:
 
     def __init__(self, _api: int, name: str) -> None:
         self.name = name
+        self.callback: tuple[Callable[..., None], None] | None = None
 
     def get_ports(self) -> list[str]:
         return self.system.devices[self.devices]
@@ -67,7 +69,7 @@ class Port:
 
     def set_callback(self, callback: Callable[..., None]) -> None:
         self._did("listen")
-        self.callback = callback
+        self.callback = (callback, None)
 
     def open_port(self, _number: int, _name: str) -> None:
         self._did("open")
@@ -77,6 +79,7 @@ class Port:
 
     def cancel_callback(self) -> None:
         self._did("cancel")
+        self.callback = None
 
     def close_port(self) -> None:
         self._did("close")
@@ -132,4 +135,18 @@ def test_a_device_that_went_is_closed_at_a_later_look_and_opened_anew_meanwhile(
     time.sleep(REST)
     assert backend.check() == []
     assert system.whose("close") == system.whose("delete") == [gone]
+    backend.close()
+
+
+def test_what_a_late_thread_would_read_is_there_though_we_listen_no_more(system: System) -> None:
+    backend = RtMidiBackend("coremidi")
+    backend.open(PLAN, Heard())
+    backend.check()
+    heard = system.whose("listen")[-1]
+    assert heard.callback is not None
+    callback, pair = heard.callback[0], id(heard.callback)
+    system.devices["in"] = []
+    backend.check()
+    assert system.whose("cancel") == [heard]
+    assert pair in [id(each) for each in gc.get_referrers(callback) if isinstance(each, tuple)]
     backend.close()

@@ -214,7 +214,7 @@ class _Session:
         return self._sentinel is not None and self._sentinel.down.is_set()
 
     def close(self) -> None:
-        """Close everything; takes 10 ms for each object, on JACK two periods more."""
+        """Close everything, with a rest before each object and one at the end."""
         self.end()
         while self.step():
             time.sleep(self._rest / 5)
@@ -288,7 +288,6 @@ class _Session:
                     log.debug("port %s cannot be opened: %s", name, error)
                     self._let_go(peer)
                     continue
-                self._stirred = time.monotonic()
                 end.peers[name] = peer
                 changes.append(PortChange(end.ours.name, name, up=True))
         self._failed.clear()
@@ -306,7 +305,6 @@ class _Session:
                 raise PortError(message)
             return
         main.open_virtual_port(f"{prefix} {ours.name}" if self._api == "coremidi" else ours.name)
-        self._stirred = time.monotonic()
 
     def _new(self, client: str, source: str, *, hears: bool) -> "rtmidi.MidiIn | rtmidi.MidiOut":
         if not hears:
