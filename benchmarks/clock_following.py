@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drumigen.units import CLOCK_PPQN, TICKS_PER_PULSE, Seconds
-from drumigen_daemon.clock_follower import ClockFollower
+from drumigen_daemon.clock.midi_clock import ClockFollower
 
 Times = NDArray[np.float64]
 SIXTEENTH = 6  # pulses

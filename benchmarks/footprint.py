@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from fixtures_broker import Broker
 from fixtures_jack import JackServer
@@ -64,7 +64,7 @@ def family(daemon: Daemon) -> dict[str, int]:
     }
     children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
     for pid in map(int, children.read_text().split()):
-        if b"drumigen_daemon.mqtt" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"drumigen_daemon.mqtt.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
             ours["mqtt bridge"] = pid
     return ours
 

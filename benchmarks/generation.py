@@ -33,12 +33,12 @@ for _variable in ONE_THREAD:
 import numpy as np  # noqa: E402 - after the threads are limited
 import torch  # noqa: E402
 
-from drumigen.checkpoint import Checkpoint, load_model  # noqa: E402
-from drumigen.conditions import Conditions  # noqa: E402
-from drumigen.generation import Contexts, Played, Row, generate_batch  # noqa: E402
-from drumigen.model import of_weights  # noqa: E402
-from drumigen.network import CONTEXT_BARS, ModelConfig, weight_shapes  # noqa: E402
-from drumigen.torch_decoder import TorchDecoder  # noqa: E402
+from drumigen.model.checkpoint import Checkpoint, load_model  # noqa: E402
+from drumigen.model.conditions import Conditions  # noqa: E402
+from drumigen.model.generation import Contexts, Played, Row, generate_batch  # noqa: E402
+from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes  # noqa: E402
+from drumigen.model.torch_decoder import TorchDecoder  # noqa: E402
+from drumigen.model.transformer import of_weights  # noqa: E402
 from drumigen.units import Bpm  # noqa: E402
 
 ROWS = 16

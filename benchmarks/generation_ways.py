@@ -21,10 +21,10 @@ import numpy as np  # noqa: E402 - after the threads are limited
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from drumigen.checkpoint import load_model  # noqa: E402
-from drumigen.decoder import Decoder  # noqa: E402
-from drumigen.model import DrumPatternTransformer, normed, of_weights  # noqa: E402
-from drumigen.tokens import Note  # noqa: E402
+from drumigen.model.checkpoint import load_model  # noqa: E402
+from drumigen.model.numpy_decoder import Decoder  # noqa: E402
+from drumigen.model.tokens import Note  # noqa: E402
+from drumigen.model.transformer import DrumPatternTransformer, normed, of_weights  # noqa: E402
 
 PAST = 160
 STEPS = 200

@@ -10,20 +10,20 @@ import sys
 from collections.abc import Sequence
 from itertools import count
 
-from drumigen.bank import Bank
+from drumigen.bank.bank import Bank
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen_daemon.app import Daemon
-from drumigen_daemon.bar_request import WrittenBar
-from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
-from drumigen_daemon.mqtt_link import MqttLink
-from drumigen_daemon.mqtt_messages import MqttSettings
-from drumigen_daemon.planner import Planner
+from drumigen_daemon.engine.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.generator.messages import WrittenBar
+from drumigen_daemon.mqtt.link import MqttLink
+from drumigen_daemon.mqtt.messages import MqttSettings
+from drumigen_daemon.planner.planner import Planner
+from drumigen_daemon.process.supervision import beside
 from drumigen_daemon.session import Session
-from drumigen_daemon.supervision import beside
 
 TEMPO = Bpm(174.0)
 START_PATIENCE = 20.0

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from drumigen.units import Seconds
-from drumigen_daemon.channel import Channel
-from drumigen_daemon.engine_process import EngineProcess
-from drumigen_daemon.messages import AnyCommand, EngineSetup
+from drumigen_daemon.engine.messages import AnyCommand, EngineSetup
+from drumigen_daemon.engine.process import EngineProcess
 from drumigen_daemon.ports.jack import JackBackend
+from drumigen_daemon.process.channel import Channel
 
 
 class RecordingJackBackend(JackBackend):

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from drumigen.units import Seconds
-from drumigen_daemon.channel import Channel
-from drumigen_daemon.engine_process import EngineProcess
-from drumigen_daemon.messages import AnyCommand, EngineSetup
-from drumigen_daemon.midi_stream import CLOCK_PULSE
+from drumigen_daemon.engine.messages import AnyCommand, EngineSetup
+from drumigen_daemon.engine.process import EngineProcess
 from drumigen_daemon.ports import Inbox, PortChange, PortPlan
+from drumigen_daemon.ports.midi import CLOCK_PULSE
+from drumigen_daemon.process.channel import Channel
 
 RECEIVE_MAX = 256
 """Messages read at a time."""

@@ -26,13 +26,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from fixtures_jack import JackServer  # noqa: E402 - the tests' stage is no package
 from output_jitter import Program, program  # noqa: E402
-from stage_fixtures import Recording, Stage  # noqa: E402
 from style_switch_daemon import ON_THE_BEAT, VOICES  # noqa: E402
 
 from drumigen.kit import load_kit  # noqa: E402
 from drumigen.styles import load_styles  # noqa: E402
+from fixtures_jack import JackServer  # noqa: E402 - the tests' stage is no package
+from stage_fixtures import Recording, Stage  # noqa: E402
 
 STYLE_CC, NEUTRAL_CC = 28, 22
 """Of the default map: style, and temperature, which moves nothing that sounds here."""

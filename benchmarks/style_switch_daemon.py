@@ -9,20 +9,20 @@ from collections.abc import Iterable
 
 from output_daemon import started
 
-from drumigen.bank import Bank
+from drumigen.bank.bank import Bank
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen_daemon.app import Daemon
-from drumigen_daemon.bar_request import WrittenBar
-from drumigen_daemon.binding import load_controller
-from drumigen_daemon.hands import Desk
-from drumigen_daemon.messages import ClockSource, EngineSetup, Tune
-from drumigen_daemon.planner import Planner
+from drumigen_daemon.controls.binding import load_controller
+from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.engine.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.generator.messages import WrittenBar
+from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.ports import PortPlan
-from drumigen_daemon.realtime import go_before_others
+from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.session import Session
 
 VOICES = {"rock": Voice.KICK, "funk": Voice.SNARE}

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from drumigen.errors import SettingsError
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; whoever reads it, at any time, finds the old or the new file.
@@ -50,3 +52,17 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all, making its folder if need be.
+
+    Raises:
+        SettingsError: it cannot be written; one line.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); check the folder"
+        raise SettingsError(message) from error

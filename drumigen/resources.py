@@ -29,12 +29,12 @@ def config_path(*parts: str) -> Path:
 
 def bank_path(name: str) -> Path:
     """Return the path of the bar bank ``name``, whether or not it exists."""
-    return _PACKAGE / "banks" / f"{name}.mid"
+    return _PACKAGE / "bank" / "bars" / f"{name}.mid"
 
 
 def checkpoint_path(name: str = "drummer") -> Path:
     """Return the path of the shipped checkpoint ``name``, whether or not it exists."""
-    return _PACKAGE / "checkpoints" / f"{name}.safetensors"
+    return _PACKAGE / "model" / "checkpoints" / f"{name}.safetensors"
 
 
 def load_toml(path: Path, error: type[DrumigenError]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 
 from drumigen.errors import SettingsError, StyleNotFoundError
-from drumigen.feel import Feel
-from drumigen.feel_file import FeelTable, read_feel
+from drumigen.feel.feel import Feel
+from drumigen.feel.feel_file import FeelTable, read_feel
 from drumigen.resources import config_path, read_toml
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 

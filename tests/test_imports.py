@@ -21,8 +21,8 @@ def loaded_by(module: str) -> set[str]:
             "drumigen_daemon.commands.run",
             {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "aiomqtt", "paho", "http"},
         ),
-        ("drumigen_daemon.engine_process", {"torch", "rich", "numpy", "asyncio", "mido", "paho"}),
-        ("drumigen_daemon.mqtt", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
+        ("drumigen_daemon.engine.process", {"torch", "rich", "numpy", "asyncio", "mido", "paho"}),
+        ("drumigen_daemon.mqtt.process", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
         ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
     ],
 )

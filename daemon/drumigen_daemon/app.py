@@ -9,19 +9,15 @@ from typing import Any, Final
 
 import msgspec
 
-from drumigen.bank import load_bank
+from drumigen.bank.bank import load_bank
 from drumigen.errors import PortError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
-from drumigen_daemon.bar_request import BANK, GeneratorSetup, WrittenBar
-from drumigen_daemon.bar_source import ProcessBarSource
-from drumigen_daemon.capture import Capture
-from drumigen_daemon.child import Child
-from drumigen_daemon.engine import FEEDBACK_PORT
-from drumigen_daemon.form import Call
-from drumigen_daemon.garbage import sweep
-from drumigen_daemon.hands import Desk, Hands
-from drumigen_daemon.messages import (
+from drumigen_daemon.capture.capture import Capture
+from drumigen_daemon.controls.controllers import Desk, Hands
+from drumigen_daemon.controls.table import Controls, Learn, Recall, Store
+from drumigen_daemon.engine.engine import FEEDBACK_PORT
+from drumigen_daemon.engine.messages import (
     AnyReport,
     BarEntered,
     EngineCounters,
@@ -37,9 +33,13 @@ from drumigen_daemon.messages import (
     Sounded,
     TransportState,
 )
-from drumigen_daemon.planner import Planner
-from drumigen_daemon.session import Controls, Learn, Quantum, Recall, Session, Store
-from drumigen_daemon.status import Status
+from drumigen_daemon.generator.link import ProcessBarSource
+from drumigen_daemon.generator.messages import BANK, GeneratorSetup, WrittenBar
+from drumigen_daemon.planner.planner import Planner
+from drumigen_daemon.process.child import Child
+from drumigen_daemon.process.garbage import sweep
+from drumigen_daemon.session import Call, Quantum, Session
+from drumigen_daemon.status.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Daemon:
         captured_bars: int = 4096,
         *,
         desk: Desk | None = None,
-        engine_module: str = "drumigen_daemon.engine_process",
+        engine_module: str = "drumigen_daemon.engine.process",
     ) -> None:
         """Wire the parts; :meth:`run` starts them, the engine as ``python -m engine_module``."""
         self._styles = styles

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from drumigen.errors import DrumigenError, PortError, SettingsError
-from drumigen_daemon.channel import EXIT_UNAVAILABLE
+from drumigen_daemon.process.channel import EXIT_UNAVAILABLE
 from drumigen_daemon.settings import Given, Settings, find_file, load_settings
 
 EXIT_FAILURE: Final = 1

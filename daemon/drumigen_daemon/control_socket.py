@@ -21,10 +21,10 @@ import msgspec
 
 from drumigen.errors import ControlError, DrumigenError, SettingsError
 from drumigen.units import Seconds
-from drumigen_daemon.capture import Capture
-from drumigen_daemon.messages import Sounded
-from drumigen_daemon.status import Status, described
-from drumigen_daemon.values import one_line, whole
+from drumigen_daemon.capture.capture import Capture
+from drumigen_daemon.controls.values import one_line, whole
+from drumigen_daemon.engine.messages import Sounded
+from drumigen_daemon.status.status import Status, described
 
 log = logging.getLogger(__name__)
 

@@ -19,14 +19,7 @@ from drumigen.kit import Voice
 from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
-from drumigen_daemon.bar_request import GeneratorSetup
-from drumigen_daemon.bar_writer import WRITERS
-from drumigen_daemon.messages import ClockSource, DropOut, EngineSetup, Tune
-from drumigen_daemon.mqtt_messages import PASSWORD_VARIABLE, MqttSettings
-from drumigen_daemon.ports import PortPlan, VirtualPort
-from drumigen_daemon.session import Quantum, Session
-from drumigen_daemon.shape import FeelKnobs
-from drumigen_daemon.values import (
+from drumigen_daemon.controls.values import (
     BUILD_BARS,
     COUNT_IN,
     FILL_EVERY,
@@ -54,6 +47,12 @@ from drumigen_daemon.values import (
     text,
     whole,
 )
+from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineSetup, Tune
+from drumigen_daemon.generator.messages import GeneratorSetup
+from drumigen_daemon.generator.writers import WRITERS
+from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
+from drumigen_daemon.ports import PortPlan, VirtualPort
+from drumigen_daemon.session import FeelKnobs, Quantum, Session
 
 FILE_NAME: Final = "drumigen.toml"
 CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drumigen.conditions import CONDITION_SIZES
 from drumigen.fitting import fit
 from drumigen.kit import Voice
-from drumigen.model import Steps
-from drumigen.network import COUNT_MAX, ModelConfig
+from drumigen.model.conditions import CONDITION_SIZES
+from drumigen.model.network import COUNT_MAX, ModelConfig
+from drumigen.model.tokens import Note, notes_of
+from drumigen.model.transformer import Steps
+from drumigen.model.vocabulary import BAR_LINE, OFFSET_ZERO, OFFSETS, VELOCITIES, VOICE_ORDER
 from drumigen.timeline import Meter
-from drumigen.tokens import Note, notes_of
 from drumigen.training.labels import conditions_of
 from drumigen.training.takes import Take
-from drumigen.vocabulary import BAR_LINE, OFFSET_ZERO, OFFSETS, VELOCITIES, VOICE_ORDER
 
 Ints = NDArray[np.int64]
 

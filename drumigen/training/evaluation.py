@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from drumigen.errors import CorpusError
+from drumigen.training.baselines import fit, jittered, quantised
+from drumigen.training.classifiers import auc, genre_accuracy, styles_told_apart, verbatim
 from drumigen.training.features import Excerpts, excerpts
-from drumigen.training.floors import fit, jittered, quantised
+from drumigen.training.feel_statistics import portrait
 from drumigen.training.overlap import growth, overlaps
-from drumigen.training.portrait import portrait
-from drumigen.training.realism import auc, genre_accuracy, styles_told_apart, verbatim
 from drumigen.training.report import Figure, Report, TeacherForced
 from drumigen.training.strokes import Strokes, in_four, strokes_of
 from drumigen.training.takes import Take

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from drumigen.bank import load_bank
-from drumigen.drift import uniform
-from drumigen.feel import Dynamics
-from drumigen.humanize import humanize
+from drumigen.bank.bank import load_bank
+from drumigen.feel.drift import uniform
+from drumigen.feel.feel import Dynamics
+from drumigen.feel.humanize import humanize
 from drumigen.pattern import Bar, Hit
 from drumigen.styles import Style
 from drumigen.timeline import Meter

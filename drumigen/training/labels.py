@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from drumigen.conditions import SECTIONS, Conditions, density_of
 from drumigen.kit import TOMS, VOICES, Voice
+from drumigen.model.conditions import SECTIONS, Conditions, density_of
 from drumigen.pattern import Bar
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT

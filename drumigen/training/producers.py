@@ -4,12 +4,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from drumigen.grammars import PERFORMERS
-from drumigen.grammars.form import performed
-from drumigen.grammars.pen import Pen
+from drumigen.bank.grammars import PERFORMERS
+from drumigen.bank.grammars.chance import Pen
+from drumigen.bank.grammars.performance import performed
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
-from drumigen.training.borrowed import LOANS, windows
+from drumigen.training.human_material import LOANS, windows
 from drumigen.training.takes import Take
 from drumigen.units import Bpm
 

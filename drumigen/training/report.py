@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 from math import isnan, nan
 from typing import Final
 
-from drumigen.training.floors import Fit
-from drumigen.training.portrait import Portrait
+from drumigen.training.baselines import Fit
+from drumigen.training.feel_statistics import Portrait
 
 
 @dataclass(frozen=True, slots=True)

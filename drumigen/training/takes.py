@@ -9,9 +9,9 @@ from typing import Final
 
 from drumigen.errors import CorpusError, DrumigenError
 from drumigen.kit import KitMap, load_kit
-from drumigen.midifile import read_song
+from drumigen.midi.file import read_song
+from drumigen.midi.song import bars_from_song
 from drumigen.pattern import Bar
-from drumigen.song import bars_from_song
 from drumigen.units import Bpm
 
 log = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from drumigen.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
+from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
-from drumigen.grammars import PERFORMERS
-from drumigen.model import DrumPatternTransformer, Steps, legal_events
-from drumigen.network import ModelConfig
+from drumigen.model.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
+from drumigen.model.network import ModelConfig
+from drumigen.model.transformer import DrumPatternTransformer, Steps, legal_events
 from drumigen.training.dataset import (
     Example,
     Line,
@@ -38,7 +38,7 @@ from drumigen.training.dataset import (
     sequence_of,
     windows,
 )
-from drumigen.training.profile import profile_of
+from drumigen.training.style_profiles import profile_of
 from drumigen.training.takes import Take
 
 log = logging.getLogger(__name__)

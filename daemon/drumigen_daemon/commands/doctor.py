@@ -11,17 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from drumigen.bank import load_bank
+from drumigen.bank.bank import load_bank
 from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
-from drumigen_daemon.bar_writer import make_writer
+from drumigen_daemon.capture.wav import HOW_TO_GET, soundfont, synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import planned_bars
-from drumigen_daemon.loopback import measure
+from drumigen_daemon.controls.values import one_line, shipped_styles
+from drumigen_daemon.engine.loopback import measure
+from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.ports.choose import choose, survey
 from drumigen_daemon.settings import Settings, find_file
-from drumigen_daemon.values import one_line, shipped_styles
-from drumigen_daemon.wav import HOW_TO_GET, soundfont, synthesizer
 
 SLEEP: Final = 0.005
 SLEEPS: Final = 200
@@ -164,7 +164,7 @@ def _realtime(settings: Settings) -> Iterator[Finding]:
         return
     # in a process of its own, for this one is to stay as it is
     code = (
-        "import sys; from drumigen_daemon.realtime import become_realtime as become; "
+        "import sys; from drumigen_daemon.process.realtime import become_realtime as become; "
         "print(become(int(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(priority)]

@@ -5,16 +5,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from drumigen.checkpoint import Checkpoint, load_model
+from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
-from drumigen.grammars import PERFORMERS
+from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.training.evaluation import Generated, evaluate, like
-from drumigen.training.performance import perform
+from drumigen.training.free_running import perform
 from drumigen.training.producers import producer_takes
 from drumigen.training.takes import Take, read_takes
-from drumigen.training.teacher import teacher_forced
+from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
-from drumigen_daemon.values import shipped_styles
+from drumigen_daemon.controls.values import shipped_styles
 
 TAKES = 80
 BARS = 16

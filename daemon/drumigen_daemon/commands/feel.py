@@ -5,17 +5,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from drumigen.network import CONTEXT_BARS
+from drumigen.model.network import CONTEXT_BARS
 from drumigen.pattern import Bar
 from drumigen.styles import Style
 from drumigen.timeline import Meter
-from drumigen.training.feel import feel_report
+from drumigen.training.feel_evaluation import feel_report
 from drumigen.training.feel_players import BarsOf
 from drumigen.units import Bpm
-from drumigen_daemon.bar_request import BarRequest, Item, WrittenBar
-from drumigen_daemon.model_writer import ModelWriter
+from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
+from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.session import Session
-from drumigen_daemon.values import shipped_styles
 
 BARS: Final = 64
 """To a take: 60 s and more up to 250 BPM, as lag-1 and DFA want."""

@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from drumigen.errors import MidiFileError
-from drumigen.groove import extract, groove_toml
+from drumigen.feel.groove import extract, groove_toml
 from drumigen.kit import load_kit
-from drumigen.midifile import bars_from_song, read_song
+from drumigen.midi.file import bars_from_song, read_song
 
 
 def main(options: argparse.Namespace) -> int:

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from drumigen.kit import Voice, load_kit
-from drumigen.midifile import write_song
+from drumigen.midi.file import write_song
 from drumigen.units import Seconds
 from drumigen_daemon.app import Daemon
-from drumigen_daemon.capture import song_of
+from drumigen_daemon.capture.capture import song_of
+from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.render import at_home, default_file
 from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
-from drumigen_daemon.messages import ClockSource, Origin, TransportState
-from drumigen_daemon.realtime import go_before_others
+from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
+from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.settings import Settings
-from drumigen_daemon.status import Status
-from drumigen_daemon.values import shipped_styles
-from drumigen_daemon.wav import write_wav
+from drumigen_daemon.status.status import Status
 
 READY_PATIENCE: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
@@ -139,7 +139,7 @@ class Performance:
             daemon.control(name, not daemon.controls.value_of(name))
 
     def _print_bar(self) -> None:
-        from drumigen_daemon.view import bar_line  # noqa: PLC0415 - rich is slow to load
+        from drumigen_daemon.status.terminal import bar_line  # noqa: PLC0415 - rich is slow to load
 
         status = self.daemon.status
         number = status.place_at(Seconds(time.monotonic()))[0] - 1
@@ -156,7 +156,7 @@ def _screen(performance: Performance) -> Iterator[Callable[[], None]]:
     from rich.console import Console  # noqa: PLC0415 - slow to load, and not needed in a pipe
     from rich.live import Live  # noqa: PLC0415
 
-    from drumigen_daemon.view import view, voices_of  # noqa: PLC0415
+    from drumigen_daemon.status.terminal import view, voices_of  # noqa: PLC0415
 
     daemon = performance.daemon
     voices: set[Voice] = set()

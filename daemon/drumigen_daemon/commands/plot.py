@@ -9,13 +9,13 @@ from typing import Final
 
 from drumigen.errors import MidiFileError, PatternError
 from drumigen.kit import load_kit
-from drumigen.midifile import bars_from_song, read_song
+from drumigen.midi.file import bars_from_song, read_song
 from drumigen.plot import Panel, piano_roll
 from drumigen.units import Bpm
-from drumigen_daemon.bar_writer import make_writer
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.render import at_home, planned_bars
-from drumigen_daemon.values import shipped_styles
+from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.generator.writers import make_writer
 
 PANELS_MAX: Final = 4
 

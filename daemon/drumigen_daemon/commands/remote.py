@@ -11,15 +11,15 @@ import msgspec
 
 from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import load_kit
-from drumigen.midifile import write_song
-from drumigen_daemon.capture import song_of
+from drumigen.midi.file import write_song
+from drumigen_daemon.capture.capture import song_of
+from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ask
+from drumigen_daemon.controls.table import CONTROLS
+from drumigen_daemon.engine.messages import Sounded
 from drumigen_daemon.histogram import Histogram
-from drumigen_daemon.messages import Sounded
-from drumigen_daemon.session import CONTROLS
 from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
-from drumigen_daemon.wav import write_wav
 
 
 def main(options: argparse.Namespace) -> int:

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from drumigen.bank import load_bank
+from drumigen.bank.bank import load_bank
 from drumigen.kit import load_kit
-from drumigen.midifile import write_song
-from drumigen.song import Marker, Song, song_from_bars
+from drumigen.midi.file import write_song
+from drumigen.midi.song import Marker, Song, song_from_bars
 from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
-from drumigen_daemon.bar_request import WrittenBar
-from drumigen_daemon.bar_writer import BarWriter, make_writer
+from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.messages import BarEntered, PlannedBar
-from drumigen_daemon.planner import Planner
+from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.engine.messages import BarEntered, PlannedBar
+from drumigen_daemon.generator.messages import WrittenBar
+from drumigen_daemon.generator.writers import BarWriter, make_writer
+from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
-from drumigen_daemon.values import shipped_styles
-from drumigen_daemon.wav import write_wav
 
 
 def main(options: argparse.Namespace) -> int:

@@ -12,16 +12,16 @@ from typing import Final
 
 from drumigen.errors import DrumigenError
 from drumigen_daemon.app import Daemon
-from drumigen_daemon.binding import load_controller
-from drumigen_daemon.capture_journal import CaptureJournal
+from drumigen_daemon.capture.journal import CaptureJournal
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
-from drumigen_daemon.hands import Desk
-from drumigen_daemon.learned import load_learned
-from drumigen_daemon.metrics_server import MetricsServer
-from drumigen_daemon.mqtt_link import MqttLink
-from drumigen_daemon.notify import Notifier
-from drumigen_daemon.realtime import go_before_others
+from drumigen_daemon.controls.binding import load_controller
+from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.controls.learning import load_learned
+from drumigen_daemon.controls.values import one_line, shipped_styles
+from drumigen_daemon.mqtt.link import MqttLink
+from drumigen_daemon.process.realtime import go_before_others
+from drumigen_daemon.process.supervision import Part, beside
 from drumigen_daemon.settings import (
     Settings,
     adopted,
@@ -31,8 +31,8 @@ from drumigen_daemon.settings import (
     scenes_path,
     socket_paths,
 )
-from drumigen_daemon.supervision import Part, beside
-from drumigen_daemon.values import one_line, shipped_styles
+from drumigen_daemon.status.prometheus import MetricsServer
+from drumigen_daemon.status.systemd import Notifier
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from drumigen.network import ModelConfig
+from drumigen.model.network import ModelConfig
 from drumigen.training.producers import producer_takes
 from drumigen.training.takes import Take, read_takes
 from drumigen.training.train import Recipe, train
-from drumigen_daemon.values import shipped_styles
+from drumigen_daemon.controls.values import shipped_styles
 
 
 def main(options: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from drumigen.errors import PortError
 from drumigen.units import Seconds
-from drumigen_daemon.midi_stream import MidiStream
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
+from drumigen_daemon.ports.midi import MidiStream
 from drumigen_daemon.ports.timebase import Timebase
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.timebase import Timebase
-from drumigen_daemon.realtime import own_priority
+from drumigen_daemon.process.realtime import own_priority
 
 if TYPE_CHECKING:
     import jack

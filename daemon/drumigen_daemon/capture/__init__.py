@@ -1,0 +1,1 @@
+"""What has been played: kept, written to disk, rendered to sound."""

@@ -1,0 +1,1 @@
+"""Where the tempo comes from: an incoming MIDI clock, or our own."""

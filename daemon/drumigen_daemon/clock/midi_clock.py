@@ -1,0 +1,306 @@
+"""Follow a MIDI clock: pulses with stamps go in, the map between ticks and seconds comes out.
+
+Sans-I/O: no clock is read here, and pulses may come from a port, a file or a test.  Where the
+beat is, is estimated by :mod:`drumigen_daemon.clock.tempo_filter`; this module decides whose pulse
+it was, and what a gap means.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drumigen.timeline import Timeline
+from drumigen.units import (
+    CLOCK_PPQN,
+    TEMPO_DEFAULT,
+    TEMPO_MAX,
+    TEMPO_MIN,
+    TICKS_PER_PULSE,
+    Bpm,
+    Seconds,
+)
+from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
+
+_TWO_BEATS = 2 * CLOCK_PPQN  # pulses
+_COAST_AFTER = 2.25  # periods since the last pulse: one lost pulse (2) is no drop-out
+_TWICE = 0.002  # seconds within which a pulse that is not due is the last one doubled
+_SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
+_TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
+_LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
+_STRAIGHT = 0.00003  # seconds, at the next sixteenth
+_ON_TIME = 0.0005  # seconds by which an expected pulse may be off, and...
+_WITHIN = 2.5  # ...standard deviations, if that is more
+_FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
+_CONFLICT = 0.4  # share of foreign pulses of late
+
+
+class LockState(StrEnum):
+    """What the follower knows."""
+
+    UNLOCKED = "unlocked"
+    LOCKING = "locking"
+    LOCKED = "locked"
+    COASTING = "coasting"
+
+
+@dataclass(frozen=True, slots=True)
+class Comb:
+    """Where the next pulses are expected."""
+
+    at: float
+    """Seconds: the next one."""
+    period: float
+    """Seconds from each to the one after it."""
+    tolerance: float
+    """Seconds either way by which a pulse of the same tempo may be off."""
+
+    def has(self, nth: int, at: float) -> bool:
+        """Tell whether a pulse stamped ``at`` may be the ``nth`` from now, counting from 1."""
+        return abs(at - self.at - (nth - 1) * self.period) <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What happened to the pulses so far; a story that later pulses refute is taken back."""
+
+    pulses: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    foreign: int = 0
+    outliers: int = 0
+    steps: int = 0
+    drop_outs: int = 0
+
+
+class ClockFollower:
+    """An estimator of song position and tempo from MIDI clock (24 pulses per quarter note).
+
+    *Numbers.*  Pulses are numbered from 0, by time: a lost pulse takes its number with it.  Whether
+    a pulse was lost, late, foreign or the first of a new tempo may only show in the pulses after
+    it.  A wrong number is then taken back: the next number returned jumps, repeats or steps back,
+    and :attr:`timeline` is right from then on, so that the position never slips for good.
+
+    *Bursts.*  The pulses of a burst after a gap fill the numbers that the gap skipped: each returns
+    the number that has been reached, and no longer counts as lost.
+
+    *Two masters.*  Told apart by ``source`` where it differs: the first heard is followed until it
+    has been silent for two beats.  From one source, pulses off the comb that is followed are
+    foreign as long as they keep being so.  A second comb half-way, within the jitter, cannot be
+    told from a doubled tempo and is followed as that; one within 2 ms looks like duplicates.
+    """
+
+    def __init__(self, tempo: Bpm = TEMPO_DEFAULT) -> None:
+        """Begin without pulses; ``tempo`` holds until two have been heard."""
+        self._period = min(max(_period_of(tempo), PERIOD_MIN), PERIOD_MAX)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._filter: TempoFilter | None = None
+        self._timeline: Timeline | None = None
+        self._state = LockState.UNLOCKED
+        self._last = self._now = 0.0
+        self._owed = 0
+        self._epoch = 0
+        self._jumps = 0
+        self._heard: dict[str, float] = {}
+        self._followed = ""
+        self._pulses = self._filled = self._duplicates = self._foreign = self._drop_outs = 0
+        self._past = Counters()
+
+    def forget(self) -> None:
+        """Start afresh, at the last tempo."""
+        self._reset()
+
+    def pulse(self, at: Seconds, source: str = "") -> int | None:
+        """Take the F8 stamped ``at`` and return its number, or None when it does not count.
+
+        Numbers count from 0, the first pulse ever followed, and include lost pulses.  None is for
+        duplicates, pulses of a master that is not followed, and stamps that are no time.
+        """
+        if not abs(at) < _FOREVER or not self._from_followed(at, source):
+            return None
+        track = self._filter
+        if track is None:
+            return self._acquire(at, 0)
+        since = at - self._last
+        period = track.v
+        long_gap = abs(since) > _TWO_BEATS * period
+        if long_gap or (track.heard == 1 and since > 1.1 * PERIOD_MAX):
+            if long_gap:
+                self._epoch += 1
+                self._drop_out()
+            skipped = round((at - track.x) / period) - 1
+            self._owed = max(0, min(skipped, _TWO_BEATS))
+            return self._acquire(at, track.number + 1 + max(0, skipped))
+        if since < 0.75 * period and track.early(at):
+            if self._owed and since > -_TWICE:
+                self._owed -= 1
+                self._filled += 1
+                self._last = max(at, self._last)
+                return track.number
+            if track.certain and abs(since) < min(_TWICE, 0.25 * period):
+                self._duplicates += 1
+                return None
+        elif since > _COAST_AFTER * period:
+            self._drop_out()
+        return self._follow(track, at)
+
+    def _from_followed(self, at: float, source: str) -> bool:
+        """Note who was heard; tell whether it is the followed master, or has become it."""
+        heard = self._heard
+        self._now = max(at, self._now) if heard else at
+        if not heard:
+            self._followed = source
+        elif source != self._followed:
+            limit = _TWO_BEATS * self._period
+            heard[source] = at
+            if abs(at - heard.get(self._followed, at)) <= limit:
+                self._foreign += 1
+                return False
+            self._followed = source
+        heard[source] = at
+        return True
+
+    def _acquire(self, at: float, number: int) -> int:
+        old = self._filter
+        if old is not None:
+            self._past = self.counters
+            self._filled = self._duplicates = self._foreign = self._pulses = self._drop_outs = 0
+        self._pulses += 1
+        self._filter = TempoFilter(at, self._period, number)
+        self._jumps = 0
+        self._last = at
+        self._timeline = None
+        self._state = LockState.UNLOCKED if old is None else LockState.LOCKING
+        return number
+
+    def _follow(self, track: TempoFilter, at: float) -> int | None:
+        before = track.number
+        track.hear(at)
+        lead = track.leader
+        self._last = at
+        self._timeline = None
+        period = track.v
+        if abs(period - self._period) > _TEMPO_JUMP * period:
+            self._period = period
+        else:
+            self._period += max(_SMOOTH, 2.0 / track.heard) * (period - self._period)
+        if lead.jumps != self._jumps and lead.weight > 0.8:
+            self._jumps = lead.jumps
+            self._epoch += 1
+        limit = _LOCKED_WITHIN if self._state is not LockState.LOCKED else 2.0 * _LOCKED_WITHIN
+        limit = max(limit, 0.6 * lead.noise**0.5)
+        steady = track.heard > 8 and lead.spread < limit * limit
+        self._state = LockState.LOCKED if steady else LockState.LOCKING
+        self._owed = max(0, min(track.number - before - 1, _TWO_BEATS))
+        if not lead.took:
+            return None
+        self._pulses += 1
+        return track.number
+
+    def _drop_out(self) -> None:
+        if self._state is not LockState.COASTING:
+            self._state = LockState.COASTING
+            self._drop_outs += 1
+
+    def advance(self, now: Seconds) -> None:
+        """Let time pass without pulses: after more than two periods of silence, coast."""
+        if not abs(now) < _FOREVER:
+            return
+        self._now = max(now, self._now)
+        if now >= self.coasts_at:
+            self._drop_out()
+
+    @property
+    def coasts_at(self) -> float:
+        """When to coast if no pulse comes until then; infinity before the second one."""
+        track = self._filter
+        if track is None or track.heard < 2:
+            return math.inf
+        return self._last + _COAST_AFTER * track.v
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """The best estimate now, in ticks: pulse ``n`` is tick ``80 n``.  None before any pulse.
+
+        A straight line, exact for the next sixteenth also where the tempo is moving.
+        """
+        track = self._filter
+        if track is not None and self._timeline is None:
+            self._timeline = Timeline(
+                _tempo_of(track.v), float(track.number * TICKS_PER_PULSE), Seconds(track.x)
+            )
+        return self._timeline
+
+    @property
+    def steady(self) -> bool:
+        """Whether the clock is locked to, and its tempo hardly moves."""
+        track = self._filter
+        if track is None or self._state is not LockState.LOCKED:
+            return False
+        return track.leader.bend < _STRAIGHT
+
+    @property
+    def comb(self) -> Comb | None:
+        """The pulses to come if the tempo stays.  None before any pulse."""
+        track = self._filter
+        if track is None:
+            return None
+        tolerance = max(_ON_TIME, _WITHIN * track.leader.scatter**0.5)
+        return Comb(track.x + track.v, track.v, tolerance)
+
+    @property
+    def state(self) -> LockState:
+        """What the follower knows; moved by :meth:`pulse` and :meth:`advance`."""
+        return self._state
+
+    @property
+    def tempo(self) -> Bpm:
+        """The tempo to show, smoothed over a few pulses, within 20-400."""
+        return _tempo_of(self._period)
+
+    @property
+    def epoch(self) -> int:
+        """How often the phase was found anew: after more than two beats of silence, or a jump."""
+        return self._epoch
+
+    @property
+    def counters(self) -> Counters:
+        """What happened to the pulses so far."""
+        past = self._past
+        track = self._filter
+        if track is None:
+            return past
+        lead = track.leader
+        return Counters(
+            pulses=past.pulses + self._pulses + self._filled,
+            lost=max(0, past.lost + lead.lost - self._filled),
+            duplicates=past.duplicates + self._duplicates,
+            foreign=past.foreign + self._foreign + lead.extra,
+            outliers=past.outliers + lead.outliers,
+            steps=past.steps + lead.steps,
+            drop_outs=past.drop_outs + self._drop_outs,
+        )
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """The sources heard in the last two beats, the followed one first."""
+        limit = self._now - _TWO_BEATS * self._period
+        followed = self._followed
+        others = [s for s, at in self._heard.items() if at >= limit and s != followed]
+        return (followed, *others) if self._heard.get(followed, -math.inf) >= limit else (*others,)
+
+    @property
+    def conflict(self) -> bool:
+        """Whether two masters are heard; the first of :attr:`masters` is followed."""
+        track = self._filter
+        comb = track is not None and track.leader.comb > _CONFLICT
+        return comb or len(self.masters) > 1
+
+
+def _period_of(tempo: float) -> float:
+    return 60.0 / (tempo * CLOCK_PPQN) if tempo > 0.0 else PERIOD_MAX
+
+
+def _tempo_of(period: float) -> Bpm:
+    return Bpm(min(max(60.0 / (period * CLOCK_PPQN), TEMPO_MIN), TEMPO_MAX))

@@ -1,0 +1,296 @@
+"""Where the beat is, from jittery pulse stamps: a few competing stories and their weighted mean.
+
+Every story (:class:`.Hypothesis`) explains all pulses so far: a steady tempo since some pulse, or a
+moving one, with these pulses lost and those foreign.  Each new pulse multiplies its weight by the
+pulse's likelihood.  After a notable pulse the leader has a child that tells of a tempo step at the
+pulse before, and after a surprise also of a lost or foreign pulse, a jump of phase, or more jitter;
+unlikely stories are dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and
+Kirubarajan, 2001, chapter 11), and for steps Bayesian change-point detection (Adams and MacKay,
+2007).
+"""
+
+from drumigen_daemon.clock.tempo_hypothesis import (
+    HORIZON,
+    NOISE_START,
+    RESTLESSNESS,
+    Hypothesis,
+    chance_of_lost,
+)
+
+PERIOD_MIN = 0.00625  # seconds between pulses at 400 BPM
+PERIOD_MAX = 0.125  # and at 20 BPM
+
+_P_STEP = 5e-4  # chances per pulse, or per second where divided by a period
+_P_MOVE = 2e-3
+_P_SETTLE = 5e-3
+_P_ROUGH = 1e-3
+_P_JUMP = 1e-4
+_P_FRESH = 1e-4
+
+_STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
+_NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
+_ROUGHER = 10.0
+_NOTABLE = 1.0  # squared standard deviations: less makes nobody think of a step
+_SURPRISE = 12.0
+_ROOM = 10  # steady stories
+_YOUNG = 4  # pulses for which a newborn story is kept unheard
+_OLD = 24  # pulses after which like stories are one
+_BELIEF = 4  # pulses that must agree before a step is reported
+_DOUBT = 0.01  # weight below which an older story may go, and a younger one is believed
+_GONE = 3e-5  # weight of a story that is dropped
+_GONE_RIVAL = 1e-9  # the same where it counts the pulses otherwise, which nothing would mend
+_UNLIKE = 1e-6  # weight below which a moving story begins anew
+
+
+class TempoFilter:
+    """The stories, and what they say together.
+
+    ``number`` is the latest pulse, ``x`` when it was due (seconds) and ``v`` the mean period
+    (seconds) up to the sixteenth after it.
+    """
+
+    def __init__(self, at: float, period: float, number: int = 0) -> None:
+        """Begin with a pulse ``number`` stamped ``at``; ``period`` holds until the second."""
+        self.number = number
+        self.x = at
+        self.v = period
+        self.heard = 1
+        self._last = at
+        self._late = 0.02
+        self._agreed = 1.0
+        self._pool = [Hypothesis(at, period, number, NOISE_START * size) for size in _NOISES]
+        self.leader = self._pool[1]
+
+    def hear(self, at: float) -> None:
+        """Take one pulse; stamps may be a little out of order."""
+        self.heard += 1
+        if self.heard == 2:
+            self._second(at)
+            return
+        pool = self._pool
+        late = self._late
+        newborn = self._surprised(at)
+        total = 0.0
+        for h in pool:
+            h.hear(at, late)
+            total += h.weight
+        for h in newborn:
+            total += h.weight
+            pool.append(h)
+        if not total > 1e-250:  # nothing explains this: begin to judge anew
+            for h in pool:
+                h.weight = 1.0
+            total = float(len(pool))
+        top = 0.0
+        lead = pool[0]
+        for h in pool:
+            weight = h.weight = h.weight / total
+            if weight > top and h.age >= _BELIEF:
+                top = weight
+                lead = h
+        if top < _DOUBT:
+            lead = max(pool, key=_weight)
+        self._late = max(0.01, late + 0.005 * (lead.outlying - late))
+        self._last = at
+        self._crown(lead)
+        self._breed()
+        self._average()
+
+    @property
+    def certain(self) -> bool:
+        """Whether hardly any weight is on stories with another number."""
+        return self._agreed > 0.9
+
+    def early(self, at: float) -> bool:
+        """Tell whether ``at`` is clearly before the next pulse is due, by every tried story."""
+        if self.heard == 1:
+            return True
+        for h in self._pool:
+            if h is self.leader or (h.age > _OLD and h.weight > _DOUBT):
+                ahead = h.x + h.v - at
+                if ahead < 0.0 or ahead * ahead < 16.0 * (h.noise + h.pxx):
+                    return False
+        return True
+
+    def _second(self, at: float) -> None:
+        """Take the second pulse: the first that says anything of the tempo."""
+        gap = min(max(at - self._last, PERIOD_MIN), PERIOD_MAX)
+        for h in self._pool:
+            h.number += 1
+            h.x = at
+            h.v = gap
+            h.age = _BELIEF
+        self.number += 1
+        self.x = self._last = at
+        self.v = gap
+        total = len(self._pool)
+        for h in self._pool:
+            h.weight /= total
+        self._breed()
+
+    def _surprised(self, at: float) -> list[Hypothesis]:
+        """Return what else may explain a pulse that the leader did not expect."""
+        lead = self.leader
+        v = lead.v
+        error = at - lead.x - v
+        square, scatter = error * error, lead.scatter
+        if square < _NOTABLE * scatter:
+            return []
+        step = lead.child(_P_STEP)
+        step.settle()
+        step.pvv += (_STEP_SPREAD * v) ** 2
+        step.steps += 1
+        step.hear(at, self._late)
+        out = [step]
+        if square < _SURPRISE * scatter:
+            return out
+        if error > 0.5 * v or error < -0.08 * v:
+            twin = lead.child(1.0)
+            twin.age = lead.age
+            twin.hear(at, self._late, contrary=True)
+            out.append(twin)
+        if error * error < 400.0 * lead.noise:
+            rough = lead.child(_P_ROUGH)
+            rough.noise *= _ROUGHER
+            rough.noise_count = 5.0
+            rough.hear(at, self._late)
+            out.append(rough)
+        if abs(error) > 0.1 * v:
+            skipped = max(0, round(error / v))
+            jump = lead.child(_P_JUMP / v * chance_of_lost(skipped))
+            jump.number += 1 + skipped
+            jump.lost += skipped
+            jump.x = at
+            jump.pxx = jump.noise
+            jump.pxv = jump.pxa = 0.0
+            jump.jumps += 1
+            jump.took = True
+            out.append(jump)
+            gap = at - self._last
+            if 0.9 * PERIOD_MIN < gap < 1.1 * PERIOD_MAX:
+                fresh = lead.child(_P_FRESH / v)
+                fresh.settle()
+                fresh.number += 1
+                fresh.x = at
+                fresh.v = gap
+                fresh.pxx = fresh.pxv = fresh.noise
+                fresh.pvv = 2.0 * fresh.noise
+                fresh.steps += 1
+                fresh.took = True
+                out.append(fresh)
+        return out
+
+    def _crown(self, lead: Hypothesis) -> None:
+        """Make ``lead`` the leader; a step or jump too small to matter was none."""
+        old = self.leader
+        if lead is not old:
+            if lead.steps > old.steps and abs(lead.v - old.v) < 0.005 * old.v:
+                lead.steps = old.steps
+            shift = lead.x - old.x - (lead.number - old.number) * old.v
+            if lead.jumps > old.jumps and abs(shift) < 0.05 * old.v:
+                lead.jumps = old.jumps
+        self.leader = lead
+
+    def _breed(self) -> None:
+        """Drop unlikely stories; give the leader the children that the next pulse may favour."""
+        lead = self.leader
+        steady: list[Hypothesis] = []
+        moving: list[Hypothesis | None] = [None] * len(RESTLESSNESS)
+        settled = 0.0
+        number = lead.number
+        for h in self._pool:
+            if h.kind and h.number == number:
+                other = moving[h.kind]
+                if other is None or h is lead or (other is not lead and h.weight > other.weight):
+                    moving[h.kind] = h
+                    spare = other
+                else:
+                    spare = h
+                if spare is not None and spare.weight > _P_MOVE:
+                    steady.append(spare)
+            elif h.kind:
+                if h.weight > _GONE_RIVAL:
+                    steady.append(h)
+            elif (
+                h is lead
+                or h.age < _YOUNG
+                or h.weight > (_GONE if h.number == number else _GONE_RIVAL)
+            ):
+                steady.append(h)
+                if h.age > 1 and h.weight > settled:
+                    settled = h.weight
+        if not lead.kind and lead.age > _OLD:
+            lead = self._merge(steady)
+        self._evict(steady)
+        pool = self._pool = steady
+        pool.extend(self._movers(moving))
+        if lead.kind and settled < 1e-4:
+            calm = lead.child(_P_SETTLE)
+            calm.settle()
+            pool.append(calm)
+
+    def _evict(self, steady: list[Hypothesis]) -> None:
+        """Drop the least likely steady stories beyond the room there is."""
+        lead = self.leader
+        others = [h for h in steady if h.number != lead.number]
+        rival = max(others, key=_weight, default=lead)  # may yet prove the count wrong
+        while len(steady) > _ROOM:
+            weak = [
+                h
+                for h in steady
+                if h.age >= _YOUNG and h.weight < _DOUBT and h is not lead and h is not rival
+            ]
+            if not weak:
+                break  # the young ones grow older soon
+            steady.remove(min(weak, key=_weight))
+
+    def _movers(self, moving: list[Hypothesis | None]) -> list[Hypothesis]:
+        """Return one story of each kind that moves, begun anew from the leader where it is lost."""
+        lead = self.leader
+        out = []
+        for kind in range(1, len(moving)):
+            mover = moving[kind]
+            if mover is None or (mover.weight < _UNLIKE and mover is not lead):
+                mover = lead.child(_P_MOVE)
+                mover.move(kind)
+            mover.weight = max(mover.weight, _P_MOVE)
+            out.append(mover)
+        return out
+
+    def _merge(self, steady: list[Hypothesis]) -> Hypothesis:
+        """Make one of the steady stories that have come to agree with the leader; return it."""
+        lead = best = self.leader
+        for h in steady[:]:
+            if h is lead or h.age <= _OLD or h.number != lead.number or h.kind:
+                continue
+            apart = h.x - lead.x
+            off = HORIZON * (h.v - lead.v)
+            if apart * apart + off * off < lead.pxx + h.pxx:
+                keep, drop = (
+                    (h, best) if h.pvv < best.pvv and h.weight > 0.05 * lead.weight else (best, h)
+                )
+                keep.weight += drop.weight
+                steady.remove(drop)
+                best = keep
+        self.leader = best
+        return best
+
+    def _average(self) -> None:
+        """Take the weighted mean of all that agree with the leader on the number."""
+        lead = self.leader
+        number = self.number = lead.number
+        mass = x = v = 0.0
+        half = 0.5 * HORIZON
+        for h in self._pool:
+            weight = h.weight
+            if weight > 1e-4 and h.number == number and (h.age >= _BELIEF or h is lead):
+                mass += weight
+                x += weight * h.x
+                v += weight * (h.v + half * h.a)
+        self._agreed = mass
+        self.x = x / mass
+        self.v = min(max(v / mass, PERIOD_MIN), PERIOD_MAX)
+
+
+def _weight(story: Hypothesis) -> float:
+    return story.weight

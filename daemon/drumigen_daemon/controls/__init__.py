@@ -1,0 +1,1 @@
+"""What a performer can turn: controls, controllers, scenes, and what they learn."""

@@ -1,0 +1,459 @@
+"""The conductor: whose clock counts, where the song is on it, and when the player rolls.
+
+Sans I/O.  It joins the clock follower, our own clock and the transport, and moves the player
+along the line of song ticks that comes out.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from drumigen.timeline import Timeline
+from drumigen.units import (
+    SONG_POSITION_MAX,
+    TEMPO_MAX,
+    TEMPO_MIN,
+    TICKS_PER_BEAT,
+    TICKS_PER_PULSE,
+    TICKS_PER_SIXTEENTH,
+    Seconds,
+    Tick,
+)
+from drumigen_daemon.clock.internal_clock import InternalClock
+from drumigen_daemon.clock.midi_clock import ClockFollower, Comb, LockState
+from drumigen_daemon.engine.inbox import HEARD_TOGETHER
+from drumigen_daemon.engine.messages import ClockSource, DropOut, RemarkLevel, TransportState, Tune
+from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
+from drumigen_daemon.engine.transport import Transport
+from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
+
+START, CONTINUE, STOP, SONG_POSITION = 0xFA, 0xFB, 0xFC, 0xF2
+
+START_MARGIN: Final = 0.002
+"""Seconds from our Start to its first pulse, so that followers see them apart."""
+DROP_OUT_BEATS: Final = 1.0
+"""Silence after which a drop-out stops the song, where that is the setting."""
+LOST_START_PULSES: Final = 24
+"""Pulses without a Start after which it counts as lost, where that is the setting."""
+SILENCE_TOLD: Final = 0.25
+"""Seconds without pulses after which a drop-out is worth a line in the log."""
+SILENCE: Final = 2.0
+"""Seconds without pulses after which a master counts as gone."""
+
+
+class Conductor:
+    """Leads one player; all times are monotonic seconds."""
+
+    def __init__(
+        self,
+        player: Player,
+        output: Output,
+        remark: Callable[[RemarkLevel, str], None],
+        now: Seconds,
+    ) -> None:
+        """Stand still at tick 0 with the default settings."""
+        self._player = player
+        self._output = output
+        self._remark = remark
+        self._tune = Tune()
+        self._transport = Transport()
+        self._internal = InternalClock(self._tune.tempo, now)
+        self.follower = ClockFollower(self._tune.tempo)
+        self.clock_errors = Tally(CLOCK_BOUNDS)
+        """Seconds from where each pulse was expected to where it came."""
+        self.resyncs = 0
+        """Times that the song was moved against the clock: re-phased, or told where the one is."""
+        self._external = False
+        self._epoch = 0
+        self._held: Timeline | None = None
+        self._astray = False  # pulses have moved the line since the player was told of it
+        self._last_pulse = -1
+        self._last_pulse_at = -math.inf
+        self._first_pulse = 0
+        self._start_may_be_lost = True
+        self._rejoining: Timeline | None = None
+        self._told_coasting = False
+        self._told_conflict = False
+        self._choose_clock(now)
+
+    # --- what may be asked -----------------------------------------------------------------
+
+    @property
+    def transport(self) -> TransportState:
+        """Stopped, armed or rolling."""
+        return self._transport.state
+
+    @property
+    def moves(self) -> int:
+        """Counts starts, continues and relocates."""
+        return self._transport.moves
+
+    @property
+    def position(self) -> Tick:
+        """Where the song will start, while it does not roll."""
+        return self._transport.position
+
+    @property
+    def line(self) -> Timeline:
+        """Song ticks against seconds: what is played along, or would be."""
+        return self._held or self._transport.line(self._clock)
+
+    @property
+    def lock(self) -> str:
+        """``internal``, or the lock state of the clock that is followed."""
+        return self.follower.state.value if self._external else "internal"
+
+    @property
+    def master(self) -> str:
+        """Whose clock is followed; empty for our own."""
+        return next(iter(self.follower.masters), "") if self._external else ""
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing tells that the song is about to move along another line."""
+        steady = not self._external or self.follower.steady
+        return steady and not self._moves_at_bar_line
+
+    @property
+    def expected_pulses(self) -> Comb | None:
+        """The clock pulses that would be no news, while the song rolls steadily along a clock."""
+        rolls = self._player.rolling and self._external
+        return self.follower.comb if rolls and self.steady else None
+
+    # --- what the clock says ---------------------------------------------------------------
+
+    def pulse(self, source: str, at: Seconds) -> None:
+        """Take one MIDI clock pulse."""
+        expected, epoch = self.follower.timeline, self.follower.epoch
+        number = self.follower.pulse(at, source)
+        if number is None:
+            return
+        if expected is not None and self.follower.epoch == epoch:
+            self.clock_errors.add(abs(at - expected.time_of(number * TICKS_PER_PULSE)))
+        if at - self._last_pulse_at > SILENCE:
+            self._first_pulse = number
+            self._start_may_be_lost = True
+        self._last_pulse, self._last_pulse_at = number, at
+        if not self._external and self._transport.state is TransportState.STOPPED:
+            self._choose_clock(at)
+        if not self._external:
+            return
+        if self._rejoining is not None:
+            self._join(self._rejoining, number, at)
+        elif self._transport.pulse(number):
+            self._epoch = self.follower.epoch
+            self._roll()
+        elif self._transport.state is TransportState.ROLLING:
+            self._astray = True
+        elif self._tune.start_on_clock and self._start_may_be_lost:
+            self._mind_lost_start(number, at)
+
+    def message(self, message: bytes, at: Seconds) -> None:
+        """Take Start, Continue, Stop or a song position pointer from the master."""
+        if self._tune.source is ClockSource.INTERNAL:
+            return
+        status = message[0]
+        if not self._external:
+            # who only tells a position may be about to start; who starts is the master
+            if status == STOP or (status == SONG_POSITION and self._player.rolling):
+                return
+            if status in (START, CONTINUE):
+                self.stop(at)
+                self._use(external=True, now=at)
+        self._start_may_be_lost = False
+        if status == STOP:
+            self.stop(at)
+        elif status == CONTINUE:
+            self._transport.continue_()
+        else:
+            self._halt(at)
+            if status == START:
+                self._transport.start()
+            else:
+                self._transport.song_position(message[1] | message[2] << 7)
+
+    def advance(self, now: Seconds) -> float:
+        """Let time pass: drop-outs, lines held until the bar line, a change of reading.
+
+        Return when to call again at the latest.
+        """
+        self.follower.advance(now)
+        if self._astray:
+            self._astray = False
+            self._follow(now)
+        if self._internal.settle(now) and not self._external:
+            self._steer(now)
+        wake = self._internal.settles_at
+        if self._player.rolling:
+            wake = min(wake, self._mind_bar_line(now))
+        if self.follower.conflict != self._told_conflict:
+            self._told_conflict = self.follower.conflict
+            if self._told_conflict:
+                first, *others = self.follower.masters or ("",)
+                second = ", ".join(others) or "another one on the same port"
+                self._remark("warning", f"two MIDI clocks: following {first}, ignoring {second}")
+        if self._external:
+            wake = min(wake, self._mind_silence(now))
+        return wake
+
+    # --- what we are told ------------------------------------------------------------------
+
+    def retune(self, tune: Tune, now: Seconds) -> None:
+        """Take new settings; those of clock and transport act here."""
+        before, self._tune = self._tune, tune
+        if tune.tempo != before.tempo:
+            self._internal.set_tempo(tune.tempo, now)
+            if self.follower.timeline is None:
+                self.follower = ClockFollower(tune.tempo)
+            if not self._external:
+                self._steer(now)
+        if not self._player.rolling:
+            if (tune.source, tune.clock_out) != (before.source, before.clock_out):
+                self._choose_clock(now)
+            self._transport.read_as(self._reading())
+
+    def start(self, now: Seconds) -> None:
+        """Roll from tick 0 at the next pulse."""
+        self._go(now, self._transport.start)
+
+    def continue_(self, now: Seconds) -> None:
+        """Roll from the stored position at the next pulse; nothing while rolling."""
+        if self._transport.state is TransportState.STOPPED:
+            self._go(now, self._transport.continue_)
+
+    def stop(self, now: Seconds) -> None:
+        """Stop and silence; the position is kept."""
+        if self._transport.state is TransportState.STOPPED:
+            return
+        if self._transport.state is TransportState.ROLLING:
+            self._tell_followers(bytes([STOP]), now)
+        self._transport.stop(self._next_pulse(now))
+        self._halt(now)
+        self._choose_clock(now)
+
+    def locate(self, tick: Tick, now: Seconds) -> None:
+        """Move the playhead, stopped or rolling."""
+        rolling = self._player.rolling
+        self._halt(now)
+        self._transport.locate(tick)
+        if rolling and not self._external:
+            self._tell_followers(bytes([STOP]), now)
+            self._roll_internal(now)
+
+    def re_one(self, now: Seconds) -> None:
+        """Make the beat nearest to now the nearest bar line."""
+        bar = self._player.bar
+        if not self._player.rolling or bar is None:
+            return
+        tick = self.line.tick_at(now)
+        beat = round(tick / TICKS_PER_BEAT) * TICKS_PER_BEAT
+        bar_line = bar.end if bar.end - tick < tick - bar.start else bar.start
+        if bar_line != beat:
+            self._move_song(bar_line - beat, self._next_pulse(now))
+            line = self.line
+            self._player.jump(line, math.ceil(line.tick_at(now)), now)
+            self._transport.moves += 1
+        self.resyncs += 1
+
+    def nudge(self, by: Seconds, now: Seconds) -> None:
+        """Move the song later by so many seconds, on our own clock; negative is earlier."""
+        if self._external:
+            self._remark("warning", "a nudge moves our own clock only: use offset_ms instead")
+            return
+        self._internal.nudge(by, now)
+        self._steer(now)
+
+    def _steer(self, now: Seconds) -> None:
+        """Have everything go on along our own clock's new line."""
+        self._player.recall(now)
+        self._player.steer_clock(self._internal.timeline)
+        if self._player.rolling:
+            self._player.follow(self.line, now)
+
+    def rejoin(self, line: Timeline, now: Seconds, *, external: bool) -> None:
+        """Roll where ``line`` has the song: at the master's next pulse, or at once on our own."""
+        self._use(external=external, now=now)
+        if external:
+            self._rejoining = line
+            return
+        self._internal.timeline = line
+        self._use(external=False, now=now)
+        pulse = self._internal.next_pulse(now)
+        self._join(line, pulse, self._internal.time_of(pulse))
+
+    # --- how it is done --------------------------------------------------------------------
+
+    @property
+    def _clock(self) -> Timeline:
+        if self._external and self.follower.timeline is not None:
+            return self.follower.timeline
+        return self._internal.timeline
+
+    def _hearing(self, now: Seconds) -> bool:
+        return now - self._last_pulse_at < SILENCE
+
+    def _choose_clock(self, now: Seconds) -> None:
+        source = self._tune.source
+        heard = source is ClockSource.AUTO and self._hearing(now)
+        self._use(external=heard or source is ClockSource.MIDI, now=now)
+
+    def _use(self, *, external: bool, now: Seconds) -> None:
+        self._external = external
+        if external or not self._tune.clock_out:
+            self._player.end_clock()
+        elif not self._player.sends_clock:
+            first = self._internal.next_pulse(Seconds(now + self._output.lead))
+            self._player.send_clock(self._internal.timeline, first)
+        self._transport.read_as(self._reading())
+
+    def _reading(self) -> float:
+        if not self._external:
+            return 1.0
+        reading = self._tune.reading_factor
+        if TEMPO_MIN <= self.follower.tempo * reading <= TEMPO_MAX:
+            return reading
+        return 1.0
+
+    def _go(self, now: Seconds, arm: Callable[[], None]) -> None:
+        self._halt(now)
+        if self._transport.state is TransportState.STOPPED:
+            self._choose_clock(now)
+        arm()
+        if not self._external:
+            self._roll_internal(now)
+        elif not self._hearing(now):
+            self._remark("warning", "armed, but no MIDI clock is heard: waiting for one")
+
+    def _roll_internal(self, now: Seconds) -> None:
+        position = self._transport.position
+        if self._transport.state is not TransportState.ARMED:
+            return
+        pulse = self._internal.next_pulse(Seconds(now + self._output.lead + START_MARGIN))
+        self._transport.pulse(pulse)
+        at = Seconds(self._internal.time_of(pulse) - START_MARGIN / 2)
+        if position == 0:
+            self._tell_followers(bytes([START]), at)
+        else:
+            sixteenths = min(position // TICKS_PER_SIXTEENTH, SONG_POSITION_MAX)
+            pointer = bytes([SONG_POSITION, sixteenths & 0x7F, sixteenths >> 7])
+            self._tell_followers(pointer, at)
+            self._tell_followers(bytes([CONTINUE]), at)
+        self._roll()
+
+    def _join(self, line: Timeline, pulse: int, at: Seconds) -> None:
+        """Roll with ``pulse``, which is at ``at``, on the tick that is nearest on ``line``."""
+        self._rejoining = None
+        self._epoch = self.follower.epoch
+        step = TICKS_PER_PULSE * self._transport.reading
+        self._transport.join(pulse, round(round(line.tick_at(at) / step) * step))
+        self._roll_midway(at)
+
+    def _tell_followers(self, message: bytes, at: Seconds) -> None:
+        if self._tune.clock_out and not self._external:
+            self._output.send(CLOCK_PORT, message, at)
+
+    def _roll(self) -> None:
+        self._held = None
+        self._player.roll(self.line, self._transport.position)
+
+    def _roll_midway(self, at: Seconds) -> None:
+        self._held = None
+        # what is written on the pulse that we join with still belongs to us
+        self._player.roll(self.line, round(self.line.tick_at(at)) - TICKS_PER_PULSE // 2)
+
+    def _halt(self, now: Seconds) -> None:
+        self._held = None
+        if self._player.rolling:
+            self._player.halt(now)
+
+    def _next_pulse(self, now: Seconds) -> int:
+        if not self._external:
+            return self._internal.next_pulse(now)
+        if self.follower.state is not LockState.COASTING:
+            return self._last_pulse + 1
+        by_time = math.ceil(self._clock.tick_at(now) / TICKS_PER_PULSE)
+        return max(self._last_pulse + 1, by_time)
+
+    def _move_song(self, ticks: int, pulse: int) -> None:
+        """Let ``pulse`` be ``ticks`` later in the song than it was."""
+        tick = self._transport.line(self._clock).tick_at(
+            self._clock.time_of(pulse * TICKS_PER_PULSE)
+        )
+        self._transport.anchor(pulse, round(tick) + ticks)
+
+    def _mind_lost_start(self, number: int, at: Seconds) -> None:
+        if number - self._first_pulse < LOST_START_PULSES:
+            return
+        self._start_may_be_lost = False
+        self._remark(
+            "warning", "a clock without a Start: rolling as if it began with its first pulse"
+        )
+        self._transport.join(self._first_pulse, self._transport.position)
+        self._roll_midway(at)
+
+    def _follow(self, now: Seconds) -> None:
+        if self._transport.state is not TransportState.ROLLING:
+            return
+        if self.follower.epoch != self._epoch:
+            # the phase has jumped: finish the bar on the old line
+            self._epoch = self.follower.epoch
+            self._held = self._player.line
+        if self._held is None:
+            self._player.follow(self.line, now)
+
+    @property
+    def _moves_at_bar_line(self) -> bool:
+        """Whether the song is to go on along another line at the next bar line."""
+        return self._held is not None or self._reading() != self._transport.reading
+
+    def _mind_bar_line(self, now: Seconds) -> float:
+        """Move the song if the bar is about to end; return when to look again."""
+        bar = self._player.bar
+        if bar is None or not self._moves_at_bar_line:
+            return math.inf
+        bar_line = self.line.time_of(bar.end)
+        moves_at = bar_line - self._output.lead - START_MARGIN
+        if now < moves_at:
+            return moves_at
+        if self._held is not None:
+            # keep the bar line, on the beat of the clock that is nearest to it
+            self._held = None
+            astray = self.line.tick_at(bar_line) - bar.end
+            self._move_song(-round(astray / TICKS_PER_BEAT) * TICKS_PER_BEAT, self._last_pulse)
+            self.resyncs += 1
+        reading = self._reading()
+        if reading != self._transport.reading:
+            pulse = round(self._clock.tick_at(bar_line) / TICKS_PER_PULSE)
+            self._transport.read_as(reading)
+            self._transport.anchor(pulse, bar.end)
+        self._player.follow(self.line, now)
+        return math.inf
+
+    def _mind_silence(self, now: Seconds) -> float:
+        """Act if the clock has been silent for long; return when to look again."""
+        if self._transport.state is not TransportState.ROLLING:
+            self._told_coasting = False
+            if self._transport.state is TransportState.STOPPED and not self._hearing(now):
+                self._choose_clock(now)
+            return math.inf
+        if self.follower.state is not LockState.COASTING:
+            self._told_coasting = False
+            comb = self.expected_pulses
+            # pulses that come as expected call us before that
+            overdue = 0.0 if comb is None else comb.at + HEARD_TOGETHER
+            return max(overdue, self.follower.coasts_at)
+        told_at = self._last_pulse_at + SILENCE_TOLD
+        if now < told_at:
+            return told_at
+        free = self._tune.drop_out is DropOut.FREE_RUN
+        if not self._told_coasting:
+            self._told_coasting = True
+            ending = "running on" if free else "about to stop"
+            self._remark("warning", f"the MIDI clock fell silent: {ending}")
+        if free:
+            return math.inf
+        stops_at = self._last_pulse_at + DROP_OUT_BEATS * 60.0 / self.follower.tempo
+        if now < stops_at:
+            return stops_at
+        self.stop(now)
+        return math.inf

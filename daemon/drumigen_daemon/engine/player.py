@@ -1,0 +1,469 @@
+"""The player: turns the score into timed MIDI messages and never leaves a note hanging.
+
+Sans I/O but for the output it is given.  Bars stay in ticks; a hit becomes a message with a time
+one hand-over lead or a little more before it sounds, and can be taken back until it has left.
+Every note-on carries the duty of its note-off, whatever happens next.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from drumigen.kit import KitMap, Voice
+from drumigen.timeline import Timeline
+from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
+from drumigen_daemon.engine.bar_log import BarLog
+from drumigen_daemon.engine.inbox import HEARD_TOGETHER
+from drumigen_daemon.engine.messages import PlannedBar, SoundedNote
+from drumigen_daemon.engine.score import Score
+from drumigen_daemon.ports.midi import CLOCK_PULSE
+
+LOOK_AHEAD = 0.6
+"""Seconds of score that are kept sorted for playing; more than the largest early offset."""
+LOOK_BACK = 0.35
+"""Seconds behind the playhead in which a late hit may still be waiting."""
+LATE_LIMIT = 0.25
+"""A hit later than this (or than a sixteenth) is dropped: it would be a wrong note."""
+
+# floats: an event found due when waking must not be found not yet due when acting
+_TICK_SLACK = 1e-3
+_TIME_SLACK = 1e-7
+
+HANDED_EARLIER = HEARD_TOGETHER
+"""Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
+being woken costs more than being early.  It can be taken back as long as ever."""
+CALM = 0.05
+"""Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
+ASTRAY = 0.00025
+"""Seconds by which another line must move what has been handed over for it to be taken back."""
+
+NOTES_PORT = "out"
+CLOCK_PORT = "clock"
+
+_ALL_NOTES_OFF, _ALL_SOUND_OFF = 123, 120
+
+
+class Output(Protocol):
+    """What the player needs of a MIDI backend; see :class:`~drumigen_daemon.ports.Backend`."""
+
+    @property
+    def lead(self) -> Seconds:
+        """How long before its time an event must be handed over."""
+
+    def send(self, port: str, data: bytes, at: Seconds) -> None:
+        """Have ``data`` leave ``port`` at ``at``."""
+
+    def withdraw(self) -> Seconds:
+        """Take back what has not left; return the time from which on nothing will leave."""
+
+
+class _Cue(NamedTuple):
+    """A hit that waits."""
+
+    written: int
+    sounding: int
+    voice: Voice
+    velocity: int
+    nth: int
+    bar: int
+
+
+class _Kind(IntEnum):
+    ON = 0
+    OFF = 1
+    PULSE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A message given to the output, kept until its time has passed."""
+
+    at: float
+    kind: _Kind
+    note: tuple[int, int] = (0, 0)
+    cue: _Cue | None = None
+    pulse: int = 0
+
+
+class Player:
+    """Plays a :class:`Score` along a line of song ticks."""
+
+    def __init__(self, output: Output, score: Score, kit: KitMap) -> None:
+        """Stand still."""
+        self._output = output
+        self._score = score
+        self._kit = kit
+        self._line: Timeline | None = None
+        self._offset = 0.0
+        self._voice_offsets: Mapping[Voice, float] = {}
+        self._floor = 0
+        self._cues: list[_Cue] = []
+        self._filled_to = 0
+        self._last_filled: PlannedBar | None = None
+        self._plans_seen = 0
+        self._played: set[tuple[int, Voice, int]] = set()
+        self._ringing: dict[tuple[int, int], float] = {}
+        self._handed: list[_Handed] = []
+        self._stale_before = -math.inf
+        self._recalled_at = -math.inf
+        self._pulse_line: Timeline | None = None
+        self._next_pulse = 0
+        self._channels = set(kit.channels)
+        self.log = BarLog()
+        self.notes = 0
+        self.late_notes = 0
+        self.dropped_notes = 0
+        self.lateness: deque[float] = deque(maxlen=4096)
+        """Seconds by which each note was handed over too late; 0 for one handed over ahead."""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether it is playing along a line."""
+        return self._line is not None
+
+    @property
+    def line(self) -> Timeline | None:
+        """The line that is played along."""
+        return self._line
+
+    @property
+    def bar(self) -> PlannedBar | None:
+        """The bar that the playhead is in."""
+        return self.log.current
+
+    def roll(self, line: Timeline, from_tick: int) -> None:
+        """Play along ``line`` whatever is written at ``from_tick`` or later."""
+        self._line = line
+        self._floor = from_tick
+        self._played.clear()
+        self.log.current = None
+        self._cues = []
+        self._filled_to = from_tick
+        self._last_filled = None
+        self._stale_before = -math.inf
+
+    def follow(self, line: Timeline, now: Seconds) -> None:
+        """Go on along another line: what waits moves with it, and what is on its way if far."""
+        before, self._line = self._line, line
+        if before is None or line == before:
+            return
+        if self._handed and abs(_moved(self._handed[-1].at, before, line)) > ASTRAY:
+            self.recall(now)
+        elif self._voice_offsets:  # else no other tempo changes the order
+            self._sort_cues()
+
+    def jump(self, line: Timeline, from_tick: int, now: Seconds) -> None:
+        """Go on elsewhere in the song without silencing what rings."""
+        self.recall(now)
+        self._forget_left(math.inf)
+        self.log.close_all()
+        self.roll(line, from_tick)
+
+    def set_offsets(self, offset: Seconds, by_voice: Mapping[Voice, float], now: Seconds) -> None:
+        """Add ``offset`` and the voice's own offset (seconds, either sign) to every time."""
+        self._offset = offset
+        self._voice_offsets = {voice: seconds for voice, seconds in by_voice.items() if seconds}
+        self.recall(now)
+
+    def set_kit(self, kit: KitMap, now: Seconds) -> None:
+        """Play the voices of another kit from now on; what rings is ended as it was begun."""
+        if kit != self._kit:
+            self._kit = kit
+            self._channels.update(kit.channels)
+            self.recall(now)
+
+    @property
+    def sends_clock(self) -> bool:
+        """Whether clock pulses are being sent."""
+        return self._pulse_line is not None
+
+    def send_clock(self, line: Timeline, from_pulse: int) -> None:
+        """Send a clock pulse at every 80 ticks of ``line`` from ``from_pulse`` on."""
+        self._pulse_line = line
+        self._next_pulse = from_pulse
+
+    def end_clock(self) -> None:
+        """Send no more clock pulses."""
+        self._pulse_line = None
+
+    def steer_clock(self, line: Timeline) -> None:
+        """Change the tempo of the clock being sent."""
+        if self._pulse_line is not None:
+            self._pulse_line = line
+
+    def recall(self, now: Seconds) -> None:
+        """Take back everything that has not left, and look at the score afresh."""
+        self._recalled_at = float(now)
+        if self._handed:
+            horizon = self._output.withdraw()
+            back = [handed for handed in self._handed if handed.at >= horizon]
+            self._handed = [handed for handed in self._handed if handed.at < horizon]
+            for handed in reversed(back):
+                self._undo(handed)
+        if self._line is None:
+            return
+        behind = max(self._floor, math.floor(self._line.tick_at(now - LOOK_BACK)))
+        bar = self._score.at(behind)
+        self._cues = []
+        self._last_filled = None
+        self._filled_to = bar.start if bar is not None else behind
+        # a bar that came late must not bring back what its predecessor has played
+        self._stale_before = self._line.tick_at(now - self._late_limit())
+
+    def first_open(self, tick: Tick, grid: int, now: Seconds) -> Tick:
+        """Return the first boundary from ``tick`` on, every ``grid`` ticks, that is still open.
+
+        It is not if its time is over, or if a hit written there or later is on its way and can
+        not be taken back; one that was early and has sounded is past caring.
+        """
+        under_way = [
+            handed.cue.written
+            for handed in self._handed
+            if handed.cue is not None and handed.at > now - _TIME_SLACK
+        ]
+        over = math.ceil(self._line.tick_at(now)) - 1 if self._line is not None else -1
+        latest = max(over, max(under_way, default=-1))
+        if not grid or latest < tick:
+            return tick
+        return Tick(tick + ((latest - tick) // grid + 1) * grid)
+
+    def halt(self, now: Seconds) -> None:
+        """Stop playing: take back what waits, end what rings, close the bar."""
+        self.recall(now)
+        self._forget_left(math.inf)
+        self._line = None
+        self._cues = []
+        self.silence(now)
+        self.log.close_all()
+
+    def silence(self, now: Seconds) -> None:
+        """Send the note-off of everything that rings, at once."""
+        for note in list(self._ringing):
+            self._off(note, now)
+
+    def panic(self, now: Seconds) -> None:
+        """End what rings, then CC 123 and CC 120 on every channel that was ever in use."""
+        self.silence(now)
+        for channel in sorted(self._channels):
+            for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
+                self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
+
+    def advance(self, now: Seconds, *, early: bool) -> Seconds:
+        """Hand over what is due within the lead, or soon after it if ``early``.
+
+        Return when to call again at the latest; it may be called at any time before.
+        """
+        lead = self._output.lead
+        early = early and now >= self._recalled_at + CALM
+        until = now + lead + (HANDED_EARLIER if early else 0.0)
+        self._forget_left(now)
+        if self._line is not None:
+            ahead = self._line.tick_at(now + LOOK_AHEAD) + _TICK_SLACK
+            if ahead > self._filled_to:
+                self._fill(ahead)
+            self._cross_bar_lines(now)
+        self._hand_over(until, now)
+        return Seconds(self._next_wake(now, lead))
+
+    def _hand_over(self, until: float, now: float) -> None:
+        # three sorted sources, merged by time; an off goes before an on of the same moment
+        while True:
+            cue_at = self._next_due()
+            off_at, note = min(
+                ((at, n) for n, at in self._ringing.items()), default=(math.inf, (0, 0))
+            )
+            pulse_at = self._pulse_time()
+            first = min(cue_at, off_at, pulse_at)
+            if first > until + _TIME_SLACK:
+                return
+            if first == off_at:
+                self._off(note, Seconds(off_at))
+            elif first == pulse_at:
+                self._pulse(Seconds(pulse_at))
+            else:
+                self._strike(self._cues.pop(0), now)
+
+    def _next_wake(self, now: float, lead: float) -> float:
+        wake = min(
+            self._next_due(),
+            min(self._ringing.values(), default=math.inf),
+            self._pulse_time(),
+        )
+        wake -= lead
+        if self._line is not None:
+            wake = min(wake, self._line.time_of(self._filled_to) - LOOK_AHEAD)
+            bar = self.log.current
+            line_at = self._line.time_of(bar.end if bar is not None else self._floor)
+            if bar is not None or line_at > now:
+                wake = min(wake, line_at)
+        return wake
+
+    def _fill(self, until: float) -> None:
+        while self._filled_to < until:
+            bar = self._score.at(self._filled_to)
+            if bar is None:
+                bar = self._score.improvised(self._filled_to, self._last_filled or self.log.current)
+            if bar is None:
+                # nothing at all to play: look again a sixteenth on
+                self._filled_to += TICKS_PER_SIXTEENTH
+                continue
+            self._cues.extend(self._cues_of(bar))
+            self._filled_to = bar.end
+            self._last_filled = bar
+        self._sort_cues()
+
+    def _cues_of(self, bar: PlannedBar) -> Iterator[_Cue]:
+        seen: dict[tuple[int, Voice], int] = {}
+        for hit in bar.bar.hits:
+            written = bar.start + hit.tick
+            nth = seen.get((written, hit.voice), 0)
+            seen[written, hit.voice] = nth + 1
+            sounding = written + hit.offset
+            if (
+                written >= self._floor
+                and sounding >= self._stale_before
+                and (written, hit.voice, nth) not in self._played
+            ):
+                yield _Cue(written, sounding, hit.voice, hit.velocity, nth, bar.number)
+
+    def _sort_cues(self) -> None:
+        self._cues.sort(key=lambda cue: (self._due(cue), cue))
+
+    def _due(self, cue: _Cue) -> float:
+        line = self._line
+        if line is None:
+            return math.inf
+        return line.time_of(cue.sounding) + self._offset + self._voice_offsets.get(cue.voice, 0.0)
+
+    def _next_due(self) -> float:
+        return self._due(self._cues[0]) if self._cues else math.inf
+
+    def _strike(self, cue: _Cue, now: float) -> None:
+        self._played.add((cue.written, cue.voice, cue.nth))
+        at = self._due(cue)
+        late = now - at
+        if late > 0.0:
+            if late > self._late_limit():
+                self.dropped_notes += 1
+                return
+            if self._voice_played_step(cue):
+                return
+            at = now
+        place = self._kit.note_of(cue.voice)
+        note = (place.channel, place.note)
+        at = self._in_turn(note, at)
+        for ended in (note, *self._choked_by(cue.voice)):
+            if self._ringing.get(ended, -1.0) > at:
+                self._off(ended, Seconds(at))
+        self._output.send(
+            NOTES_PORT, bytes([0x90 | place.channel, place.note, cue.velocity]), Seconds(at)
+        )
+        self.lateness.append(max(0.0, late))
+        self._ringing[note] = at + place.gate_ms / 1000.0
+        self.notes += 1
+        if late > 0.001:
+            self.late_notes += 1
+        self._handed.append(_Handed(at, _Kind.ON, note, cue))
+
+    def _late_limit(self) -> float:
+        if self._line is None:
+            return LATE_LIMIT
+        return min(LATE_LIMIT, TICKS_PER_SIXTEENTH * self._line.seconds_per_tick)
+
+    def _voice_played_step(self, cue: _Cue) -> bool:
+        # a late newcomer (a style switch) must not double a voice that has sounded on this step
+        step = cue.written // TICKS_PER_SIXTEENTH
+        return any(
+            voice is cue.voice and written // TICKS_PER_SIXTEENTH == step
+            for written, voice, nth in self._played
+            if (written, voice, nth) != (cue.written, cue.voice, cue.nth)
+        )
+
+    def _choked_by(self, voice: Voice) -> Iterator[tuple[int, int]]:
+        for choked in self._kit.chokes(voice):
+            place = self._kit.note_of(choked)
+            yield (place.channel, place.note)
+
+    def _in_turn(self, note: tuple[int, int], at: float) -> float:
+        """Return ``at``, or when a stroke of ``note`` that is under way leaves, if that is later.
+
+        A line that bends puts what is handed over now before what was handed over for the old one.
+        """
+        under_way = [h.at for h in self._handed if h.kind is _Kind.ON and h.note == note]
+        return max([at, *under_way])
+
+    def _off(self, note: tuple[int, int], at: Seconds) -> None:
+        del self._ringing[note]
+        at = Seconds(self._in_turn(note, at))
+        channel, key = note
+        self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
+        self._handed.append(_Handed(at, _Kind.OFF, note))
+
+    def _pulse_time(self) -> float:
+        if self._pulse_line is None:
+            return math.inf
+        return self._pulse_line.time_of(self._next_pulse * TICKS_PER_PULSE)
+
+    def _pulse(self, at: Seconds) -> None:
+        self._output.send(CLOCK_PORT, CLOCK_PULSE, at)
+        self._handed.append(_Handed(at, _Kind.PULSE, pulse=self._next_pulse))
+        self._next_pulse += 1
+
+    def _undo(self, handed: _Handed) -> None:
+        if handed.kind is _Kind.PULSE:
+            self._next_pulse = min(self._next_pulse, handed.pulse)
+        elif handed.kind is _Kind.OFF:
+            self._ringing[handed.note] = handed.at
+        elif handed.cue is not None:
+            self._ringing.pop(handed.note, None)
+            self._played.discard((handed.cue.written, handed.cue.voice, handed.cue.nth))
+            self.notes -= 1
+
+    def _forget_left(self, now: float) -> None:
+        left = [handed for handed in self._handed if handed.at <= now]
+        if not left:
+            return
+        self._handed = [handed for handed in self._handed if handed.at > now]
+        for handed in left:
+            cue = handed.cue
+            if cue is not None:
+                gate = self._gate_ticks(cue.voice)
+                note = SoundedNote(cue.sounding, *handed.note, cue.velocity, gate)
+                self.log.sounded(cue.bar, note)
+
+    def _gate_ticks(self, voice: Voice) -> int:
+        if self._line is None:
+            return TICKS_PER_PULSE
+        seconds = self._kit.note_of(voice).gate_ms / 1000.0
+        return max(1, round(seconds / self._line.seconds_per_tick))
+
+    def _cross_bar_lines(self, now: float) -> None:
+        line, log = self._line, self.log
+        if line is None:
+            return
+        tick = line.tick_at(now) + _TICK_SLACK
+        bar = log.current
+        if bar is not None and bar.start <= tick < bar.end:
+            if self._score.plans != self._plans_seen:
+                self._plans_seen = self._score.plans
+                log.current = self._score.at(bar.start) or bar
+        else:
+            new = self._score.at(tick)
+            if new is not None and (bar is None or new.start != bar.start):
+                self._score.entered(new)
+                log.enter(new, line)
+                self._prune(new)
+        if not log.all_closed:
+            log.close_before(tick - LOOK_BACK / line.seconds_per_tick)
+
+    def _prune(self, bar: PlannedBar) -> None:
+        before = bar.start - 2 * bar.bar.meter.ticks
+        self._played = {key for key in self._played if key[0] >= before}
+
+
+def _moved(at: float, before: Timeline, after: Timeline) -> float:
+    """Return by how many seconds another line moves what was to sound at ``at``."""
+    return after.time_of(before.tick_at(at)) - at

@@ -1,0 +1,110 @@
+"""What the generator is asked for and what it answers: the seam to whoever writes bars."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from drumigen.arrange import Section
+from drumigen.pattern import Bar
+from drumigen.timeline import Meter
+from drumigen.units import TEMPO_DEFAULT, Bpm
+
+
+class GeneratorSetup(msgspec.Struct, frozen=True):
+    """What the generator is told before it begins."""
+
+    writer: str
+    """A name in ``bar_writer.WRITERS``."""
+    model: str = ""
+    """Path of a checkpoint; empty for the shipped one."""
+    device: str = "cpu"
+
+
+BANK = GeneratorSetup("bank")
+"""The writer that needs nothing but the shipped banks."""
+
+
+class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
+    """A bar to be written, and all that it is remembered by.
+
+    The bars before it and the tempo help to write it but do not tell one request from another.
+    """
+
+    style: str
+    number: int
+    """Of the song, from 0."""
+    meter: Meter
+    seed: int
+    fill: bool = False
+    after_fill: bool = False
+    """The bar before it was a fill: land on the one."""
+    density: int | None = None
+    """0 (sparse) to 100 (busy); None leaves it to the style."""
+    intensity: int | None = None
+    """0 (soft) to 100 (loud); None leaves it to the style."""
+    temperature: float = 1.0
+    """How daring, 0.05 to 2 in steps of 0.05; 1 is as the model was trained."""
+    section: Section = Section.NONE
+    blend: str = ""
+    """A second style that is mixed in; empty for none."""
+    share: int = 0
+    """Percent of the second style, 0 to 100 in steps of 10."""
+    take: int = 0
+    """Counts re-rolls: another take is another bar."""
+
+
+class WrittenBar(msgspec.Struct, frozen=True):
+    """A bar, and the request that it answers."""
+
+    request: BarRequest
+    bar: Bar
+
+
+class Item(NamedTuple):
+    """One bar to write: ``context`` are the bars of its style just before it, oldest first.
+
+    There are up to :data:`~drumigen.model.network.CONTEXT_BARS` of them, without a gap, the last
+    being the bar before.  They are what the style's own line through the song holds there, sounded
+    or not, each with the request that it answered.  No context means a beginning.
+    """
+
+    request: BarRequest
+    context: tuple[WrittenBar, ...] = ()
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """Requests that all continue the same bars."""
+
+    context: tuple[WrittenBar, ...]
+    requests: tuple[BarRequest, ...]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Requests that are answered together; ``number`` tells answers apart."""
+
+    number: int
+    tempo: Bpm = TEMPO_DEFAULT
+    parts: tuple[Continuation, ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What is to be written, one by one; items that share a context share the object."""
+        return tuple(
+            Item(request, part.context) for part in self.parts for request in part.requests
+        )
+
+
+class BatchReply(msgspec.Struct, frozen=True):
+    """The answer to a batch; number 0, empty, says that the writer is loaded."""
+
+    number: int
+    bars: tuple[WrittenBar, ...] = ()
+
+
+def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm) -> Batch:
+    """Return ``items`` as one message, in which a shared context is sent once."""
+    shared: dict[int, tuple[tuple[WrittenBar, ...], list[BarRequest]]] = {}
+    for item in items:
+        shared.setdefault(id(item.context), (item.context, []))[1].append(item.request)
+    parts = tuple(Continuation(context, tuple(requests)) for context, requests in shared.values())
+    return Batch(number, tempo, parts)

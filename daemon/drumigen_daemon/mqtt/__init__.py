@@ -1,0 +1,1 @@
+"""The MQTT process: speaks to a broker; nobody waits for it."""

@@ -1,0 +1,274 @@
+"""The daemon's side of MQTT: tells the bridge's process how all stands, and obeys what it wants.
+
+Nothing here waits for a broker.  A bridge that does not read is told less, one that hangs is
+replaced; what it wants is limited there and checked here, like any control.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Protocol
+
+from drumigen.errors import DrumigenError
+from drumigen.units import Seconds
+from drumigen_daemon.controls.table import VALUES, Controls
+from drumigen_daemon.controls.values import SWITCH, plain, shipped_styles
+from drumigen_daemon.engine.messages import PlannedBar, TransportState
+from drumigen_daemon.mqtt.messages import (
+    Ahead,
+    AnyFromBridge,
+    Hello,
+    Link,
+    MqttSettings,
+    Refused,
+    Said,
+    Shown,
+    Wanted,
+)
+from drumigen_daemon.mqtt.topics import PLAYING, leaves_to_style
+from drumigen_daemon.process.child import Child
+from drumigen_daemon.session import Session
+from drumigen_daemon.status.status import Status, described
+
+log = logging.getLogger(__name__)
+
+PERIOD: Final = 0.1
+"""Seconds between two tellings at least."""
+BACKLOG_MAX: Final = 100_000
+"""Bytes; a bridge that leaves more unread is told nothing until it has read them."""
+SILENCE_MAX: Final = 15.0
+"""Seconds without a sign of life after which the bridge is replaced; it gives one every two."""
+SONG: Final = (
+    "transport",
+    "bar",
+    "meter",
+    "tempo",
+    "lock",
+    "master",
+    "style",
+    "bar_style",
+    "origin",
+    "kit",
+    "seed",
+    "backend",
+    "generator",
+    "ready",
+)
+"""What of the status is told when it changes."""
+
+
+class Controlled(Protocol):
+    """What is spoken for: the daemon."""
+
+    controls: Controls
+
+    @property
+    def status(self) -> Status:
+        """Where everything stands."""
+
+    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
+        """Carry out a control.
+
+        Raises:
+            ControlError: it is unknown or its value is wrong.
+        """
+
+
+class MqttLink:
+    """Keeps a bridge to the broker that the settings name, if they name one."""
+
+    def __init__(self, settings: MqttSettings, daemon: Controlled) -> None:
+        """Speak for ``daemon``; :meth:`run` does it."""
+        self._settings = settings
+        self._daemon = daemon
+        self._changed = asyncio.Event()
+        self._news = asyncio.Event()
+        self._child: Child[AnyFromBridge] | None = None
+        self._told: dict[int, PlannedBar] = {}
+        self._session: Session | None = None
+        self._values: dict[str, str] = {}
+        self._telemetry_due = 0.0
+        self._heard_at = self._born = 0.0
+        self.link = Link(connected=False)
+        """What the bridge told last."""
+
+    @property
+    def restarts(self) -> int:
+        """How many bridges had to be replaced."""
+        return 0 if self._child is None else self._child.restarts
+
+    def figures(self) -> Mapping[str, float]:
+        """Return what metrics tell of it."""
+        return {
+            "mqtt_connected": self.link.connected,
+            "mqtt_connections": self.link.connections,
+            "mqtt_messages_ignored": self.link.ignored,
+            "mqtt_bridge_restarts": self.restarts,
+        }
+
+    def take(self) -> None:
+        """Hear that something may have changed."""
+        self._news.set()
+
+    def adopt(self, settings: MqttSettings) -> None:
+        """Go over to other settings, as after a reload."""
+        if settings != self._settings:
+            self._settings = settings
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Be there, with a bridge while the settings name a broker."""
+        while True:
+            self._changed.clear()
+            if self._settings.host:
+                await self._serve()
+            else:
+                await self._changed.wait()
+
+    async def _serve(self) -> None:
+        """Keep a bridge alive until the settings change."""
+        child: Child[AnyFromBridge] = Child(
+            "drumigen_daemon.mqtt.process",
+            kind=AnyFromBridge,
+            on_message=self._heard,
+            on_start=self._started,
+            on_loss=self._lost,
+        )
+        self._child = child
+        tasks = [
+            asyncio.create_task(each, name="mqtt")
+            for each in (child.run(), self._tell(child), self._mind(child), self._changed.wait())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._lost()
+            self._child = None
+
+    # --- to the bridge ----------------------------------------------------------------------
+
+    def _started(self) -> None:
+        if self._child is None:
+            return
+        self._heard_at = asyncio.get_running_loop().time()
+        self._told.clear()
+        self._telemetry_due = 0.0
+        options = {"style": tuple(style.name for style in shipped_styles())}
+        self._child.send(Hello(self._settings, _version(), options))
+        self._news.set()
+
+    def _lost(self) -> None:
+        self.link = Link(connected=False)
+
+    async def _tell(self, child: Child[AnyFromBridge]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if child.running and child.backlog < BACKLOG_MAX:
+                status, now = self._daemon.status, Seconds(loop.time())
+                child.send(self._shown(status, now))
+                bars = self._new_bars(status, now)
+                if bars:
+                    child.send(Ahead(bars))
+            await asyncio.sleep(PERIOD)
+
+    def _shown(self, status: Status, now: Seconds) -> Shown:
+        session = self._daemon.controls.session
+        if session != self._session:
+            self._session = session
+            self._values = dict(self._stands_at())
+        said = described(status, now)
+        song = {name: said[name] for name in SONG}
+        song["tempo"] = round(status.line.tempo, 1)
+        song["locked"] = status.lock in ("locked", "internal")
+        telemetry: dict[str, Any] = {}
+        if now >= self._telemetry_due:
+            self._telemetry_due = now + self._settings.telemetry_seconds
+            self._born = self._born or now
+            up = round(now - self._born)
+            telemetry = {"up_seconds": up, "lock": status.lock, **said["counters"]}
+        return Shown(self._values, song, telemetry)
+
+    def _stands_at(self) -> Iterator[tuple[str, str]]:
+        """Yield what every setting stands at, as the text that it takes."""
+        for name, allowed in VALUES.items():
+            value = self._daemon.controls.value_of(name)
+            if value is not None or (allowed is not None and leaves_to_style(allowed)):
+                yield str(name), plain(value)
+
+    def _new_bars(self, status: Status, now: Seconds) -> tuple[Mapping[str, Any], ...]:
+        """Return the bars that were planned since the last time, and have not begun."""
+        told = self._told
+        self._told = {planned.number: planned for planned in status.ahead}
+        rolling = status.transport is TransportState.ROLLING
+        return tuple(
+            _bar(planned, status.line.time_of(planned.start) - now if rolling else None)
+            for planned in status.ahead
+            if told.get(planned.number) != planned
+            and not (rolling and status.line.time_of(planned.start) <= now)
+        )
+
+    # --- from the bridge --------------------------------------------------------------------
+
+    def _heard(self, message: AnyFromBridge) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        match message:
+            case Wanted():
+                self._obey(message)
+            case Link():
+                if message.connections != self.link.connections:
+                    # bars are told once: to those who were there
+                    self._told.clear()
+                    self._news.set()
+                self.link = message
+            case Said():
+                log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
+
+    def _obey(self, wanted: Wanted) -> None:
+        try:
+            if wanted.control == PLAYING:
+                self._play(on=SWITCH.take(wanted.value))
+            else:
+                self._daemon.control(wanted.control, wanted.value)
+        except DrumigenError as error:
+            if self._child is not None and self._child.backlog < BACKLOG_MAX:
+                self._child.send(Refused(wanted.control, str(error)))
+
+    def _play(self, *, on: bool) -> None:
+        stopped = self._daemon.status.transport is TransportState.STOPPED
+        if on == stopped:
+            self._daemon.control("start" if on else "stop")
+
+    async def _mind(self, child: Child[AnyFromBridge]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SILENCE_MAX / 3)
+            if child.running and loop.time() - self._heard_at > SILENCE_MAX:
+                log.warning("MQTT: the bridge hangs: replacing it")
+                child.kill()
+
+
+def _bar(planned: PlannedBar, seconds: float | None) -> Mapping[str, Any]:
+    """Return a planned bar for programs: from 1, as on screen; hits by tick, voice, velocity."""
+    return {
+        "bar": planned.number + 1,
+        "meter": str(planned.bar.meter),
+        "style": planned.style,
+        "origin": planned.origin,
+        "in_seconds": None if seconds is None else round(seconds, 3),
+        "hits": [[hit.tick + hit.offset, hit.voice, hit.velocity] for hit in planned.bar.hits],
+    }
+
+
+def _version() -> str:
+    try:
+        return version("drumigen")
+    except PackageNotFoundError:
+        return "unknown"

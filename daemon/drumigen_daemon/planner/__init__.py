@@ -1,0 +1,1 @@
+"""What is played next: the planner and all that it weighs."""

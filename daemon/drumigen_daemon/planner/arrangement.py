@@ -1,0 +1,166 @@
+"""What is to be where in the song: requests, fills, and bars that the form itself dictates."""
+
+import msgspec
+
+from drumigen.arrange import NEUTRAL, SECTIONS, Section, count_in, last_stroke
+from drumigen.pattern import Bar
+from drumigen.timeline import MeterMap
+from drumigen.units import Tick
+from drumigen_daemon.engine.messages import Origin
+from drumigen_daemon.generator.messages import BarRequest
+from drumigen_daemon.planner.automation import ConditionMap, SongConditions
+from drumigen_daemon.planner.bar_choice import Part
+from drumigen_daemon.planner.calls import Form
+from drumigen_daemon.session import Session
+
+POINTS_STEP = 5
+"""Density and intensity are asked for in such steps, so that a knob is no flood of requests."""
+SHARE_STEP = 10
+
+
+class Outlook:
+    """Answers for any bar of the song, from what is set, called for and changed on the way."""
+
+    def __init__(self, session: Session) -> None:
+        """Look at a song that is as ``session`` says throughout."""
+        self.session = session
+        self.meters = MeterMap.constant(session.meter)
+        self.conditions = ConditionMap.constant(conditions_of(session))
+        self.form = Form()
+
+    def end_of(self, number: int) -> Tick:
+        """Return the tick of the bar line that ends a bar."""
+        return self.meters.start_of(number + 1)
+
+    def at_start(self, number: int) -> SongConditions:
+        """Return the conditions that a bar begins under."""
+        return self.conditions.at(self.meters.start_of(number))
+
+    def parts(self, number: int) -> list[tuple[Tick, BarRequest]]:
+        """Return what a bar is to be, each part with the tick of the song it begins at."""
+        start, end = self.meters.start_of(number), self.end_of(number)
+        fill_from = self.fill_from(number)
+        ticks = {tick for tick, _ in self.conditions.within(start, end)}
+        ticks.update(self.form.takes_within(start, end))
+        if fill_from is not None:
+            ticks.add(fill_from)
+        return [
+            (tick, self.request(number, tick, fill=fill_from is not None and tick >= fill_from))
+            for tick in sorted(ticks)
+        ]
+
+    def fill_of(self, number: int) -> BarRequest:
+        """Return the request for a bar as a fill, whether one is to come there or not."""
+        return self.request(number, Tick(self.end_of(number) - 1), fill=True)
+
+    def in_style(self, number: int, style: str) -> tuple[BarRequest, BarRequest]:
+        """Return the requests for a bar of another style's line, and for a fill in its place."""
+        fill = self.fill_from(number) == self.meters.start_of(number)
+        tick = self.conditions.changes[-1][0]
+        end = Tick(max(tick, self.end_of(number) - 1))
+        request = self.request(number, end, fill=fill, style=style)
+        return request, msgspec.structs.replace(request, fill=True)
+
+    def request(
+        self, number: int, tick: Tick, *, fill: bool = False, style: str = ""
+    ) -> BarRequest:
+        """Return the request for a bar as it is to be from ``tick`` on, in its style or another."""
+        conditions = self.conditions.at(tick)
+        style = style or conditions.style
+        share = round(conditions.share / SHARE_STEP) * SHARE_STEP
+        blended = share > 0 and conditions.blend not in ("", style)
+        density, intensity = points(conditions)
+        return BarRequest(
+            style,
+            number,
+            self.meters.meter_of(number),
+            conditions.seed,
+            fill,
+            self._lands(number),
+            density,
+            intensity,
+            conditions.temperature,
+            conditions.section,
+            conditions.blend if blended else "",
+            share if blended else 0,
+            self.form.take_at(tick),
+        )
+
+    def fill_from(self, number: int) -> Tick | None:
+        """Return where in a bar its fill begins, if it has one."""
+        start, meter = self.meters.start_of(number), self.meters.meter_of(number)
+        conditions, session = self.conditions.at(start), self.session
+        if conditions.section is Section.ENDING:
+            return start if number == conditions.since else None
+        begins = []
+        if number in self.form.fills:
+            begins.append(self.form.fills[number])
+        every = session.fill_every
+        if every and session.fill_amount and number % every == every - 1:
+            beats = meter.numerator
+            filled = max(1, round(session.fill_amount * beats / 100))
+            begins.append(Tick(start + (beats - filled) * meter.beat_ticks))
+        return min(begins, default=None)
+
+    def given(self, number: int) -> Part | None:
+        """Return the bar that the form itself dictates at a place, if any."""
+        start, meter = self.meters.start_of(number), self.meters.meter_of(number)
+        conditions = self.conditions.at(start)
+        bar = None
+        if number < self.session.count_in:
+            bar = count_in(meter)
+        elif conditions.section is Section.ENDING and number > conditions.since:
+            bar = last_stroke(meter) if number == conditions.since + 1 else Bar(meter)
+        if bar is not None:
+            request = self.request(number, start)
+            return Part(start, request, bar, Origin.GENERATED, given=True, kept=False)
+        held = self.form.held_in(number)
+        if held is None or (held.request.style, held.bar.meter) != (conditions.style, meter):
+            return None
+        request, made = self.request(number, start), held.request
+        return Part(start, request, held.bar, Origin.REMEMBERED, made_for=made, given=True)
+
+    def _lands(self, number: int) -> bool:
+        """Whether something leads to the one of a bar: a fill, a build, a count-in."""
+        if number == 0:
+            return False
+        build = self.form.build
+        built = build is not None and number == build.first + build.bars
+        counted = number == self.session.count_in
+        return built or counted or self.fill_from(number - 1) is not None
+
+
+CONDITIONED = (
+    "style",
+    "section",
+    "half_time",
+    "seed",
+    "density",
+    "intensity",
+    "temperature",
+    "blend",
+    "share",
+)
+"""Fields of the session that condition bars."""
+
+
+def conditions_of(session: Session) -> SongConditions:
+    """Return what ``session`` has bars written under."""
+    return SongConditions(**{name: getattr(session, name) for name in CONDITIONED})
+
+
+def points(conditions: SongConditions) -> tuple[int | None, int | None]:
+    """Return density and intensity in coarse steps, with what the section adds."""
+    row = SECTIONS[conditions.section]
+    return _coarse(conditions.density, row.density), _coarse(conditions.intensity, row.intensity)
+
+
+def point(value: int | None) -> int:
+    """Return density or intensity as a number, also where it is the style's own."""
+    return NEUTRAL if value is None else value
+
+
+def _coarse(value: int | None, added: int) -> int | None:
+    if value is None and not added:
+        return None
+    return max(0, min(100, round((point(value) + added) / POINTS_STEP) * POINTS_STEP))

@@ -1,0 +1,128 @@
+"""Never silent: the best bar at hand for a place in the song, whatever is missing."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from drumigen.bank.bank import Bank
+from drumigen.pattern import Bar
+from drumigen.timeline import Meter
+from drumigen.units import Tick
+from drumigen.variation import vary
+from drumigen_daemon.engine.messages import Origin
+from drumigen_daemon.generator.messages import BarRequest, WrittenBar
+from drumigen_daemon.generator.writers import from_bank
+from drumigen_daemon.planner.bar_choice import BarChoice, Part, landed
+from drumigen_daemon.planner.song_memory import PhraseMemory, SongMemory
+
+RETURN_AMOUNT: Final = 0.2
+"""How much a section that returns is varied; two small changes a bar."""
+
+
+class Ladder:
+    """Finds bars, best first, in what sounded, what was written, and what can be made at once."""
+
+    def __init__(self, bank_of: Callable[[str], Bank]) -> None:
+        """Know no bar yet; ``bank_of(style)`` is the last resort."""
+        self.memory = SongMemory()
+        self._phrases = PhraseMemory()
+        self._bank_of = bank_of
+        self._last: dict[tuple[str, Meter], WrittenBar] = {}
+
+    def part(  # noqa: PLR0913 - the ladder has that many rungs
+        self,
+        tick: Tick,
+        request: BarRequest,
+        old: Part | None,
+        *,
+        since: int,
+        playhead: int,
+        variation: bool,
+        varied_enough: bool,
+    ) -> Part:
+        """Return the best bar for ``request``, to play from ``tick`` on.
+
+        ``old`` is what is planned for it so far.  ``since`` is the bar its section began with,
+        ``playhead`` the bar that sounds; ``varied_enough`` asks for no more variations.
+        """
+        if old is not None and (old.exact or self.memory.find(request) is None):
+            return old
+        return (
+            self._known(tick, request, since, variation=variation)
+            or self._written_elsewhere(tick, request, playhead)
+            or self._made_up(tick, request, varied_enough=varied_enough)
+        )
+
+    def remember(self, choice: BarChoice, since: int, phrase: int) -> None:
+        """Take note that a bar sounds, in a section since bar ``since``, phrases of ``phrase``."""
+        for part in choice.parts:
+            if part.used is not None:
+                self.memory.use_up(part.used)
+            if not part.kept:
+                continue
+            self.memory.keep_sounded(part.request, part.bar)
+            if not part.request.fill:
+                made = part.made_for or part.request
+                self._last[part.request.style, part.request.meter] = WrittenBar(made, part.bar)
+        if len(choice.parts) == 1 and choice.parts[0].kept:
+            only = choice.parts[0]
+            self._phrases.keep(only.request, since, only.bar, phrase)
+
+    def _known(
+        self, tick: Tick, request: BarRequest, since: int, *, variation: bool
+    ) -> Part | None:
+        found = self.memory.find(request)
+        if found is not None and found[1] is Origin.REMEMBERED:
+            return Part(tick, request, found[0], Origin.REMEMBERED)
+        recalled = None
+        if not request.fill and not request.take:
+            recalled = self._phrases.recall(request, since)
+        if recalled is not None:
+            bar = vary(recalled, seed_of(request), RETURN_AMOUNT) if variation else recalled
+            return Part(tick, request, landed(request, bar), Origin.REMEMBERED)
+        if found is not None:
+            bar = landed(request, found[0])
+            return Part(tick, request, bar, Origin.GENERATED, used=request)
+        return None
+
+    def _written_elsewhere(self, tick: Tick, request: BarRequest, playhead: int) -> Part | None:
+        other, origin = self.memory.near(request), Origin.GENERATED
+        if other is None and not request.fill:
+            other = self.memory.unplayed(request.style, request.meter, playhead)
+            origin = Origin.OLDER
+        if other is None:
+            return None
+        return _stand_in(tick, request, other.bar, origin, other.request, used=other.request)
+
+    def _made_up(self, tick: Tick, request: BarRequest, *, varied_enough: bool) -> Part:
+        last = self._last.get((request.style, request.meter))
+        if last is not None and not request.fill and not varied_enough:
+            varied = vary(last.bar, seed_of(request))
+            return _stand_in(tick, request, varied, Origin.VARIATION, last.request)
+        bar = from_bank(self._bank_of(request.style), request)
+        return _stand_in(tick, request, bar, Origin.BANK, request)
+
+
+def unlike(part: Part) -> Part:
+    """Return ``part`` varied, in place of one that would be the third of a kind running."""
+    return replace(part, bar=vary(part.bar, seed_of(part.request)))
+
+
+def seed_of(request: BarRequest) -> int:
+    """Return a stable number for what is asked, so that the same song varies the same way."""
+    return zlib.crc32(msgspec.json.encode(request))
+
+
+def _stand_in(  # noqa: PLR0913, PLR0917 - what a part is made of
+    tick: Tick,
+    request: BarRequest,
+    bar: Bar,
+    origin: Origin,
+    made_for: BarRequest,
+    used: BarRequest | None = None,
+) -> Part:
+    bar = landed(request, bar)
+    return Part(tick, request, bar, origin, exact=False, made_for=made_for, used=used)

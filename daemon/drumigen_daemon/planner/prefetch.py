@@ -1,0 +1,150 @@
+"""What the generator should write next: the song first, then what a switch of style would need."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from drumigen.model.network import CONTEXT_BARS
+from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
+from drumigen_daemon.planner.arrangement import Outlook
+from drumigen_daemon.planner.bar_choice import BarChoice
+from drumigen_daemon.planner.playhead import Playhead
+from drumigen_daemon.planner.song_memory import SongMemory
+
+READY_BARS: Final = 2
+"""Bars, from the one that sounds on, that are ready in every style, and as a fill."""
+
+BATCH_MAX: Final = 18
+"""Bars in other styles that are asked for at once: the song never waits long for its own.  A new
+bar wants 34, a groove and a fill for each style that is shipped, and so takes two batches."""
+
+
+_Line = tuple[BarRequest | None, tuple[BarRequest, ...]]
+"""Of another style: the bar that must be there first, if any; and what is missing after it."""
+
+
+class Readiness:
+    """Keeps track of what was asked; a bar is asked for once the bar it continues is known."""
+
+    def __init__(self, outlook: Outlook, memory: SongMemory, styles: Sequence[str]) -> None:
+        """Look ahead by ``outlook``, and keep ``styles`` ready besides the one that plays."""
+        self._outlook = outlook
+        self._memory = memory
+        self._styles = tuple(styles)
+        self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
+        self._complete = False
+        self._song_complete = False
+        self._switch: tuple[_Line, ...] | None = None
+
+    def changed(self) -> None:
+        """Look again for what is missing: the song has moved on, or is to be another."""
+        self._complete = self._song_complete = False
+        self._switch = None
+
+    def items(self, playhead: Playhead, planned: Mapping[int, BarChoice]) -> tuple[Item, ...]:
+        """Return what to write now, together; it counts as asked for."""
+        if self._complete:
+            return ()
+        items: tuple[Item, ...] = ()
+        if not self._song_complete:
+            items = self._missing(self._for_the_song(playhead), playhead, planned)
+            # nothing was asked for, so no answer can bring up another bar of the song
+            self._song_complete = not (items or self._asked)
+        if not items:
+            others = islice(self._for_a_switch(playhead), BATCH_MAX)
+            items = self._missing(others, playhead, planned)
+        self._complete = not items
+        for item in items:
+            self._asked[item.request] = not playhead.has_passed(item.request.number)
+        return items
+
+    def answered(self, request: BarRequest) -> bool:
+        """Take note of an answer; tell whether its bar line was still to come when it was asked."""
+        self._complete = False
+        return self._asked.pop(request, False)
+
+    def forget(self) -> None:
+        """Forget what was asked: nobody is going to answer."""
+        self._complete = self._song_complete = False
+        self._asked.clear()
+
+    def _missing(
+        self, requests: Iterable[BarRequest], playhead: Playhead, planned: Mapping[int, BarChoice]
+    ) -> tuple[Item, ...]:
+        contexts: dict[tuple[str, int], tuple[WrittenBar, ...]] = {}
+        items: dict[BarRequest, Item] = {}
+        for request in requests:
+            if request in self._asked or self._memory.find(request) is not None:
+                continue
+            place = (request.style, request.number)
+            if place not in contexts:
+                contexts[place] = self._context(*place, playhead, planned)
+            items[request] = Item(request, contexts[place])
+        return tuple(items.values())
+
+    def _for_the_song(self, playhead: Playhead) -> Iterator[BarRequest]:
+        """Yield what the song as it stands needs, the most urgent first."""
+        outlook = self._outlook
+        for number in playhead.wanted:
+            if number not in (0, playhead.bar) and not self._is_known(number - 1, playhead):
+                continue
+            if outlook.given(number) is None:
+                underway = playhead.has_passed(number) and number == playhead.bar
+                for tick, request in outlook.parts(number):
+                    if not underway or tick > playhead.tick:
+                        yield request
+            if playhead.bar <= number < playhead.bar + READY_BARS:
+                yield outlook.fill_of(number)
+
+    def _for_a_switch(self, playhead: Playhead) -> Iterator[BarRequest]:
+        """Yield what a switch to any other style would need and nobody was asked for."""
+        if self._switch is None:
+            self._switch = tuple(self._lines(playhead))
+        for before, requests in self._switch:
+            if before is None or self._is_there(before):
+                for request in requests:
+                    if not (request in self._asked or self._is_there(request)):
+                        yield request
+
+    def _lines(self, playhead: Playhead) -> Iterator[_Line]:
+        outlook = self._outlook
+        others = [style for style in self._styles if style != outlook.conditions.last.style]
+        before: dict[str, BarRequest] = {}
+        for number in range(playhead.bar, playhead.bar + READY_BARS):
+            for style in others:
+                requests = outlook.in_style(number, style)
+                missing = tuple(r for r in requests if not self._is_there(r))
+                if missing:
+                    yield before.get(style), missing
+                before[style] = requests[0]
+
+    def _is_there(self, request: BarRequest) -> bool:
+        """Whether a bar is there that serves for a switch, if written under other conditions.
+
+        A knob that is turned is no reason to write all styles anew: rules make up for it.
+        """
+        return self._memory.find(request) is not None or self._memory.near(request) is not None
+
+    def _is_known(self, number: int, playhead: Playhead) -> bool:
+        """Whether a bar of the song is there, or is over, so that the next can continue it."""
+        if playhead.has_passed(number) or self._outlook.given(number) is not None:
+            return True
+        requests = (request for _, request in self._outlook.parts(number))
+        return all(self._memory.find(request) is not None for request in requests)
+
+    def _context(
+        self, style: str, number: int, playhead: Playhead, planned: Mapping[int, BarChoice]
+    ) -> tuple[WrittenBar, ...]:
+        bars: list[WrittenBar] = []
+        while len(bars) < CONTEXT_BARS and len(bars) < number:
+            before = number - 1 - len(bars)
+            choice = planned.get(before)
+            part = choice.part_of(style) if choice is not None and before >= playhead.bar else None
+            if part is not None:
+                bar: WrittenBar | None = WrittenBar(part.made_for or part.request, part.bar)
+            else:
+                bar = self._memory.stands_at(style, before, sounded=before <= playhead.bar)
+            if bar is None:
+                break
+            bars.append(bar)
+        return tuple(reversed(bars))

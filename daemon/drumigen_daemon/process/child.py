@@ -1,0 +1,161 @@
+"""A child process of ours: spoken to over a socket, started again when it dies."""
+
+import asyncio
+import logging
+import random
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from drumigen.errors import ChannelClosedError, PortError
+from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Unpacker, packed, spawn
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+BACK_OFF_FIRST: Final = 0.05
+BACK_OFF_MOST: Final = 2.0
+HEALTHY_AFTER: Final = 10.0
+"""Seconds of life after which a death counts as the first again."""
+ENDING_PATIENCE: Final = 0.5
+"""Seconds that a child has to end by itself once its channel is closed."""
+
+
+class Child(Generic[T]):
+    """One child at a time, running ``python -m module``; messages of type T come from it."""
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        kind: Any,  # noqa: ANN401 - a union type is no type[T]
+        on_message: Callable[[T], None],
+        on_start: Callable[[], None],
+        on_loss: Callable[[], None],
+    ) -> None:
+        """Describe the child; :meth:`run` starts it."""
+        self._module = module
+        self._arguments = arguments
+        self._kind = kind
+        self._on_message = on_message
+        self._on_start = on_start
+        self._on_loss = on_loss
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._ending = False
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the living child."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is someone to talk to."""
+        return self._writer is not None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the child has not read yet and the system does not hold."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
+    def send(self, message: object) -> None:
+        """Send a message; without a child it is lost, and ``on_start`` is where to begin again."""
+        if self._writer is not None:
+            self._writer.write(packed(message))
+
+    def kill(self) -> None:
+        """End the child without mercy; :meth:`run` then starts another."""
+        if self._process is not None:
+            self._process.kill()
+
+    def end(self, farewell: object) -> None:
+        """Send a last message, after which the child ends and is not started again."""
+        self._ending = True
+        self.send(farewell)
+
+    async def run(self) -> None:
+        """Keep a child alive until :meth:`end`, or until cancelled.
+
+        Raises:
+            PortError: the first child found the MIDI system unusable, and said why in the log.
+        """
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        while True:
+            born = loop.time()
+            reason, status = await self._live()
+            if self._ending:
+                return
+            if status == EXIT_UNAVAILABLE and not self.restarts:
+                raise PortError(reason)
+            self._on_loss()
+            self.restarts += 1
+            deaths = 0 if loop.time() - born > HEALTHY_AFTER else deaths + 1
+            pause = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2**deaths) * random.uniform(0.5, 1.0)  # noqa: S311
+            log.warning("%s: %s; starting another in %.2f s", self._module, reason, pause)
+            await asyncio.sleep(pause)
+
+    async def _live(self) -> tuple[str, int]:
+        """Run one child from birth to death; return what it died of, and its exit status."""
+        try:
+            process, sock = spawn(self._module, *self._arguments)
+        except OSError as error:
+            return f"cannot be started: {error}", 0
+        self._process = process
+        reason = ""
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=sock)
+            unpacker: Unpacker[T] = Unpacker(self._kind)
+            self._on_start()
+            while data := await reader.read(65536):
+                for message in unpacker.feed(data):
+                    self._take(message)
+        except ChannelClosedError as error:
+            reason = str(error)
+            process.kill()
+        except ConnectionError as error:
+            reason = str(error)
+        finally:
+            if self._writer is None:
+                sock.close()
+            else:
+                self._writer.transport.abort()
+                self._writer = None
+            await _bury(process)
+            self._process = None
+        return reason or _epitaph(process.returncode), process.returncode
+
+    def _take(self, message: T) -> None:
+        try:
+            self._on_message(message)
+        except Exception:
+            # a fault of ours: the child that told us goes on, and so does the music
+            log.exception("%s: a message could not be dealt with; playing on", self._module)
+
+
+async def _bury(process: subprocess.Popen[bytes]) -> None:
+    """See ``process`` to its end, which takes half a second at most, even when cancelled."""
+    reaping = asyncio.ensure_future(asyncio.to_thread(_reap, process))
+    try:
+        await asyncio.shield(reaping)
+    except asyncio.CancelledError:
+        await reaping
+        raise
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(ENDING_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _epitaph(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

@@ -1,0 +1,1 @@
+"""How it goes, told to a terminal, Prometheus and systemd."""

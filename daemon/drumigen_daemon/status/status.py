@@ -1,0 +1,123 @@
+"""One frozen snapshot of the daemon: what the terminal, the socket, MQTT and the log show."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from drumigen.timeline import Meter, MeterMap, Timeline
+from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
+from drumigen_daemon.engine.messages import EngineCounters, Origin, PlannedBar, TransportState
+from drumigen_daemon.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCounters:
+    """Counts of the control plane since it started."""
+
+    bars: int = 0
+    fallback_bars: int = 0
+    """Bars that sounded and were not the generator's own for that place."""
+    late_bars: int = 0
+    """Bars that the generator delivered after their bar line, or not at all."""
+    by_origin: dict[Origin, int] = field(default_factory=dict)
+    generator_restarts: int = 0
+    engine_restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where everything stands."""
+
+    transport: TransportState = TransportState.STOPPED
+    lock: str = "unlocked"
+    """``internal``, ``unlocked``, ``locking``, ``locked`` or ``coasting``."""
+    master: str = ""
+    line: Timeline = Timeline(TEMPO_DEFAULT, 0.0, Seconds(0.0))
+    """Song ticks against monotonic seconds; gives the tempo, and the playhead while rolling."""
+    stored_tick: Tick = Tick(0)
+    """Where the song will start, while it does not roll."""
+    meters: MeterMap = MeterMap()
+    style: str = ""
+    bar_style: str = ""
+    """Style of the bar that sounds."""
+    origin: Origin | None = None
+    """Where the bar that sounds came from."""
+    kit: str = "gm"
+    seed: int = 1
+    backend: str = ""
+    ports: tuple[str, ...] = ()
+    detail: str = ""
+    """How the engine runs: realtime or not."""
+    generator: str = "starting"
+    """``starting``, ``ready`` or ``restarting``."""
+    processes: dict[str, int | None] = field(default_factory=dict)
+    """Process ids of ``engine`` and ``generator``."""
+    writing: Histogram = Histogram()
+    """How long the generator took for each batch of bars."""
+    plan: PlanCounters = PlanCounters()
+    engine: EngineCounters = EngineCounters()
+    ready: bool = False
+    """Ports are open and the first bar is there."""
+    heartbeats: int = 0
+    """Times that the engine has told its state; grows at least once a second."""
+    ahead: tuple[PlannedBar, ...] = ()
+    """The bar that sounds or is to begin, and those planned after it."""
+
+    def tick_at(self, now: Seconds) -> float:
+        """Return where the playhead is."""
+        if self.transport is TransportState.ROLLING:
+            return self.line.tick_at(now)
+        return float(self.stored_tick)
+
+    def place_at(self, now: Seconds) -> tuple[int, int, Meter]:
+        """Return bar and beat as on screen (both from 1), and the metre."""
+        tick = max(0.0, self.tick_at(now))
+        bar = self.meters.bar_at(tick)
+        meter = self.meters.meter_of(bar)
+        beat = int((tick - self.meters.start_of(bar)) // meter.beat_ticks)
+        return bar + 1, beat + 1, meter
+
+
+def described(status: Status, now: Seconds) -> dict[str, Any]:
+    """Return ``status`` as plain values, for programs: bars and beats as on screen."""
+    bar, beat, meter = status.place_at(now)
+    return {
+        "transport": status.transport,
+        "bar": bar,
+        "beat": beat,
+        "meter": str(meter),
+        "tempo": round(status.line.tempo, 3),
+        "lock": status.lock,
+        "master": status.master,
+        "style": status.style,
+        "bar_style": status.bar_style,
+        "origin": status.origin,
+        "kit": status.kit,
+        "seed": status.seed,
+        "backend": status.backend,
+        "ports": status.ports,
+        "engine": status.detail,
+        "generator": status.generator,
+        "ready": status.ready,
+        "processes": status.processes,
+        "counters": described_counters(status),
+        "histograms": msgspec.to_builtins(histograms(status)),
+    }
+
+
+def described_counters(status: Status) -> dict[str, Any]:
+    """Return all counts by name; ``by_origin`` is a table of its own."""
+    engine = msgspec.structs.asdict(status.engine)
+    for histogram in ("lateness", "clock_error"):
+        del engine[histogram]
+    return {**asdict(status.plan), **engine}
+
+
+def histograms(status: Status) -> dict[str, Histogram]:
+    """Return all histograms by name."""
+    return {
+        "output_lateness": status.engine.lateness,
+        "clock_phase_error": status.engine.clock_error,
+        "generation": status.writing,
+    }

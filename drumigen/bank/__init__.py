@@ -1,0 +1,1 @@
+"""The built-in bars of each style, and how they were made."""

@@ -1,0 +1,1 @@
+"""Feel: how written bars become played ones."""

@@ -1,0 +1,1 @@
+"""Songs, and Standard MIDI Files of them."""

@@ -1,0 +1,1 @@
+"""The network: what it is, how it is run, and how its weights are read."""

@@ -1,0 +1,126 @@
+"""Conditions: what a bar is played under, and the bins in which the network is told of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from drumigen.errors import ModelError
+from drumigen.fitting import felt_beat
+from drumigen.model.vocabulary import PHRASE_BARS, VOCABULARY
+from drumigen.pattern import Bar
+from drumigen.timeline import Meter
+from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, Bpm
+
+SECTIONS: Final = ("intro", "a", "b", "break", "ending")
+
+_DENSITY_FIRST, _DENSITY_RATIO = 0.75, 1.15
+_TEMPO_FIRST, _TEMPO_RATIO = 48.0, 1.09
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which conditions a bar is played; None is unknown, and leaves it to the network.
+
+    Attributes:
+        styles: names with their shares, as in ``(("funk", 0.7), ("jazz", 0.3))``; empty unknown.
+        tempo: BPM.
+        meter: of the bar.
+        density: hits per quarter note, 0.5 to 16.
+        intensity: mean velocity, 1 to 127.
+        fill: whether the bar ends in a fill.
+        section: one of :data:`SECTIONS`.
+        phrase: the bar's place in a phrase of eight, from 0.
+        lean: mean offset of the hits on quarters, in ms; negative is early.
+        drummer: index into the corpus's drummers.
+    """
+
+    styles: tuple[tuple[str, float], ...] = ()
+    tempo: Bpm = TEMPO_DEFAULT
+    meter: Meter = Meter()
+    density: float | None = None
+    intensity: float | None = None
+    fill: bool | None = None
+    section: str | None = None
+    phrase: int | None = None
+    lean: float | None = None
+    drummer: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no bar can be.
+
+        Raises:
+            ModelError: a section of another name, or shares that do not add up to 1.
+        """
+        if self.section is not None and self.section not in SECTIONS:
+            message = f"section {self.section!r}: use one of {', '.join(SECTIONS)}"
+            raise ModelError(message)
+        total = sum(share for _, share in self.styles)
+        if self.styles and (abs(total - 1) > 1e-6 or min(s for _, s in self.styles) < 0):
+            message = f"shares of styles {self.styles} add up to {total:g}; make it 1"
+            raise ModelError(message)
+
+    def ids(self) -> tuple[int, ...]:
+        """Return the bin of every condition but the styles, in order; 0 is unknown."""
+        return tuple(self._bin(name) + 1 for name in CONDITION_SIZES)
+
+    def _bin(self, name: str) -> int:  # noqa: PLR0911 - a table of nine
+        value: Any = getattr(self, name)
+        if value is None:
+            return -1
+        last = CONDITION_SIZES[name] - 2
+        match name:
+            case "tempo":
+                return _logarithmic(value, _TEMPO_FIRST, _TEMPO_RATIO, last)
+            case "meter":
+                return 2 * self.meter.sixteenths + (felt_beat(self.meter) != TICKS_PER_BEAT)
+            case "density":
+                return _logarithmic(value, _DENSITY_FIRST, _DENSITY_RATIO, last)
+            case "intensity":
+                return max(0, min(last, int(value // 10)))
+            case "section":
+                return SECTIONS.index(str(value))
+            case "phrase":
+                return int(value) % PHRASE_BARS
+            case "lean":
+                return max(0, min(last, round(float(value) / 6) + last // 2))
+            case _:
+                return max(0, min(last, int(value)))
+
+
+CONDITION_SIZES: Final[Mapping[str, int]] = {
+    f.name: VOCABULARY[f.name.upper()].size + 1 for f in fields(Conditions) if f.name != "styles"
+}
+"""How many bins each condition has, the unknown among them."""
+
+
+DENSITIES: Final = tuple(
+    _DENSITY_FIRST * _DENSITY_RATIO**place for place in range(VOCABULARY["DENSITY"].size)
+)
+"""Hits a quarter in the middle of each bin of density."""
+
+
+def density_of(bar: Bar) -> float:
+    """Return the hits per quarter note of ``bar``."""
+    return len(bar.hits) * TICKS_PER_BEAT / bar.meter.ticks
+
+
+def tempo_heard(tempo: Bpm) -> Bpm:
+    """Return the tempo in the middle of the bin that ``tempo`` falls in: all that is told of it."""
+    place = _logarithmic(tempo, _TEMPO_FIRST, _TEMPO_RATIO, CONDITION_SIZES["tempo"] - 2)
+    return Bpm(_TEMPO_FIRST * _TEMPO_RATIO**place)
+
+
+def _logarithmic(value: float, first: float, ratio: float, last: int) -> int:
+    edge, place = first, 0
+    while place < last and value >= edge * ratio**0.5:
+        edge *= ratio
+        place += 1
+    return place
+
+
+def condition_bins(name: str) -> tuple[int, ...]:
+    """Return the bins of values spread over a condition's range: what its numbers mean."""
+    if name in ("meter", "section"):
+        return (CONDITION_SIZES[name],)
+    values = (*range(12), *range(12, 420, 7))
+    return tuple(Conditions(**{name: v})._bin(name) for v in values)  # noqa: SLF001 - our own

@@ -1,0 +1,322 @@
+"""Generating bars: one bar of many rows at once, or a pattern of several bars."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from drumigen.errors import DeviceFullError, ModelError
+from drumigen.model.checkpoint import Checkpoint, on_cpu
+from drumigen.model.conditions import Conditions
+from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
+from drumigen.model.numpy_decoder import CHUNK, LINE
+from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
+from drumigen.model.stepper import Floats, Remembering, Stepper
+from drumigen.model.tokens import Note, bar_of, encode, notes_of
+from drumigen.model.vocabulary import BAR_LINE, VOICE_ORDER
+from drumigen.pattern import DENSITY_MAX, Bar, repaired
+from drumigen.units import TICKS_PER_BEAT
+
+if TYPE_CHECKING:
+    import torch
+
+CONTEXT_STEP: Final = 4
+"""The first bar of a context is a multiple of this in the song, so that what was read for one
+bar serves for the next ones."""
+MEMORIES: Final = 96
+"""Contexts that are kept read: half a megabyte each."""
+READ_STEPS: Final = 8 * CHUNK
+CHANCES: Final = 5
+"""Random numbers for a hit: event, velocity, offset, and two to spread it over its bins."""
+SEED_MAX: Final = 2**63 - 1
+
+Played = tuple[Bar, Conditions]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A bar to be written.
+
+    ``context`` are the bars before it, each with what it was played under, the last one directly
+    before; ``number`` is its place in the song.  The same row gives the same bar, whatever it is
+    batched with.
+    """
+
+    conditions: Conditions
+    seed: int = 0
+    number: int = 0
+    context: tuple[Played, ...] = ()
+    sampling: Sampling = Sampling()
+    dither: bool = True
+    """Spread velocity and timing over their bins, as a human's are; else take the middle."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Bars with what they were played under."""
+
+    bars: tuple[Bar, ...]
+    conditions: tuple[Conditions, ...] = field(default=(), hash=False)
+
+    def tokens(self, styles: Sequence[str]) -> list[int]:
+        """Return the pattern as tokens, STYLE ones counted along ``styles``."""
+        return encode(self.bars, self.conditions, styles)[0]
+
+
+def generate_batch(
+    checkpoint: Checkpoint, rows: Sequence[Row], kept: "Contexts | None" = None
+) -> list[Bar]:
+    """Return a bar for each row, all of them written in step.
+
+    ``kept`` remembers contexts that were read before; it changes how long this takes, and nothing
+    else.  A GPU that runs out of memory is replaced by the CPU.
+
+    Raises:
+        ModelError: a style is not the network's, or its output is no number.
+    """
+    try:
+        return _Batch(checkpoint, rows, kept or Contexts()).written()
+    except DeviceFullError:
+        return _Batch(on_cpu(checkpoint), rows, Contexts()).written()
+
+
+def generate_pattern(  # noqa: PLR0913 - each of them is a control
+    checkpoint: Checkpoint,
+    conditions: Conditions,
+    bars: int = 4,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    max_length: int = LENGTH_MAX,
+    seed: int = 0,
+    generator: "torch.Generator | None" = None,
+) -> Pattern:
+    """Return ``bars`` consecutive bars played under ``conditions``.
+
+    ``top_k`` 0 and ``top_p`` 1 are off; ``max_length`` is in tokens, and the bar in which they
+    run out is the last one; ``seed`` is 0 to 2^63 - 1, or drawn from a ``generator`` of torch.
+
+    Raises:
+        ModelError: a value is out of range, or the network's output is no number.
+    """
+    sampling = Sampling(temperature, top_k, top_p)
+    if bars < 1 or max_length < 1:
+        message = f"{bars} bars of at most {max_length} tokens: both are at least 1"
+        raise ModelError(message)
+    if generator is not None:
+        import torch  # noqa: PLC0415 - whoever has a generator has it loaded
+
+        seed = int(torch.randint(SEED_MAX, (), generator=generator, device=generator.device))
+    if not 0 <= seed <= SEED_MAX:
+        message = f"seed {seed}: use 0 to {SEED_MAX}"
+        raise ModelError(message)
+    kept = Contexts()
+    played: list[Played] = []
+    for number in range(bars):
+        phrase = number if conditions.phrase is None else conditions.phrase + number
+        under = replace(conditions, phrase=phrase)
+        row = Row(under, seed, number, tuple(played[-CONTEXT_BARS:]), sampling)
+        (bar,) = generate_batch(checkpoint, [row], kept)
+        played.append((bar, under))
+        if len(encode([bar for bar, _ in played])[0]) >= max_length:
+            break
+    return Pattern(tuple(bar for bar, _ in played), tuple(under for _, under in played))
+
+
+def estimate_generation_time(checkpoint: Checkpoint, bars: int = 1, rows: int = 1) -> float:
+    """Return the seconds that ``bars`` bars of ``rows`` rows will take, from a trial just now.
+
+    Raises:
+        ModelError: ``bars`` or ``rows`` is below 1.
+    """
+    if bars < 1 or rows < 1:
+        message = f"{bars} bars of {rows} rows: both are at least 1"
+        raise ModelError(message)
+    styles = checkpoint.config.styles
+    trial = [
+        Row(Conditions(styles=((styles[seed % len(styles)], 1.0),)), seed) for seed in range(rows)
+    ]
+    generate_batch(checkpoint, trial[:1])  # the first one loads libraries
+    began = time.perf_counter()
+    generate_batch(checkpoint, trial)
+    return (time.perf_counter() - began) * bars
+
+
+def context_of(row: Row) -> tuple[Played, ...]:
+    """Return the part of a row's context that is read: it begins at a multiple of 4 in the song."""
+    first = row.number - min(len(row.context), CONTEXT_BARS)
+    first += -first % CONTEXT_STEP if len(row.context) >= CONTEXT_BARS else 0
+    count = row.number - first
+    return row.context[len(row.context) - count :] if count > 0 else ()
+
+
+class Contexts:
+    """What was read before, by context: the least recently used is forgotten."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._kept: OrderedDict[int, Remembering] = OrderedDict()
+
+    def longest(self, keys: Sequence[int]) -> tuple[int, Remembering | None]:
+        """Return how many bars of a context were read before, and the memory of them.
+
+        ``keys`` are those of its beginnings, the shortest first.
+        """
+        for count in range(len(keys), 0, -1):
+            memory = self._kept.get(keys[count - 1])
+            if memory is not None:
+                self._kept.move_to_end(keys[count - 1])
+                return count, memory
+        return 0, None
+
+    def keep(self, key: int, memory: Remembering) -> None:
+        """Remember ``memory`` as what the context of that key leaves."""
+        self._kept[key] = memory
+        while len(self._kept) > MEMORIES:
+            self._kept.popitem(last=False)
+
+
+def _key(before: int, played: Played) -> int:
+    """Return the key of a context that goes on with ``played`` after the one of key ``before``."""
+    return hash((before, played))
+
+
+class _Writing:
+    """One row while its bar is being written."""
+
+    def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
+        self.row = row
+        self.meter = row.conditions.meter
+        self.sixteenths = self.meter.sixteenths
+        self.sampling = row.sampling
+        self.of_velocity = row.sampling.of_velocity
+        self.told = _told(stepper, row.conditions, styles)
+        self.notes: list[Note] = []
+        self.last = LINE
+        self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
+        rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
+        self.chances = rng.random((self.most + 1, CHANCES)).tolist()
+        context = context_of(row)
+        keys = list(accumulate(context, _key, initial=0))
+        self.key = keys[-1]
+        self.memory, self.line = _read(stepper, styles, context, keys[1:], kept)
+
+    @property
+    def time(self) -> float:
+        """Sixteenths from the row's first bar line to the last step."""
+        event = self.last.event
+        return self.line + (0 if event == BAR_LINE else event // len(VOICE_ORDER))
+
+    def bar(self) -> Bar:
+        spread = (chance for row in self.chances for chance in row[3:])
+        return repaired(bar_of(self.notes, self.meter, spread if self.row.dither else None))
+
+
+def _told(stepper: Stepper, under: Conditions, styles: Sequence[str]) -> Floats:
+    unknown = [name for name, _ in under.styles if name not in styles]
+    if unknown:
+        message = f"style {unknown[0]!r} is not in this checkpoint; it has {', '.join(styles)}"
+        raise ModelError(message)
+    shares = dict(under.styles)
+    return stepper.told(under.ids(), [shares.get(name, 0.0) for name in styles])
+
+
+def _read(
+    stepper: Stepper,
+    styles: Sequence[str],
+    context: tuple[Played, ...],
+    keys: Sequence[int],
+    kept: Contexts,
+) -> tuple[Remembering, int]:
+    """Return the memory of ``context``, for the caller to go on with, and its sixteenths."""
+    known, memory = kept.longest(keys)
+    memory = memory.copied() if memory is not None else stepper.memory()
+    line = sum(bar.meter.sixteenths for bar, _ in context[:known])
+    steps: list[tuple[Note, int, Floats]] = []
+    for bar, under in context[known:]:
+        told = _told(stepper, replace(under, meter=bar.meter), styles)
+        rows, _ = notes_of([bar])
+        steps.append((LINE, line, told[0]))
+        steps += [
+            (note, line + note.event // len(VOICE_ORDER), told[min(nth, COUNT_MAX - 1)])
+            for nth, note in enumerate(rows[0], 1)
+        ]
+        line += bar.meter.sixteenths
+    for first in range(0, len(steps), READ_STEPS):
+        notes, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
+        stepper.read([memory] * len(notes), notes, times, np.array(told_all))
+    if steps:
+        kept.keep(keys[-1], memory.copied())
+    return memory, line
+
+
+class _Batch:
+    """Rows whose bars are written in step, a hit at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, rows: Sequence[Row], kept: Contexts) -> None:
+        self._stepper = checkpoint.stepper
+        self._kept = kept
+        styles = checkpoint.config.styles
+        self._rows = [_Writing(self._stepper, styles, row, kept) for row in rows]
+
+    def written(self) -> list[Bar]:
+        going = self._rows
+        while going:
+            known = self._stepper.read(
+                [row.memory for row in going],
+                [row.last for row in going],
+                [row.time for row in going],
+                np.array([row.told[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
+            )
+            going = self._drawn(going, known)
+        return [self._finished(row) for row in self._rows]
+
+    def _drawn(self, going: list[_Writing], known: Floats) -> list[_Writing]:
+        """Draw the next hit of each row; return the rows whose bar goes on."""
+        logits, details = self._stepper.events(known)
+        events = draw_events(
+            logits,
+            [row.last for row in going],
+            [row.sixteenths for row in going],
+            [row.chances[len(row.notes)][0] for row in going],
+            [row.sampling for row in going],
+        )
+        on = [
+            place
+            for place, (row, event) in enumerate(zip(going, events, strict=True))
+            if event != BAR_LINE and len(row.notes) < row.most
+        ]
+        if not on:
+            return []
+        if len(on) < len(going):
+            going, events = [going[place] for place in on], [events[place] for place in on]
+            details = details[on]
+        chances = [row.chances[len(row.notes)] for row in going]
+        velocity_logits, details = self._stepper.velocities(details, events)
+        velocities = draw(
+            velocity_logits, [chance[1] for chance in chances], [row.of_velocity for row in going]
+        )
+        offsets = draw_offsets(
+            self._stepper.offsets(details, velocities),
+            events,
+            [row.last for row in going],
+            [chance[2] for chance in chances],
+            [row.sampling for row in going],
+        )
+        for row, *note in zip(going, events, velocities, offsets, strict=True):
+            row.last = Note(*note)
+            row.notes.append(row.last)
+        return going
+
+    def _finished(self, row: _Writing) -> Bar:
+        bar = row.bar()
+        if len(row.notes) < row.most and notes_of([bar])[0][0] == row.notes:
+            # the steps just taken are what reading this bar would take
+            played = bar, replace(row.row.conditions, meter=bar.meter)
+            self._kept.keep(_key(row.key, played), row.memory)
+        return bar

@@ -1,0 +1,293 @@
+"""The whole network: a decoder that takes one step per hit.
+
+At each step it says which event comes next (a position and a voice, or the bar line), then how
+hard, given the event, and how far off its sixteenth, given both.  Steps see one another by
+musical time: the rotary embedding turns with sixteenths, not with places in the sequence, so
+that "what happened here a bar ago" is always at the same distance.  Attention and feed-forward
+stand side by side and share their two matrix products, as small steps are bound by their number.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from drumigen.model.conditions import CONDITION_SIZES, DENSITIES
+from drumigen.model.network import (
+    COUNT_MAX,
+    DENSITY,
+    DUE_MAX,
+    EPSILON,
+    METER,
+    ModelConfig,
+    wavelengths,
+)
+from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
+
+
+class Steps(NamedTuple):
+    """A batch of B rows of T steps in N bars, each row as long as its own notes.
+
+    Attributes:
+        event: int64 [B, T]; ``BAR_LINE`` opens a bar.
+        velocity: int64 [B, T], bins; ``VELOCITIES`` at a bar line, or where it is not told.
+        offset: int64 [B, T], bins; ``OFFSETS`` likewise.
+        nth: int64 [B, T], hits of the bar before this one, from 0 at the bar line.
+        time: float32 [B, T], sixteenths from the first bar line.
+        bar: int64 [B, T], which of the N bars a step is in.
+        conditions: int64 [B, N, 9], as :meth:`Conditions.ids` gives them.
+        styles: float32 [B, N, S], shares; all zero where the style is not told.
+    """
+
+    event: Tensor
+    velocity: Tensor
+    offset: Tensor
+    nth: Tensor
+    time: Tensor
+    bar: Tensor
+    conditions: Tensor
+    styles: Tensor
+
+
+class Block(nn.Module):
+    """Attention and a squared-ReLU feed-forward, side by side."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the layer's two matrices."""
+        super().__init__()
+        width = config.width
+        self.heads, self.shared = config.heads, config.shared
+        self.keys = width // config.heads * config.shared
+        self.into = nn.Linear(width, 5 * width + 2 * self.keys, bias=False)
+        self.out = nn.Linear(5 * width, width, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.into.weight, std=0.02)
+        nn.init.normal_(self.out.weight, std=0.02 / math.sqrt(2 * config.layers))
+
+    def forward(
+        self,
+        x: Tensor,
+        angle: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return x [B, T, W] after the layer, and the keys and values of its steps.
+
+        Without ``mask`` no step sees a later one; ``past`` are keys and values of earlier steps,
+        [B, S, P, D], and needs one.
+        """
+        rows, steps, width = x.shape
+        parts = self.into(normed(x)).split([4 * width, width, self.keys, self.keys], dim=-1)
+        inner, query, key, value = parts
+        query, key, value = (
+            part.view(rows, steps, -1, width // self.heads).transpose(1, 2)
+            for part in (query, key, value)
+        )
+        key = turned(key, *angle)
+        keys, values = (key, value) if past is None else _joined(past, (key, value))
+        mixed = functional.scaled_dot_product_attention(
+            turned(query, *angle), keys, values, mask, is_causal=mask is None, enable_gqa=True
+        )
+        mixed = mixed.transpose(1, 2).reshape(rows, steps, width)
+        both = torch.cat([functional.relu(inner).square(), mixed], -1)
+        return x + self.dropout(self.out(both)), key, value
+
+
+Cache = tuple[Tensor, Tensor]
+"""Keys and values of the steps that one row has seen, [L, S, T, D]."""
+
+
+def _joined(past: Cache, new: Cache) -> Cache:
+    return torch.cat([past[0], new[0]], 2), torch.cat([past[1], new[1]], 2)
+
+
+def _stacked(pasts: Sequence[Cache | None], layer: int, most: int, config: ModelConfig) -> Cache:
+    """Return the layer's keys and values of all rows, filled up to ``most`` steps."""
+    device = next((past[0].device for past in pasts if past is not None), None)
+    keys = torch.zeros(len(pasts), config.shared, most, config.head_width, device=device)
+    values = torch.zeros_like(keys)
+    for row, past in enumerate(pasts):
+        if past is not None:
+            length = past[0].shape[2]
+            keys[row, :, :length], values[row, :, :length] = past[0][layer], past[1][layer]
+    return keys, values
+
+
+class DrumPatternTransformer(nn.Module):
+    """Says what a drummer does next."""
+
+    firsts: Tensor
+    densities: Tensor
+    turns: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make a network of random weights."""
+        super().__init__()
+        self.config = config
+        width, hidden = config.width, config.hidden
+        voices = len(VOICE_ORDER)
+        self.position = nn.Embedding(POSITIONS + 1, width)
+        self.voice = nn.Embedding(voices + 1, width)
+        self.velocity = nn.Embedding(VELOCITIES + 1, width)
+        self.offset = nn.Embedding(OFFSETS + 1, width)
+        self.count = nn.Embedding(COUNT_MAX, width)
+        self.due = nn.Embedding(DUE_MAX, width)
+        self.style = nn.Embedding(len(config.styles), width)
+        self.condition = nn.Embedding(sum(CONDITION_SIZES.values()), width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.event_head = nn.Linear(width, EVENTS)
+        self.detail_head = nn.Linear(width, 2 * hidden)
+        self.event_detail = nn.Embedding(EVENTS, 2 * hidden)
+        self.velocity_detail = nn.Embedding(VELOCITIES, hidden)
+        self.velocity_head = nn.Linear(hidden, VELOCITIES)
+        self.offset_head = nn.Linear(hidden, OFFSETS)
+        self.dropout = nn.Dropout(config.dropout)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+        firsts = [0]
+        for size in CONDITION_SIZES.values():
+            firsts.append(firsts[-1] + size)
+        self.register_buffer("firsts", torch.tensor(firsts[:-1]), persistent=False)
+        densities = torch.tensor([0.0, *DENSITIES])
+        self.register_buffer("densities", densities, persistent=False)
+        waves = torch.tensor(wavelengths(config), dtype=torch.float32)
+        self.register_buffer("turns", 2 * math.pi / waves, persistent=False)
+
+    def condition_vectors(self, conditions: Tensor, styles: Tensor) -> Tensor:
+        """Return what conditions [..., 9] and shares of styles [..., S] add to a step [..., W]."""
+        told: Tensor = self.condition(conditions + self.firsts).sum(-2)
+        return told + styles @ self.style.weight
+
+    def counted(self, conditions: Tensor, nth: Tensor) -> Tensor:
+        """Return what the number of a step in its bar adds to it, [..., W].
+
+        ``conditions`` [..., 9] are its bar's, ``nth`` [...] are the hits before it; see
+        :func:`drumigen.model.network.due_hits`.
+        """
+        density = conditions[..., DENSITY]
+        quarters = torch.div(conditions[..., METER] - 1, 2, rounding_mode="floor") / 4
+        due = (self.densities[density] * quarters).round().long() - nth
+        due = torch.where((density > 0) & (quarters > 0), due.clamp(0, DUE_MAX - 2) + 1, 0)
+        found: Tensor = self.count(nth.clamp(max=COUNT_MAX - 1)) + self.due(due)
+        return found
+
+    def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor) -> Tensor:
+        """Return what is seen of the hits of steps [B, T] themselves, [B, T, W]."""
+        voices = len(VOICE_ORDER)
+        voice = torch.where(event == BAR_LINE, voices, event % voices)
+        seen: Tensor = (
+            self.position(torch.div(event, voices, rounding_mode="floor"))
+            + self.voice(voice)
+            + self.velocity(velocity)
+            + self.offset(offset)
+        )
+        return seen
+
+    def forward(self, steps: Steps) -> Tensor:
+        """Return what is known after each step, [B, T, W]."""
+        told = _of_bars(self.condition_vectors(steps.conditions, steps.styles), steps.bar)
+        told = told + self.counted(_of_bars(steps.conditions, steps.bar), steps.nth)
+        x = self.dropout(self.embedded(steps.event, steps.velocity, steps.offset) + told)
+        angle = self._angle(steps.time)
+        for block in self.blocks:
+            x, _, _ = block(x, angle)
+        return normed(x)
+
+    def continued(
+        self, x: Tensor, time: Tensor, pasts: Sequence["Cache | None"]
+    ) -> tuple[Tensor, list["Cache"]]:
+        """Go on from ``pasts``, one a row, with embedded steps x [B, T, W] at ``time`` [B, T].
+
+        Returns what is known after each step, and the pasts of what comes next; a past is never
+        changed in place.
+        """
+        rows, steps = time.shape
+        lengths = [0 if past is None else past[0].shape[2] for past in pasts]
+        most = max(lengths)
+        mask = torch.ones(rows, 1, steps, most + steps, dtype=torch.bool, device=x.device)
+        mask[..., most:] = torch.ones(steps, steps, dtype=torch.bool, device=x.device).tril()
+        for row, length in enumerate(lengths):
+            mask[row, ..., length:most] = False
+        angle = self._angle(time)
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            past = _stacked(pasts, layer, most, self.config) if most else None
+            x, key, value = block(x, angle, mask, past)
+            keys.append(key)
+            values.append(value)
+        new = torch.stack(keys, 1), torch.stack(values, 1)
+        nexts = [
+            (new[0][row], new[1][row]) if old is None else _joined(old, (new[0][row], new[1][row]))
+            for row, old in enumerate(pasts)
+        ]
+        return normed(x), nexts
+
+    def _angle(self, time: Tensor) -> tuple[Tensor, Tensor]:
+        angle = time.unsqueeze(1).unsqueeze(-1) * self.turns
+        return angle.cos(), angle.sin()
+
+    def details(self, known: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inner layers of the two heads; the offset's is yet to be told the velocity."""
+        both = self.detail_head(known) + self.event_detail(event)
+        velocity, offset = both.chunk(2, dim=-1)
+        return velocity, offset
+
+    def heads(self, known: Tensor, event: Tensor, velocity: Tensor) -> tuple[Tensor, ...]:
+        """Return logits of the next event, and of velocity and offset given what it truly is."""
+        one, two = self.details(known, event)
+        two = two + self.velocity_detail(velocity)
+        return (
+            self.event_head(known),
+            self.velocity_head(functional.relu(one).square()),
+            self.offset_head(functional.relu(two).square()),
+        )
+
+
+def _of_bars(values: Tensor, bar: Tensor) -> Tensor:
+    """Return what each step's bar has: values [B, N, X] by bar [B, T], as [B, T, X]."""
+    return values.gather(1, bar.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def of_weights(
+    config: ModelConfig, weights: Mapping[str, NDArray[np.generic]]
+) -> DrumPatternTransformer:
+    """Return the network with these weights, for use and not for training.
+
+    Raises:
+        ValueError: a weight is missing, superfluous or of another shape.
+    """
+    model = DrumPatternTransformer(config)
+    try:
+        model.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(error) from error
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def normed(x: Tensor) -> Tensor:
+    """Return x with its last axis at unit mean square."""
+    return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return x [B, H, T, D] with each pair of its halves turned by its time's angle."""
+    one, two = x.chunk(2, dim=-1)
+    return torch.cat([one * cos - two * sin, one * sin + two * cos], dim=-1)
+
+
+def legal_events(event: Tensor, offset: Tensor, position_count: Tensor) -> Tensor:
+    """Return which events may follow ``event`` [...], in a bar so many sixteenths long: [..., E].
+
+    Later ones in the order of the grammar, or the same voice again at the same sixteenth where
+    there is room after ``offset``; at any time the bar line.
+    """
+    order = torch.arange(EVENTS, device=event.device)
+    first = torch.where(event == BAR_LINE, 0, event + (offset >= OFFSETS - 1).long())
+    inside = order < position_count.unsqueeze(-1) * len(VOICE_ORDER)
+    return ((order >= first.unsqueeze(-1)) & inside) | (order == BAR_LINE)

@@ -1,0 +1,328 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drumigen.midi.file import Song, read_song
+from drumigen.timeline import Meter
+from drumigen.units import Seconds
+from drumigen_daemon import cli
+from drumigen_daemon.capture import wav
+from drumigen_daemon.commands import ports as ports_command
+from drumigen_daemon.commands.doctor import Finding, Mark
+from drumigen_daemon.commands.ports import listing, rows
+from drumigen_daemon.commands.remote import summary
+from drumigen_daemon.controls.table import CONTROLS
+from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
+from drumigen_daemon.ports.choose import BackendReport
+from drumigen_daemon.settings import Settings
+from drumigen_daemon.status.status import Status, described
+
+COMMANDS = ("play", "run", "render", "ports", "doctor", "control", "status", "export")
+DRUMIGEN = (sys.executable, "-m", "drumigen_daemon.cli")
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no settings, socket or file of this machine into a test."""
+    for name in [name for name in os.environ if name.startswith("DRUMIGEN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Return the exit status and the one line on stderr."""
+    try:
+        status = cli.main(arguments)
+    except SystemExit as leaving:
+        status = int(leaving.code or 0)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return status, said.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        cli.main([command, "--help"])
+    assert leaving.value.code == 0
+    assert "--config" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ((), 2, "COMMAND"),
+        (("dance",), 2, "invalid choice"),
+        (("render", "--bars", "0"), 2, "from 1 to"),
+        (("render", "--bars", "many"), 2, "'many'"),
+        (("render", "--bar", "3"), 2, "--bar"),
+        (("render", "--bpm", "999"), 78, "--bpm: '999' is not allowed: use 20 to 400"),
+        (("render", "--metre", "4"), 78, "--metre: metre '4' is not of the form 4/4"),
+        (("render", "--style", "fnk"), 78, "did you mean funk"),
+        (("render", "--kit", "rolan"), 78, "did you mean 'roland_td'"),
+        (("render", "--seed", "-1"), 78, "--seed"),
+        (("render", "--set", "tempo=3"), 78, "SECTION.KEY=VALUE"),
+        (("render", "--set", "clock.tempoo=3"), 78, "SECTION.KEY=VALUE"),
+        (("render", "--set", "clock.tempo=3"), 78, "20 to 400"),
+        (("render", "--config", "none.toml"), 78, "there is no file none.toml"),
+        (("render", "--output", "nowhere/x.mid"), 1, "cannot be written"),
+        (("run", "--backend", "coreaudio"), 78, "auto, jack, alsa, rtmidi or null"),
+        (("status",), 1, "start one with drumigen run"),
+        (("control", "tempo", "100"), 1, "no drumigen runs"),
+        (("control",), 1, "see --list"),
+        (("export",), 1, "no drumigen runs"),
+    ],
+)
+def test_a_mistake_is_explained_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    left, line = complaint(capsys, *arguments)
+    assert left == status
+    assert line.startswith("drumigen")
+    assert said in line
+
+
+def render(*arguments: str) -> Song:
+    output = Path("out.mid")
+    assert cli.main(["render", "--output", str(output), *arguments]) == 0
+    return read_song(output)
+
+
+@pytest.mark.parametrize("metre", ["4/4", "7/8", "12/8"])
+def test_render_writes_tempo_metre_and_so_many_bars(metre: str) -> None:
+    song = render("--style", "funk", "--bars", "9", "--bpm", "97.5", "--metre", metre)
+    meter = Meter.parse(metre)
+    assert song.tempo == pytest.approx(97.5, abs=0.001)
+    assert [mark.meter for mark in song.meters] == [meter]
+    assert song.end == pytest.approx(9 * meter.ticks, abs=meter.ticks // 4)
+    assert {song.meter_map.bar_at(note.tick) for note in song.notes} >= set(range(9))
+    assert [(marker.tick // meter.ticks, marker.text) for marker in song.markers] == [
+        (0, "funk"),
+        (7, "funk fill"),
+        (8, "funk"),
+    ]
+
+
+def test_render_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    first = render("--seed", "5", "--bars", "12")
+    assert render("--seed", "5", "--bars", "12") == first
+    assert render("--seed", "6", "--bars", "12") != first
+
+
+def test_more_bars_begin_with_the_same_ones() -> None:
+    few, more = render("--bars", "4"), render("--bars", "12")
+    until = 4 * 7680 - 480
+    assert [n for n in few.notes if n.tick < until] == [n for n in more.notes if n.tick < until]
+
+
+def test_render_names_the_file_by_style_and_tempo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["render", "--style", "dilla", "--bpm", "88", "--bars", "1"]) == 0
+    assert Path("drumigen-j_dilla-88.mid").is_file()
+    assert "wrote drumigen-j_dilla-88.mid: 1 bars of J Dilla" in capsys.readouterr().out
+
+
+def test_render_advises_on_a_strange_tempo_and_plays_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    render("--style", "funk", "--bpm", "300", "--bars", "1")
+    assert "80-125 BPM" in capsys.readouterr().err
+
+
+def test_without_a_synthesizer_the_midi_file_is_still_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wav, "synthesizer", lambda: None)
+    assert cli.main(["render", "--bars", "1", "--output", "a.mid", "--wav", "a.wav"]) == 1
+    assert Path("a.mid").is_file()
+    assert "apt install fluidsynth" in capsys.readouterr().err
+
+
+def test_controls_are_listed_with_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["control", "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(CONTROLS)
+    assert "20 to 400" in listed[list(CONTROLS).index("tempo")]
+
+
+def test_ports_are_listed_with_what_connects_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PortPlan(
+        "us",
+        (VirtualPort("in", ("clock",)),),
+        (VirtualPort("out", ("synth",)), VirtualPort("clock", ("synth",))),
+    )
+    found = [Peer("Master clock:1", sends=True), Peer("synth:in", sends=False)]
+    assert list(rows(found, plan)) == [
+        "sends     Master clock:1  -> us:in",
+        "receives  synth:in        <- us:out, us:clock",
+    ]
+    reports = [
+        BackendReport("jack", usable=True, reason="fine"),
+        BackendReport("alsa", False, "no"),
+    ]
+    monkeypatch.setattr(ports_command, "survey", lambda _api: reports)
+    monkeypatch.setattr(ports_command, "peers", lambda _name, _api: found)
+    assert list(listing(Settings())) == [
+        "jack: fine",
+        "  sends     Master clock:1",
+        "  receives  synth:in",
+        "alsa: not usable: no",
+    ]
+    assert list(listing(Settings(), ("alsa",))) == ["alsa: not usable: no"]
+
+
+def test_the_status_is_told_in_five_lines() -> None:
+    status = json.loads(json.dumps(described(Status(style="funk"), Seconds(0.0))))
+    told = summary(status).splitlines()
+    assert len(told) == 5
+    assert "stopped at bar 1 beat 1, 4/4, 120 BPM" in told[0]
+
+
+def test_a_finding_is_one_line() -> None:
+    assert str(Finding(Mark.WARN, "timer", "late\nby much")) == "warn  timer        late by much"
+
+
+# --- real processes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a daemon without MIDI, until the test is over."""
+    config = tmp_path / "drumigen.toml"
+    config.write_text("[clock]\nsource = 'internal'\ntempo = 300\n[midi]\nbackend = 'null'\n")
+    with subprocess.Popen(
+        [*DRUMIGEN, "run", "--config", str(config)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: json.loads(call("status", "--json") or "{}").get("ready", False))
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def call(*arguments: str) -> str:
+    done = subprocess.run([*DRUMIGEN, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < until, "it did not happen in 20 s"
+        time.sleep(0.05)
+
+
+def wait_for_line(process: subprocess.Popen[str], said: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if said in line:
+            return
+    pytest.fail(f"the log ended without {said!r}")
+
+
+def status_now() -> dict[str, object]:
+    status: dict[str, object] = json.loads(call("status", "--json"))
+    return status
+
+
+@pytest.mark.process
+def test_play_without_midi_plays_and_writes_what_was_played() -> None:
+    done = subprocess.run(
+        [*DRUMIGEN, "play", "--bars", "2", "--bpm", "300", "--backend", "null", "--seed", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no MIDI system" in done.stderr
+    assert "at home" in done.stderr
+    assert done.stderr.count("\n") == 2
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["1/2", "2/2"]
+    assert all("generated" in line for line in lines[:-1])
+    played = read_song(Path("drumigen-rock-300.mid"))
+    assert played.tempo == pytest.approx(300)
+    written = render("--bars", "2", "--bpm", "300", "--seed", "3")
+    assert [(n.tick, n.note, n.velocity) for n in played.notes] == [
+        (n.tick, n.note, n.velocity) for n in written.notes
+    ]
+
+
+@pytest.mark.process
+def test_a_running_daemon_is_controlled_reloaded_exported_and_ended(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    call("control", "style", "funk")
+    call("control", "start")
+    wait_until(lambda: int(str(status_now()["bar"])) > 2)
+    status = status_now()
+    assert (status["transport"], status["style"], status["tempo"]) == ("rolling", "funk", 300.0)
+    assert "rolling" in call("status")
+    assert "wrote take.mid" in call("export", "--bars", "2", "--output", "take.mid")
+    assert read_song(Path("take.mid")).tempo == pytest.approx(300)
+
+    config = tmp_path / "drumigen.toml"
+    config.write_text("[clock]\ntempo = 5000\n")
+    running.send_signal(signal.SIGHUP)
+    wait_for_line(running, "the settings stay as they were")
+    config.write_text(
+        "[clock]\nsource = 'internal'\ntempo = 200\n[midi]\nbackend = 'null'\nclient = 'x'\n"
+    )
+    running.send_signal(signal.SIGHUP)
+    wait_until(lambda: status_now()["tempo"] == 200.0)
+    assert status_now()["style"] == "funk"
+
+    second = subprocess.run([*DRUMIGEN, "run"], capture_output=True, text=True, check=False)
+    assert second.returncode == 78
+    assert "another drumigen runs" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+    modules = Path(f"/proc/{running.pid}/maps").read_text(encoding="utf-8")
+    assert "torch" not in modules
+    running.terminate()
+    _, log = running.communicate(timeout=10)
+    assert running.returncode == 0
+    assert "Traceback" not in log
+    assert "only a restart changes midi.client" in log
+    assert log.splitlines()[-1].endswith("ended")
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.process
+def test_a_daemon_never_imports_what_it_does_not_need() -> None:
+    code = (
+        "import sys; import drumigen_daemon.commands.run; "
+        "print(*(name for name in ('rich', 'torch', 'numpy') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+@pytest.mark.process
+def test_a_daemon_is_reached_although_its_settings_file_is_wrong_by_now(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert running.poll() is None
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[clock]\ntempo = 9000\n")
+    done = subprocess.run(
+        [*DRUMIGEN, "status", "--config", str(broken)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "stopped at bar 1" in done.stdout
+    assert "broken.toml: clock.tempo" in done.stderr

@@ -1,0 +1,214 @@
+"""The daemon's hands: what controllers, learning and scenes come to, without any process."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drumigen.errors import ControlError, SettingsError
+from drumigen.styles import load_styles
+from drumigen.timeline import Meter, Timeline
+from drumigen.units import Bpm, Seconds, Tick
+from drumigen_daemon.app import Daemon
+from drumigen_daemon.commands.play import Performance
+from drumigen_daemon.controls.binding import load_controller
+from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.controls.learning import load_learned
+from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
+from drumigen_daemon.engine.engine import FEEDBACK_PORT
+from drumigen_daemon.engine.messages import (
+    EngineSetup,
+    EngineState,
+    Heard,
+    Plan,
+    PortMoved,
+    Show,
+    Start,
+    TransportState,
+    Tune,
+)
+from drumigen_daemon.session import Session
+from drumigen_daemon.settings import load_settings
+
+CC, PC = 0xB0, 0xC0
+
+
+class Hands:
+    """A daemon whose engine only listens."""
+
+    def __init__(self, folder: Path | None = None, *, feedback: bool = False) -> None:
+        desk = Desk(
+            (load_controller("default"),),
+            folder / "learned.toml" if folder else None,
+            folder / "scenes.json" if folder else None,
+            feedback,
+        )
+        self.daemon = Daemon(Session(), load_styles(), EngineSetup(), desk=desk)
+        self.sent: list[Any] = []
+        self.daemon._engine.send = self.sent.append  # type: ignore[assignment,method-assign]
+
+    def hear(self, *data: int) -> None:
+        self.daemon._reported(Heard("in", data, Seconds(0.0)))
+
+    async def settle(self) -> None:
+        await asyncio.sleep(0)
+        await self.daemon._hands.finish()
+        await asyncio.sleep(0)
+
+    def roll(self, tick: int, bpm: float = 120.0) -> None:
+        now = asyncio.get_running_loop().time()
+        line = Timeline(Bpm(bpm), float(tick), Seconds(now))
+        state = EngineState(TransportState.ROLLING, "internal", line, Tick(tick), located=1)
+        self.daemon._reported(state)
+
+    def stands(self, name: str) -> object:
+        return self.daemon.controls.value_of(name)
+
+    @property
+    def session(self) -> Session:
+        return self.daemon.controls.session
+
+    def told(self, kind: type[Any]) -> list[Any]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+
+async def test_a_knob_moves_its_control_and_a_button_its_action() -> None:
+    hands = Hands()
+    hands.hear(CC, 20, 127)
+    assert hands.session.density == 100
+    hands.hear(CC, 102, 127)
+    assert hands.told(Start) == [Start()]
+
+
+async def test_a_flood_is_one_plan_and_one_change() -> None:
+    hands = Hands()
+    await hands.settle()
+    hands.sent.clear()
+    for value in range(128):
+        hands.hear(CC, 25, value)
+        hands.hear(CC, 118, 127 * (value % 2))
+    await hands.settle()
+    assert hands.session.feel.humanize == 100
+    assert len(hands.told(Plan)) <= 1
+
+
+async def test_a_knob_is_learned_while_playing_and_known_after_a_restart(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
+    hands.daemon.control("learn", "intensity")
+    hands.hear(CC, 99, 64)
+    assert hands.stands("intensity") is None
+    hands.hear(CC, 99, 127)
+    assert hands.stands("intensity") == 100
+    await hands.settle()
+    assert [row.control for row in load_learned(tmp_path / "learned.toml").controls] == [
+        "intensity"
+    ]
+
+
+async def test_learning_can_be_called_off_and_refuses_what_is_no_control() -> None:
+    hands = Hands()
+    hands.daemon.control("learn", "intensity")
+    hands.daemon.control("learn", "off")
+    hands.hear(CC, 99, 64)
+    hands.hear(CC, 99, 127)
+    assert hands.session.intensity is None
+    with pytest.raises(ControlError, match="no control that a knob"):
+        hands.daemon.control("learn", "nonsense")
+
+
+async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
+    for name, value in (
+        ("style", "dilla"),
+        ("meter", "7/8"),
+        ("density", 70),
+        ("swing", 57.1),
+        ("mute.crash", True),
+        ("level.snare", 80),
+        ("tempo", 92),
+    ):
+        hands.daemon.control(name, value)
+    hands.daemon.control("store_scene", 3)
+    await hands.settle()
+    stored = hands.session
+    again = Hands(tmp_path)
+    again.daemon.control("mute.kick", True)
+    again.hear(PC, 2)
+    for name in IN_SCENES:
+        assert again.daemon.controls.value_of(name) == hands.daemon.controls.value_of(name), name
+    assert again.session.meter == Meter(7, 8)
+    assert again.session.mix.muted == stored.mix.muted
+    assert again.told(Tune)[-1].tempo == 92
+
+
+async def test_a_scene_waits_for_the_bar_line() -> None:
+    hands = Hands()
+    hands.daemon.control("density", 70)
+    hands.daemon.control("store_scene", 1)
+    hands.daemon.control("density", 10)
+    hands.roll(7680 - 300, bpm=60.0)  # the bar line is 156 ms away
+    hands.daemon.control("scene", 1)
+    assert hands.session.density == 10
+    await asyncio.sleep(0.2)
+    assert hands.session.density == 70
+
+
+async def test_an_empty_scene_is_refused_and_changes_nothing() -> None:
+    hands = Hands()
+    before = hands.session
+    with pytest.raises(ControlError, match="store_scene"):
+        hands.daemon.control("scene", 9)
+    hands.hear(PC, 8)
+    assert hands.session == before
+
+
+def test_broken_scenes_are_named_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.json"
+    path.write_text('{"x": 3}')
+    with pytest.raises(SettingsError, match=r"scenes\.json"):
+        SceneBook(path)
+
+
+async def test_a_scene_of_another_version_is_put_on_as_far_as_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "scenes.json").write_text('{"1": {"density": 20, "sparkle": 9, "kit": "gone"}}')
+    hands = Hands(tmp_path)
+    hands.daemon.control("scene", 1)
+    assert hands.session.density == 20
+    assert hands.session.tune.kit == "gm"
+
+
+async def test_lamps_are_shown_at_once_after_a_change_and_again_after_a_replug() -> None:
+    hands = Hands(feedback=True)
+    hands.hear(CC, 118, 127)
+    await hands.settle()
+    first = {message for show in hands.told(Show) for message in show.messages}
+    assert (CC, 118, 127) in first
+    hands.sent.clear()
+    hands.daemon._reported(PortMoved(FEEDBACK_PORT, "nanoKONTROL2", up=True))
+    await hands.settle()
+    again = {message for show in hands.told(Show) for message in show.messages}
+    assert (CC, 118, 127) in again
+    assert len(again) > 10
+
+
+async def test_without_a_port_for_it_nothing_is_shown() -> None:
+    hands = Hands()
+    hands.hear(CC, 118, 127)
+    await hands.settle()
+    assert hands.told(Show) == []
+
+
+async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
+    performance = Performance(load_settings(None, {}), 0)
+    controls = performance.daemon.controls
+    for key in "hdf":
+        performance._key(key)
+    assert (controls.value_of("hold"), controls.value_of("drop")) == (True, True)
+    assert performance.daemon.planner._outlook.form.fills
+    performance._key("h")
+    performance._key("s")
+    assert controls.value_of("hold") is False
+    assert controls.value_of("style") != "rock"

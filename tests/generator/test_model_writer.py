@@ -1,0 +1,192 @@
+"""What controls ask for is what the network is told, and a failing model does not stop the song."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain import SMALL
+from drumigen.kit import Voice
+from drumigen.model.checkpoint import load_model
+from drumigen.model.conditions import Conditions
+from drumigen.model.generation import generate_batch
+from drumigen.model.mock import create_mock_checkpoint, mock_bar
+from drumigen.pattern import Bar
+from drumigen.styles import StyleCatalogue, load_styles
+from drumigen.timeline import Meter
+from drumigen.units import Bpm, Tick
+from drumigen_daemon.generator import model_writer
+from drumigen_daemon.generator.messages import BarRequest, GeneratorSetup, Item, WrittenBar
+from drumigen_daemon.generator.model_writer import ModelWriter
+from drumigen_daemon.generator.writers import BankWriter, make_writer
+
+FOUR = Meter()
+TEMPO = Bpm(104.0)
+PROFILE = {
+    style: {"personas": [[5.0, 80.0, -2.0, 0]], "spread": [-0.1, 0.0, 0.1], "fills": [0.0] * 8}
+    for style in SMALL.styles
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return create_mock_checkpoint(tmp_path / "mock.safetensors", SMALL, {"profile": PROFILE})
+
+
+@pytest.fixture
+def writer(path: Path) -> ModelWriter:
+    return ModelWriter(path)
+
+
+def asked(style: str = "funk", number: int = 3, **fields: object) -> BarRequest:
+    return BarRequest(style, number, FOUR, 1, **fields)  # type: ignore[arg-type]
+
+
+def told(monkeypatch: pytest.MonkeyPatch, writer: ModelWriter, *items: Item) -> list[Conditions]:
+    seen: list[Conditions] = []
+    generate = generate_batch
+
+    def listening(checkpoint: object, rows: list[object], kept: object) -> list[Bar]:
+        seen.extend(row.conditions for row in rows)  # type: ignore[attr-defined]
+        return generate(checkpoint, rows, kept)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model_writer, "_is_thin", lambda _: False)  # a mock's bars are
+    monkeypatch.setattr(model_writer, "generate_batch", listening)
+    writer.write(items, TEMPO)
+    return seen
+
+
+def test_every_request_gets_a_bar_in_its_metre(writer: ModelWriter) -> None:
+    meters = [Meter.parse(text) for text in ("4/4", "7/8", "5/4", "15/16", "2/4")]
+    items = [Item(BarRequest("rock", n, meter, 1)) for n, meter in enumerate(meters)]
+    assert [bar.meter for bar in writer.write(items, TEMPO)] == meters
+
+
+def test_a_bar_does_not_depend_on_what_is_asked_with_it_or_before(path: Path) -> None:
+    context = tuple(WrittenBar(asked(number=number), mock_bar(FOUR)) for number in range(3))
+    items = [Item(asked(), context), Item(asked("jazz")), Item(asked(fill=True), context)]
+    together = ModelWriter(path).write(items, TEMPO)
+    writer = ModelWriter(path)
+    assert [writer.write([item], TEMPO)[0] for item in reversed(items)] == together[::-1]
+
+
+def test_another_take_is_another_bar(writer: ModelWriter) -> None:
+    bars = writer.write([Item(asked(take=take)) for take in range(4)], TEMPO)
+    assert len(set(bars)) == 4
+
+
+def test_knobs_become_conditions(writer: ModelWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, dense, soft, fill, mixed = told(
+        monkeypatch,
+        writer,
+        Item(asked()),
+        Item(asked(density=90)),
+        Item(asked(intensity=10)),
+        Item(asked(fill=True)),
+        Item(asked(blend="jazz", share=30)),
+    )
+    assert plain.styles == (("funk", 1.0),)
+    assert plain.density == pytest.approx(5.0, rel=0.15)
+    assert plain.fill is False
+    assert (plain.lean, plain.drummer, plain.phrase) == (-2.0, 0, 3)
+    assert plain.density is not None
+    assert dense.density is not None
+    assert dense.density > 1.4 * plain.density
+    assert soft.intensity is not None
+    assert plain.intensity is not None
+    assert soft.intensity < plain.intensity - 20
+    assert fill.fill is True
+    assert fill.density is None
+    assert dict(mixed.styles) == pytest.approx({"funk": 0.7, "jazz": 0.3})
+
+
+def test_a_wobbling_tempo_is_told_as_one(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = told(monkeypatch, writer, Item(asked()))
+    writer.write([Item(asked())], Bpm(TEMPO + 0.3))
+    assert seen[0].tempo == seen[1].tempo
+
+
+def test_after_a_fill_it_lands_on_the_one_with_a_crash(writer: ModelWriter) -> None:
+    for number in range(8):
+        (bar,) = writer.write([Item(asked(number=number, after_fill=True))], TEMPO)
+        assert Voice.CRASH in {hit.voice for hit in bar.at(Tick(0))} or any(
+            hit.voice in (Voice.SPLASH, Voice.CHINA) for hit in bar.at(Tick(0))
+        )
+
+
+def test_a_style_the_network_has_not_learnt_comes_from_the_bank(writer: ModelWriter) -> None:
+    items = [Item(asked("reggae")), Item(asked())]
+    bars = writer.write(items, TEMPO)
+    assert bars[0] == BankWriter().write(items[:1], TEMPO)[0]
+    assert bars[1] != BankWriter().write(items[1:], TEMPO)[0]
+
+
+def test_a_network_whose_numbers_break_gives_way_to_the_bank_and_says_so_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = load_model(path, "cpu")
+    bias = whole.weights["event_head.bias"]
+    writer = ModelWriter(path)
+    broken = {**whole.weights, "event_head.bias": np.full_like(bias, np.nan)}
+    writer._common._checkpoint = dataclasses.replace(whole, weights=broken)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert writer.write([Item(asked())], TEMPO) == BankWriter().write(
+                [Item(asked())], TEMPO
+            )
+    assert caplog.text.count("the bank goes on") == 1
+
+
+def test_without_a_checkpoint_the_bank_plays_and_the_log_says_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        writer = make_writer(GeneratorSetup("model", str(tmp_path / "gone.safetensors")))
+    assert isinstance(writer, BankWriter)
+    assert "drumigen train" in caplog.text
+
+
+def test_a_style_may_have_a_checkpoint_of_its_own(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(SMALL, width=32)
+    own = create_mock_checkpoint(tmp_path / "own.safetensors", config, {"profile": PROFILE})
+    styles = [
+        dataclasses.replace(style, model=own if style.name == "jazz" else None)
+        for style in load_styles()
+    ]
+    items = [Item(asked("jazz")), Item(asked("funk"))]
+    plain = ModelWriter(path).write(items, TEMPO)
+    monkeypatch.setattr(model_writer, "load_styles", lambda: StyleCatalogue(tuple(styles)))
+    jazz, funk = ModelWriter(path).write(items, TEMPO)
+    assert jazz != plain[0]
+    assert jazz == ModelWriter(own).write(items[:1], TEMPO)[0]
+    assert funk == plain[1]
+
+
+def test_a_bar_that_is_next_to_empty_is_written_again(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([[Bar(FOUR)], [Bar(FOUR)], [mock_bar(FOUR)]])
+    monkeypatch.setattr(model_writer, "generate_batch", lambda *_: next(answers))
+    assert writer.write([Item(asked())], TEMPO) == [mock_bar(FOUR)]
+
+
+def test_where_nothing_comes_the_bank_plays(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_writer, "generate_batch", lambda *_: [Bar(FOUR)])
+    assert writer.write([Item(asked())], TEMPO) == BankWriter().write([Item(asked())], TEMPO)
+
+
+def test_a_tempo_that_a_style_was_not_learnt_at_is_told_as_the_nearest(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = told(monkeypatch, writer, Item(asked("rock")))
+    writer.write([Item(asked("rock"))], Bpm(300.0))
+    writer.write([Item(asked("rock"))], Bpm(160.0))
+    assert seen[1].tempo == seen[2].tempo

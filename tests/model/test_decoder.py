@@ -1,0 +1,191 @@
+"""The network step by step is the network, on numpy and on torch."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from brain import SMALL, checkpoint
+from drumigen.model.checkpoint import Checkpoint
+from drumigen.model.network import ModelConfig, weight_shapes
+from drumigen.model.numpy_decoder import LINE, ROOM, Decoder
+from drumigen.model.stepper import Stepper
+from drumigen.model.tokens import Note
+from drumigen.model.torch_decoder import TorchDecoder
+from drumigen.model.transformer import Steps, of_weights
+from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
+
+__all__ = ["checkpoint"]
+
+STEPS = ROOM + 20  # so that a memory has to grow
+BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1]
+"""Of the conditions: a bar of 4/4, told to be of some density."""
+WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, shared=2, hidden=64)
+
+
+def weights(config: ModelConfig) -> dict[str, NDArray[np.generic]]:
+    rng = np.random.default_rng(3)
+    return {
+        name: rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+
+
+def steps(seed: int = 0) -> tuple[list[Note], list[int], list[float]]:
+    """Some bars: notes, their numbers in the bar, and when they are."""
+    rng = np.random.default_rng(seed)
+    notes: list[Note] = []
+    counts: list[int] = []
+    times: list[float] = []
+    for bar in range(STEPS // 12 + 1):
+        events = np.sort(rng.integers(0, 16 * len(VOICE_ORDER), 11))
+        levels, moves = rng.integers(VELOCITIES, size=11), rng.integers(OFFSETS, size=11)
+        details = zip(events, levels, moves, strict=True)
+        notes += [LINE, *(Note(int(e), int(v), int(o)) for e, v, o in details)]
+        counts += range(12)
+        times += [16.0 * bar, *(16.0 * bar + int(e) // len(VOICE_ORDER) for e in events)]
+    return notes[:STEPS], counts[:STEPS], times[:STEPS]
+
+
+def walked(stepper: Stepper, seed: int = 0, stride: int = 1) -> NDArray[np.float32]:
+    notes, counts, times = steps(seed)
+    told = stepper.told(BINS, [0.7, 0.0, 0.3])
+    memory = stepper.memory()
+    found = []
+    for first in range(0, STEPS, stride):
+        here = slice(first, min(STEPS, first + stride))
+        count = here.stop - here.start
+        found.append(stepper.read([memory] * count, notes[here], times[here], told[counts[here]]))
+    return np.concatenate(found)
+
+
+def whole(config: ModelConfig, arrays: dict[str, NDArray[np.generic]]) -> torch.Tensor:
+    notes, counts, times = steps()
+    event, velocity, offset = (torch.tensor(part)[None] for part in zip(*notes, strict=True))
+    told = Steps(
+        event,
+        velocity,
+        offset,
+        torch.tensor(counts)[None],
+        torch.tensor(times)[None],
+        torch.zeros_like(event),
+        torch.tensor([[BINS]]),
+        torch.tensor([[[0.7, 0.0, 0.3]]]),
+    )
+    with torch.inference_mode():
+        known: torch.Tensor = of_weights(config, arrays)(told)[0]
+    return known
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
+def test_steps_on_numpy_say_what_the_whole_network_says(config: ModelConfig) -> None:
+    arrays = weights(config)
+    expected = whole(config, arrays).numpy()
+    assert walked(Decoder(config, arrays)) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 7])
+def test_steps_on_torch_say_what_the_whole_network_says(stride: int) -> None:
+    arrays = weights(WIDE)
+    expected = whole(WIDE, arrays).numpy()
+    found = walked(TorchDecoder(WIDE, arrays, "cpu"), stride=stride)
+    assert found == pytest.approx(expected, abs=2e-4)
+
+
+def test_the_heads_on_numpy_and_torch_say_what_the_network_says() -> None:
+    arrays = weights(WIDE)
+    known = walked(Decoder(WIDE, arrays))[:9]
+    events, velocities = list(range(0, 180, 20)), list(range(9))
+    model = of_weights(WIDE, arrays)
+    expected = model.heads(torch.tensor(known), torch.tensor(events), torch.tensor(velocities))
+    for stepper in (Decoder(WIDE, arrays), TorchDecoder(WIDE, arrays, "cpu")):
+        event, details = stepper.events(known)
+        velocity, rest = stepper.velocities(details, events)
+        offset = stepper.offsets(rest, velocities)
+        for found, wanted in zip((event, velocity, offset), expected, strict=True):
+            assert found == pytest.approx(wanted.detach().numpy(), abs=2e-4)
+
+
+@pytest.mark.parametrize("stride", [2, 5, 32])
+def test_a_past_read_at_once_leaves_the_very_same_numbers(stride: int) -> None:
+    decoder = Decoder(WIDE, weights(WIDE))
+    assert np.array_equal(walked(decoder), walked(decoder, stride=stride))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 16])
+def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
+    decoder = Decoder(WIDE, weights(WIDE))
+    alone = [walked(decoder, seed, 7) for seed in range(rows)]
+    memories = [decoder.memory() for _ in range(rows)]
+    told = decoder.told(BINS, [0.7, 0.0, 0.3])
+    parts = [steps(seed) for seed in range(rows)]
+    for place in range(20):
+        known = decoder.read(
+            memories,
+            [notes[place] for notes, _, _ in parts],
+            [times[place] for _, _, times in parts],
+            told[[counts[place] for _, counts, _ in parts]],
+        )
+        events, details = decoder.events(known)
+        for row in range(rows):
+            assert np.array_equal(known[row], alone[row][place])
+            event, detail = decoder.events(alone[row][place : place + 1])
+            assert np.array_equal(events[row], event[0])
+            assert np.array_equal(details[row], detail[0])
+
+
+def test_a_rows_numbers_do_not_depend_on_how_long_the_others_pasts_are() -> None:
+    decoder = Decoder(WIDE, weights(WIDE))
+    told = decoder.told(BINS, [0.7, 0.0, 0.3])
+    notes, counts, times = steps()
+    expected = walked(decoder)
+    places = (70, 1, ROOM - 1, 5, ROOM)
+    memories = [decoder.memory() for _ in places]
+    for memory, past in zip(memories, places, strict=True):
+        decoder.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
+    asked = [place + step for place in places for step in range(3)]  # three steps of each row
+    known = decoder.read(
+        [memory for memory in memories for _ in range(3)],
+        [notes[place] for place in asked],
+        [times[place] for place in asked],
+        told[[counts[place] for place in asked]],
+    )
+    assert np.array_equal(known, expected[asked])
+
+
+def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
+    arrays = weights(WIDE)
+    stepper = TorchDecoder(WIDE, arrays, "cpu")
+    notes, counts, times = steps()
+    told = stepper.told(BINS, [0.7, 0.0, 0.3])
+    expected = walked(stepper)
+    memories = [stepper.memory() for _ in range(3)]
+    for memory, past in zip(memories, (0, 5, 20), strict=True):
+        if past:
+            stepper.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
+    places = (0, 5, 20)
+    known = stepper.read(
+        memories,
+        [notes[p] for p in places],
+        [times[p] for p in places],
+        told[[counts[p] for p in places]],
+    )
+    assert known == pytest.approx(expected[list(places)], abs=2e-4)
+
+
+def test_a_copied_memory_goes_on_by_itself(checkpoint: Checkpoint) -> None:
+    stepper = checkpoint.stepper
+    told = stepper.told([0] * 9, [1.0, 0.0, 0.0])[:1]
+    first = stepper.memory()
+    stepper.read([first], [LINE], [0.0], told)
+    second = first.copied()
+    one = stepper.read([first], [Note(3, 3, 3)], [0.0], told)
+    stepper.read([second], [Note(40, 9, 9)], [2.0], told)
+    again = stepper.read([second.copied()], [Note(50, 3, 3)], [2.0], told)
+    third = stepper.read([first], [Note(50, 3, 3)], [2.0], told)
+    assert not np.array_equal(one, again)
+    assert not np.array_equal(third, again)
+
+
+def test_positions_of_the_longest_bar_are_known() -> None:
+    assert POSITIONS * len(VOICE_ORDER) == BAR_LINE

@@ -1,0 +1,71 @@
+"""Who plays: drawn by seed, kept to, and turned by knobs."""
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drumigen.errors import ModelLoadError
+from drumigen.model.persona import Persona, Profile, profiles_of, turned_density, turned_intensity
+
+PROFILE = Profile(
+    (Persona(4.0, 70.0, -20.0, 1), Persona(6.0, 90.0, 2.0, 2), Persona(5.0, 60.0, -3.0)),
+    (-1.0, -0.1, 0.0, 0.1, 0.8),
+    (0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 1.0),
+)
+
+
+def test_a_seed_names_a_drummer_and_seeds_name_them_all() -> None:
+    drawn = [PROFILE.persona(seed, on_stage=False) for seed in range(60)]
+    assert set(drawn) == set(PROFILE.personas)
+    assert drawn == [PROFILE.persona(seed, on_stage=False) for seed in range(60)]
+
+
+def test_on_stage_plays_nobody_who_is_far_off_the_clock() -> None:
+    assert all(abs(PROFILE.persona(seed).lean or 0) < 9 for seed in range(60))
+
+
+def test_where_all_are_far_off_somebody_plays_all_the_same() -> None:
+    late = Profile((Persona(4.0, 70.0, 30.0),))
+    assert late.persona(1) == late.personas[0]
+
+
+def test_on_stage_no_bar_is_suddenly_empty() -> None:
+    persona = PROFILE.personas[0]
+    free = [PROFILE.density(persona, 1, bar, on_stage=False) for bar in range(400)]
+    staged = [PROFILE.density(persona, 1, bar) for bar in range(400)]
+    assert min(free) < 0.6 * persona.density
+    assert min(staged) > 0.85 * persona.density
+    assert statistics.median(free) == pytest.approx(persona.density, rel=0.05)
+
+
+def test_fills_come_as_often_as_they_did() -> None:
+    fills = [PROFILE.is_fill(2, bar) for bar in range(800)]
+    assert all(fills[7::8])
+    assert not any(fills[0::8])
+    assert sum(fills[3::8]) / 100 == pytest.approx(0.2, abs=0.12)
+
+
+@given(st.floats(1, 12), st.integers(0, 100), st.integers(0, 100))
+def test_the_density_knob_turns_up_and_down(density: float, one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    assert turned_density(density, low) <= turned_density(density, high)
+    assert turned_density(density, 50) == density
+
+
+@given(st.floats(40, 110), st.integers(0, 100), st.integers(0, 100))
+def test_the_intensity_knob_turns_up_and_down(level: float, one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    assert turned_intensity(level, low) <= turned_intensity(level, high) + 1e-9
+    assert turned_intensity(level, 50) == pytest.approx(level)
+
+
+@pytest.mark.parametrize("profile", [{"rock": 3}, {"rock": {}}, {"rock": {"personas": [[1]]}}, 5])
+def test_a_profile_that_is_none_is_refused_in_one_line(profile: object) -> None:
+    with pytest.raises(ModelLoadError, match="profile of styles is not readable"):
+        profiles_of({"profile": profile})
+
+
+def test_a_checkpoint_without_profiles_has_none() -> None:
+    assert profiles_of({}) == {}
