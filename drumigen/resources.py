@@ -11,8 +11,25 @@ from drumigen.errors import DrumigenError
 
 T = TypeVar("T")
 
-TOML_MAX = 1_000_000
+TOML_MAX = 256 * 1024
 """Bytes; a settings file has some thousands."""
+DEPTH_MAX = 16
+"""Tables and lists within one another; ours need three."""
+DIGITS_MAX = 100
+"""Characters of one number."""
+_SHOWN_MAX = 60
+
+_TOKENS = re.compile(
+    # strings and comments, closed or not, so that every character is looked at once only
+    r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{0,5}'
+    r"|'''(?:[^']|'{1,2}(?!'))*+'{0,5}"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+"
+    r"|(?P<word>[A-Za-z0-9_+-]++)"
+    r"|(?P<mark>[\n=,.\[\]{}])",
+    re.DOTALL,
+)
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -43,23 +60,82 @@ def load_toml(path: Path, error: type[DrumigenError]) -> dict[str, Any]:
     Raises:
         DrumigenError: the given ``error``; one line that names the file.
     """
+    text = toml_text(path, error)
+    try:
+        return tomllib.loads(text)
+    except ValueError as failure:
+        why = " ".join(str(failure).split())
+        message = f"{path}: not valid TOML: {why}"
+        raise error(message) from failure
+
+
+def toml_value(text: str) -> Any:  # noqa: ANN401 - TOML holds anything
+    """Return a value written as in a TOML file: ``["a", "b"]``, ``{ kick = -3 }``.
+
+    Raises:
+        ValueError: it is none, or nested too deep.
+    """
+    if "\n" in text or _beyond_bounds(text):
+        raise ValueError
+    tables = tomllib.loads(f"value = {text}")
+    return tables["value"]
+
+
+def toml_text(path: Path, error: type[DrumigenError]) -> str:
+    """Read ``path``, a TOML file that any parser reads in a moment; whether it is one, it says.
+
+    Parsers of TOML take quadratic time for dotted keys of many parts, recurse for what is nested,
+    and refuse numbers of thousands of digits in words for programmers; so that is looked at first.
+
+    Raises:
+        DrumigenError: the given ``error``: there is no such file, it is too large, no text, or
+            nested deeper than anybody would by hand; one line that names the file.
+    """
     try:
         if path.exists() and not path.is_file():
             # a pipe would block, and a device never end
             message = f"{path}: not a file; check the path"
             raise error(message)
         if path.stat().st_size > TOML_MAX:
-            message = f"{path}: larger than {TOML_MAX} bytes; check the path"
+            message = f"{path}: larger than {TOML_MAX // 1024} kB; check the path"
             raise error(message)
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(TOML_MAX).decode("utf-8-sig")
     except OSError as failure:
         message = f"{path}: cannot be read ({failure.strerror}); check the path"
         raise error(message) from failure
-    except (ValueError, RecursionError) as failure:
-        # also what tomllib lets through: numbers of thousands of digits, endless nesting
-        why = " ".join(str(failure).split())
-        message = f"{path}: not valid TOML: {why}"
+    except UnicodeDecodeError as failure:
+        line = failure.object[: failure.start].count(b"\n") + 1
+        message = f"{path}: not valid TOML: line {line} is no UTF-8 text"
         raise error(message) from failure
+    except ValueError as failure:
+        message = f"{str(path)!r}: not a path; check it"
+        raise error(message) from failure
+    problem = _beyond_bounds(text)
+    if problem:
+        message = f"{path}: {problem}"
+        raise error(message)
+    return text
+
+
+def _beyond_bounds(text: str) -> str:
+    """Return what in ``text`` is nested too deep, or too long, and where; empty if all is well."""
+    depth = parts = 0
+    for found in _TOKENS.finditer(text):
+        word, mark = found["word"], found["mark"]
+        if word is not None:
+            if word.lstrip("+-")[:1].isdigit() and len(word) > DIGITS_MAX:
+                where = text.count("\n", 0, found.start()) + 1
+                return f"line {where}: a number has at most {DIGITS_MAX} digits"
+            continue
+        if mark is None:
+            continue
+        depth = max(0, depth + (mark in "[{") - (mark in "]}"))
+        parts = parts + 1 if mark == "." else 0
+        if max(depth, parts) >= DEPTH_MAX:
+            line = text.count("\n", 0, found.start()) + 1
+            return f"line {line}: more than {DEPTH_MAX} tables or lists within one another"
+    return ""
 
 
 def read_toml(path: Path, kind: type[T], error: type[DrumigenError]) -> T:
@@ -91,7 +167,10 @@ def _explained(raw: Any, complaint: str) -> str:  # noqa: ANN401 - TOML holds an
             value = value[int(part)]
         else:
             return f"{key}: {_lowered(text)}"
-    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    text_of = "" if isinstance(value, dict | list) else repr(value)
+    if len(text_of) > _SHOWN_MAX:
+        text_of = f"{text_of[:_SHOWN_MAX]}..."
+    shown = f" = {text_of}" if text_of else ""
     return f"{key}{shown}: {_lowered(text)}"
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from drumigen.errors import DrumigenError, PortError, SettingsError
+from drumigen_daemon.controls.values import shown
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE
-from drumigen_daemon.settings import Given, Settings, find_file, load_settings
+from drumigen_daemon.settings import ALLOWED, Given, Settings, find_file, hint, load_settings
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -18,6 +19,7 @@ EXIT_CONFIG: Final = 78  # <sysexits.h>, which Windows lacks
 EXIT_INTERRUPTED: Final = 130
 
 BARS_MAX: Final = 100_000
+SET_EXAMPLE: Final = "--set clock.tempo=100"
 
 FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "style": ("song.style", "--style"),
@@ -41,7 +43,12 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return its exit status."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        top.print_help()
+        return 0
+    options = top.parse_args(given)
     try:
         command: Callable[[argparse.Namespace], int] = importlib.import_module(
             f"drumigen_daemon.commands.{options.module}"
@@ -72,16 +79,14 @@ def settings_of(options: argparse.Namespace, **preset: object) -> Settings:
     for assignment in getattr(options, "set", ()):
         key, equals, value = assignment.partition("=")
         section, _, name = key.strip().partition(".")
-        if not equals or not known_key(section, name):
-            message = f"--set {assignment!r}: write SECTION.KEY=VALUE, as in --set clock.tempo=100"
+        if not equals:
+            message = f"--set {shown(assignment)}: write SECTION.KEY=VALUE, as in {SET_EXAMPLE}"
+            raise SettingsError(message)
+        if name not in ALLOWED.get(section, ()):
+            message = f"--set: no setting {shown(key.strip())}: {hint(key)}"
             raise SettingsError(message)
         given.append(Given(f"{section}.{name}", value.strip(), f"--set {section}.{name}"))
     return load_settings(find_file(options.config, os.environ), os.environ, given)
-
-
-def known_key(section: str, name: str) -> bool:
-    """Tell whether there is such a setting."""
-    return name in getattr(getattr(Settings(), section, None), "__dataclass_fields__", ())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -455,8 +455,28 @@ def _in_environment(environment: Mapping[str, str]) -> list[Given]:
     return given
 
 
-def _unknown(complaint: str, name: str, known: Mapping[str, object] | Sequence[str]) -> None:
+def hint(key: str) -> str:
+    """Return what a ``section.key`` that is no setting was meant to be, as far as we can guess."""
+    section, _, name = key[:100].strip().lower().rpartition(".")
+    by_name = {name: f"{part}.{name}" for part, names in ALLOWED.items() for name in names}
+    near = get_close_matches(name, ALLOWED.get(section, ()), n=1)
+    if near:
+        return f"did you mean {section}.{near[0]}?"
+    whole = by_name.get(name) or next(
+        (by_name[each] for each in get_close_matches(name, by_name, n=1)), None
+    )
+    if whole:
+        return f"did you mean {whole}?"
+    if section in ALLOWED:
+        return f"[{section}] has {', '.join(ALLOWED[section])}"
+    return f"the sections are {', '.join(ALLOWED)}"
+
+
+def _meant(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
     near = get_close_matches(name[:100], list(known), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    message = one_line(f"{complaint}: {hint}")
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def _unknown(complaint: str, name: str, known: Mapping[str, object] | Sequence[str]) -> None:
+    message = one_line(f"{complaint}: {_meant(name, known)}")
     raise SettingsError(message)

@@ -61,10 +61,16 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
     assert "--config" in capsys.readouterr().out
 
 
+def test_drumigen_alone_shows_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: drumigen")
+    assert "play now" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        ((), 2, "COMMAND"),
         (("dance",), 2, "invalid choice"),
         (("render", "--bars", "0"), 2, "from 1 to"),
         (("render", "--bars", "many"), 2, "'many'"),
@@ -74,8 +80,14 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
         (("render", "--style", "fnk"), 78, "did you mean funk"),
         (("render", "--kit", "rolan"), 78, "did you mean 'roland_td'"),
         (("render", "--seed", "-1"), 78, "--seed"),
-        (("render", "--set", "tempo=3"), 78, "SECTION.KEY=VALUE"),
-        (("render", "--set", "clock.tempoo=3"), 78, "SECTION.KEY=VALUE"),
+        (("render", "--set", "clock.tempo"), 78, "SECTION.KEY=VALUE"),
+        (("render", "--set", "tempo=3"), 78, "did you mean clock.tempo?"),
+        (("render", "--set", "clock.tempoo=3"), 78, "did you mean clock.tempo?"),
+        (("render", "--set", "song.stile=funk"), 78, "did you mean song.style?"),
+        (("render", "--set", "sing.style=funk"), 78, "did you mean song.style?"),
+        (("render", "--set", "midi.tempo=90"), 78, "did you mean clock.tempo?"),
+        (("render", "--set", "song.qqq=1"), 78, "[song] has style, meter"),
+        (("render", "--set", "qqq.qqq=1"), 78, "the sections are midi, clock"),
         (("render", "--set", "clock.tempo=3"), 78, "20 to 400"),
         (("render", "--config", "none.toml"), 78, "there is no file none.toml"),
         (("render", "--output", "nowhere/x.mid"), 1, "cannot be written"),

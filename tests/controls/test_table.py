@@ -190,7 +190,7 @@ def test_a_bad_value_is_refused_in_one_line_and_nothing_changes(
 def test_an_unknown_control_names_its_neighbour(controls: Controls) -> None:
     with pytest.raises(ControlError, match="did you mean tempo"):
         controls.apply("tempoo", 100, bar_tick=bar_tick)
-    with pytest.raises(ControlError, match="there are style, seed"):
+    with pytest.raises(ControlError, match="drumigen control --list names them"):
         controls.apply("\nzzz", 100, bar_tick=bar_tick)
     with pytest.raises(ControlError, match="no control"):
         controls.apply("offset_ms.nose", 1, bar_tick=bar_tick)

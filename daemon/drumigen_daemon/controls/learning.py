@@ -9,6 +9,7 @@ from tomlkit.items import AoT, Array, InlineTable, Table
 
 from drumigen.atomic_file import replace_file
 from drumigen.errors import SettingsError
+from drumigen.resources import toml_text
 from drumigen_daemon.controls.binding import Binding, ControllerMap, load_controller
 
 HEADING = "Learned by drumigen: edit it freely, comments stay."
@@ -30,9 +31,9 @@ def save_binding(path: Path, binding: Binding) -> None:
         SettingsError: the file is not ours to understand, or cannot be written; one line.
     """
     try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = toml_text(path, SettingsError) if path.exists() else ""
         document = tomlkit.parse(text)
-    except (OSError, ValueError, TOMLKitError) as error:
+    except (ValueError, TOMLKitError) as error:
         message = f"{path}: not valid TOML ({error}); mend it, or choose another by control.learned"
         raise SettingsError(" ".join(message.split())) from error
     if not text:

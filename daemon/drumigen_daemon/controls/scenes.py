@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 
 Scene = Mapping[str, Any]
 """Controls by name, with the plain value of each."""
+
+SCENES_MAX: Final = 2**21
+"""Bytes of the file: 128 scenes of 150 controls have a quarter of it."""
+_Value = str | int | float | bool | None
+_Stored = dict[Annotated[int, msgspec.Meta(ge=1, le=128)], dict[str, _Value]]
 
 _NOT_IN_SCENES: Final = frozenset(
     (
@@ -72,10 +77,15 @@ class SceneBook:
         self._scenes: dict[int, dict[str, Any]] = {}
         if path is None or not path.is_file():
             return
+        data = b""
         try:
-            self._scenes = msgspec.json.decode(path.read_bytes(), type=dict[int, dict[str, Any]])
-        except (OSError, msgspec.MsgspecError, RecursionError) as error:
-            message = f"{path}: no scenes of ours ({error}); move it away, or mend it"
+            with path.open("rb") as file:
+                data = file.read(SCENES_MAX + 1)
+            self._scenes = msgspec.json.decode(data, type=_Stored)
+        except (OSError, ValueError) as error:
+            large = len(data) > SCENES_MAX
+            why = f"larger than {SCENES_MAX // 2**20} MB" if large else error
+            message = f"{path}: no scenes of ours ({why}); move it away, or mend it"
             raise SettingsError(" ".join(message.split())) from error
 
     def __contains__(self, number: int) -> bool:

@@ -237,7 +237,7 @@ class Controls:
         name = ALIASES.get(name, name)
         if name not in VALUES:
             near = get_close_matches(name[:TEXT_MAX], CONTROLS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CONTROLS)}"
+            hint = f"did you mean {near[0]}?" if near else "drumigen control --list names them"
             message = f"no control {shown(name)}: {hint}"
             raise ControlError(message)
         try:

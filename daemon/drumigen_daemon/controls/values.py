@@ -12,6 +12,7 @@ from drumigen.errors import ControlError, DrumigenError
 from drumigen.feel.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
 from drumigen.mix import LEVEL_MAX
+from drumigen.resources import toml_value
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
@@ -223,7 +224,7 @@ def _kit(value: str) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from outside
-    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
+    parts = _listed_in(value) if isinstance(value, str) else list(value)
     parts = [part for part in parts if part != ""]
     if len(parts) > LIST_MAX:
         raise ValueError
@@ -233,6 +234,21 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from outside
     return tuple(parts)
 
 
+def _listed_in(text: str) -> list[Any]:
+    """Return what a text lists: as in a file, ``["a", "b"]``, or with commas alone, ``a, b``.
+
+    A shell takes quotes away, so ``[a, b]`` is such a list too.
+    """
+    text = text.strip()
+    if text.startswith("[") and (text.endswith("]") or set(text) & set("\"'")):
+        if set(text) & set("\"'"):
+            return list(toml_value(text))
+        text = text[1:-1]
+        if set(text) & set("[]"):
+            raise ValueError
+    return [part.strip() for part in text.split(",")]
+
+
 def _model(value: str) -> str:
     if value and not Path(value).expanduser().is_file():
         raise ValueError
@@ -240,6 +256,8 @@ def _model(value: str) -> str:
 
 
 def _voice_offsets(value: Any) -> dict[Voice, float]:  # noqa: ANN401 - from outside
+    if isinstance(value, str) and value.strip().startswith("{"):
+        value = toml_value(value)
     if isinstance(value, str):
         pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
         value = dict(pairs)
@@ -300,7 +318,9 @@ BLEND: Final = Allowed(
     (str,),
     lambda value: "" if value.strip().lower() in ("", "none") else STYLE.parse(value),
 )
-TEXTS: Final = Allowed(f"a list of at most {LIST_MAX} texts", (list, tuple), _texts)
+TEXTS: Final = Allowed(
+    f'a list of at most {LIST_MAX} texts, as in ["a", "b"]', (list, tuple), _texts
+)
 VOICE_OFFSETS: Final[Allowed[Mapping[Voice, float]]] = Allowed(
     f"a table of voices with {OFFSET_MS.said} each", (dict,), _voice_offsets
 )
