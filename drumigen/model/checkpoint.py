@@ -1,40 +1,72 @@
 """Checkpoints: weights, configuration and vocabulary in one safetensors file; and loading them."""
 
+import hashlib
 import json
 import logging
-import sys
+import os
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import DeviceFullError, ModelLoadError
-from drumigen.model.network import ModelConfig
+from drumigen.model.devices import (
+    clear_gpu_cache,
+    detect_device,
+    get_gpu_memory_info,
+    gpu_memory_line,
+)
+from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.numpy_decoder import Decoder
+from drumigen.model.persona import profiles_of
 from drumigen.model.stepper import Stepper
+from drumigen.model.tensor_file import (
+    damaged,
+    decoded_text,
+    located,
+    opened,
+    read_header,
+    read_tensors,
+)
 from drumigen.model.tokens import vocabulary_hash
 from drumigen.model.vocabulary import STYLES_MAX
 from drumigen.resources import checkpoint_path
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "Checkpoint",
+    "clear_gpu_cache",
+    "clear_model_cache",
+    "detect_device",
+    "get_gpu_memory_info",
+    "load_model",
+    "on_cpu",
+    "read_texts",
+    "save_checkpoint",
+    "write_tensors",
+]
 
 log = logging.getLogger(__name__)
 
 Weights = Mapping[str, NDArray[np.generic]]
 
 CACHED_MODELS: Final = 4
-SIZE_MAX: Final = 256 * 1024 * 1024
-"""Bytes; the shipped one has a fiftieth of it."""
+WEIGHTS_MAX: Final = 64_000_000
+"""Numbers in a network, 256 MB of them in memory; the shipped one has two million."""
+NAME_MAX: Final = 100
+"""Characters in the name of a style or drummer."""
+FRESH_SECONDS: Final = 0.1
+"""A file that changed so short a time before it was read may change again unseen: file systems
+count time in steps of up to 10 ms."""
 _LIMITS: Final = {"width": 2048, "layers": 64, "heads": 64, "shared": 64, "hidden": 2048}
 
 
@@ -43,7 +75,7 @@ class Checkpoint:
     """A model ready to play, and what its file says about it.
 
     ``device`` is ``cpu``, ``cuda:0``, ``mps``; ``metadata`` holds how it was trained and the
-    profile of its styles; ``weights`` are float32 by name.
+    profile of its styles; ``weights`` are float32 by name.  Any number of threads may use one.
     """
 
     path: Path
@@ -61,8 +93,34 @@ class Checkpoint:
 
         return TorchDecoder(self.config, self.weights, self.device)
 
+    @cached_property
+    def learnt(self) -> frozenset[str]:
+        """The styles that it was trained on: one that had no takes is noise to it.
 
-_cache: OrderedDict[tuple[Path, str], tuple[int, Checkpoint]] = OrderedDict()
+        All that it has a place for, where the file does not say how it was trained.
+        """
+        takes = self.metadata.get("takes")
+        if isinstance(takes, Mapping):
+            return frozenset(style for style in self.config.styles if takes.get(style))
+        profiles = self.metadata.get("profile") or self.config.styles
+        return frozenset(style for style in self.config.styles if style in profiles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A loaded model, and the file as it was then."""
+
+    stamp: tuple[int, ...]
+    settled: bool
+    """Whether any later change of the file would show in its stamp."""
+    digest: bytes
+    checkpoint: Checkpoint
+
+
+_cache: OrderedDict[tuple[Path, str], _Kept] = OrderedDict()
+_cache_lock = threading.Lock()
+_loading = threading.Lock()
+"""Held while a model is loaded: who waits for it finds that model in the cache."""
 
 
 def save_checkpoint(
@@ -92,39 +150,28 @@ def write_tensors(tensors: Weights, path: Path, texts: Mapping[str, str]) -> Non
 def load_model(path: str | Path | None = None, device: str | None = None) -> Checkpoint:
     """Return the model of a checkpoint, by default the shipped one on the best device.
 
-    The four last used are kept in memory, by path and device; a file that has changed is read
-    again.  A GPU without room for the weights is passed over for the CPU, with a warning.
+    The four last used are kept in memory, by path and device, for all threads; a file that has
+    changed is read again.  Without room on a GPU the CPU is used, and a warning logged.
 
     Raises:
-        ModelLoadError: the file is missing, damaged, of another vocabulary or not a checkpoint;
+        ModelLoadError: the file is missing, damaged, hostile or made for another vocabulary,
             or there is no such device.  One line that says what to do.
     """
-    file = Path(path) if path is not None else checkpoint_path()
     where = detect_device(device)
-    try:
-        key, stamp = (file.resolve(), where), file.stat().st_mtime_ns
-    except OSError as error:
-        message = (
-            f"{file}: no checkpoint here ({error.strerror}); check the path, "
-            "or train one with drumigen train"
-        )
-        raise ModelLoadError(message) from error
-    if key in _cache and _cache[key][0] == stamp:
-        _cache.move_to_end(key)
-        return _cache[key][1]
-    checkpoint = _read(file, where)
-    try:
-        _ = checkpoint.stepper
-    except DeviceFullError:
-        log.warning("%s has no room for %s: using the CPU", where, file.name)
-        clear_gpu_cache()
-        return load_model(file, "cpu")
-    except (KeyError, ValueError) as error:
-        raise _damaged(file, error) from error
-    _cache[key] = stamp, checkpoint
-    while len(_cache) > CACHED_MODELS:
-        _cache.popitem(last=False)
-    return checkpoint
+    file = located(path if path is not None else checkpoint_path())
+    found = _cached(file, where)
+    if found is not None:
+        return found
+    with _loading:
+        found = _cached(file, where)  # somebody else may have loaded it meanwhile
+        if found is not None:
+            return found
+        try:
+            return _load(file, where)
+        except DeviceFullError:
+            log.warning("%s has no room for %s: using the CPU", where, file.name)
+            clear_gpu_cache()
+    return load_model(file, "cpu")
 
 
 def on_cpu(checkpoint: Checkpoint) -> Checkpoint:
@@ -134,66 +181,10 @@ def on_cpu(checkpoint: Checkpoint) -> Checkpoint:
     return load_model(checkpoint.path, "cpu")
 
 
-def detect_device(device: str | None = None) -> str:
-    """Return the device of that name, or for None or ``auto`` the best: CUDA, else MPS, else CPU.
-
-    Torch is loaded only where something else than the CPU may be meant.
-
-    Raises:
-        ModelLoadError: there is no such device here.
-    """
-    if device == "cpu":
-        return device
-    import torch  # noqa: PLC0415 - a CPU needs none
-
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if device is None or device == "auto":
-        return next(name for name, found in there.items() if found)
-    kind, _, index = device.partition(":")
-    found = there.get(kind, False) and (not index or index.isdecimal())
-    if not found or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
-        seen = ", ".join(name for name, found in there.items() if found)
-        message = f"device {device!r} cannot be used here; use auto or one of {seen}"
-        raise ModelLoadError(message)
-    return device
-
-
-def get_gpu_memory_info(device: "str | torch.device | None" = None) -> dict[str, int] | None:
-    """Return bytes ``total``, ``free``, ``allocated`` and ``reserved`` of a CUDA device.
-
-    None where there is none.
-    """
-    import torch  # noqa: PLC0415 - a CPU needs none
-
-    if not torch.cuda.is_available():
-        return None
-    free, total = torch.cuda.mem_get_info(device)
-    return {
-        "total": total,
-        "free": free,
-        "allocated": torch.cuda.memory_allocated(device),
-        "reserved": torch.cuda.memory_reserved(device),
-    }
-
-
-def clear_gpu_cache() -> None:
-    """Give unused memory back to the GPU; nothing where there is none."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return  # nobody has used one
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def clear_model_cache() -> None:
     """Forget every loaded model."""
-    _cache.clear()
+    with _cache_lock:
+        _cache.clear()
     clear_gpu_cache()
 
 
@@ -204,58 +195,120 @@ def read_texts(path: Path) -> dict[str, str]:
         ModelLoadError: it is no safetensors file.
     """
     try:
-        with safe_open(path, "np") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        with opened(path) as file:
+            return dict(read_header(file).texts)
+    except ValueError as error:
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ModelLoadError:
-    why = " ".join(str(error).split())[:120]
-    return ModelLoadError(
-        f"{path}: not a whole checkpoint ({why}); get the file again, "
-        "or train one with drumigen train"
-    )
+def _cached(file: Path, device: str) -> Checkpoint | None:
+    """Return the model of an unchanged file, if it is kept."""
+    stamp = _stamp(file)
+    with _cache_lock:
+        kept = _cache.get((file, device))
+        if kept is None or kept.stamp != stamp:
+            return None
+        _cache.move_to_end((file, device))
+    if not kept.settled:
+        settled = _has_settled(kept.stamp)
+        if _digest(file) != kept.digest:
+            return None
+        _keep((file, device), _Kept(kept.stamp, settled, kept.digest, kept.checkpoint))
+    return kept.checkpoint
+
+
+def _load(file: Path, device: str) -> Checkpoint:
+    stamp = _stamp(file)
+    settled = _has_settled(stamp)
+    digest = b"" if settled else _digest(file)
+    checkpoint = _read(file, device)
+    try:
+        _ = checkpoint.stepper
+    except (KeyError, ValueError) as error:
+        raise damaged(file, error) from error
+    _keep((file, device), _Kept(stamp, settled, digest, checkpoint))
+    memory = gpu_memory_line(device)
+    if memory is not None:
+        log.info("%s is on %s: %s", file.name, device, memory)
+    return checkpoint
+
+
+def _keep(key: tuple[Path, str], kept: _Kept) -> None:
+    with _cache_lock:
+        _cache[key] = kept
+        _cache.move_to_end(key)
+        while len(_cache) > CACHED_MODELS:
+            _cache.popitem(last=False)
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Return what changes when a file does; its modification time alone can be set by anybody."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise damaged(file, error.strerror or error) from error
+    return found.st_ctime_ns, found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+def _has_settled(stamp: tuple[int, ...]) -> bool:
+    """Tell whether a file was last changed long enough ago: see :data:`FRESH_SECONDS`."""
+    return time.time_ns() - stamp[0] > FRESH_SECONDS * 1e9
+
+
+def _digest(file: Path) -> bytes:
+    with opened(file) as contents:
+        return hashlib.file_digest(contents, "blake2b").digest()
 
 
 def _read(path: Path, device: str) -> Checkpoint:
-    if path.stat().st_size > SIZE_MAX:
-        message = f"{path}: larger than {SIZE_MAX} bytes, so no checkpoint of ours; check the path"
-        raise ModelLoadError(message)
-    texts = read_texts(path)
-    if texts.get("vocabulary") != vocabulary_hash():
-        message = (
-            f"{path}: made for vocabulary {texts.get('vocabulary', 'unknown')!r}, this drumigen "
-            f"has {vocabulary_hash()!r}; use the drumigen it was made with, or train it again"
-        )
-        raise ModelLoadError(message)
     try:
-        config = msgspec.json.decode(texts.get("config", ""), type=ModelConfig)
-        metadata = msgspec.json.decode(texts.get("metadata", "{}"), type=dict[str, Any])
-        _check(config)
-        with safe_open(path, "np") as file:
-            names = sorted(file.keys())
-            weights = {name: np.asarray(file.get_tensor(name), np.float32) for name in names}
-        _check_numbers(weights)
-    except (msgspec.MsgspecError, SafetensorError, ValueError, TypeError, OSError) as error:
-        raise _damaged(path, error) from error
+        with opened(path) as file:
+            header = read_header(file)
+            _check_vocabulary(path, header.texts)
+            config: ModelConfig = decoded_text(header.texts.get("config", ""), ModelConfig)
+            metadata = decoded_text(header.texts.get("metadata", "{}"), dict[str, Any])
+            shapes = _checked_shapes(config)
+            if os.fstat(file.fileno()).st_size > file.tell() + 8 * WEIGHTS_MAX:
+                message = "larger than any network of ours"
+                raise ValueError(message)  # noqa: TRY301 - one place says what is wrong
+            weights = read_tensors(file, header, shapes)
+        profiles_of(metadata)  # whoever plays by them finds them whole
+    except ValueError as error:
+        raise damaged(path, error) from error
     return Checkpoint(path, device, config, metadata, weights)
 
 
-def _check_numbers(weights: Weights) -> None:
-    for name, tensor in weights.items():
-        if not np.isfinite(tensor).all():
-            message = f"{name} holds what is no number"
-            raise ValueError(message)
+def _check_vocabulary(path: Path, texts: Mapping[str, str]) -> None:
+    made_for = texts.get("vocabulary", "unknown")
+    if made_for != vocabulary_hash():
+        message = (
+            f"{path}: made for vocabulary {made_for[:40]!r}, this drumigen has "
+            f"{vocabulary_hash()!r}; use the drumigen it was made with, or train it again"
+        )
+        raise ModelLoadError(message)
 
 
-def _check(config: ModelConfig) -> None:
-    """Refuse sizes that nobody means, before memory is taken for them."""
+def _checked_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of its weights; sizes that nobody means are refused."""
     for name, most in _LIMITS.items():
         if not 1 <= getattr(config, name) <= most:
             message = f"{name} {getattr(config, name)} is outside 1 to {most}"
             raise ValueError(message)
     uneven = config.width % (2 * config.heads) or config.heads % config.shared
-    if uneven or not 1 <= len(config.styles) <= STYLES_MAX:
-        message = f"width {config.width} with {config.heads} heads, {len(config.styles)} styles"
+    if uneven or not 1 <= len(config.styles) <= STYLES_MAX or not 0 <= config.dropout < 1:
+        message = (
+            f"width {config.width} with {config.heads} heads, {len(config.styles)} styles, "
+            f"dropout {config.dropout}"
+        )
         raise ValueError(message)
+    for names in (config.styles, config.drummers):
+        wrong = [name for name in names if not (name.isprintable() and 0 < len(name) <= NAME_MAX)]
+        if wrong or len(set(names)) < len(names):
+            message = "a style or drummer has no name, a wrong one, or that of another"
+            raise ValueError(message)
+    shapes = weight_shapes(config)
+    count = sum(prod(shape) for shape in shapes.values())
+    if count > WEIGHTS_MAX:
+        message = f"{count} weights, more than {WEIGHTS_MAX}"
+        raise ValueError(message)
+    return shapes

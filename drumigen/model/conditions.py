@@ -1,5 +1,6 @@
 """Conditions: what a bar is played under, and the bins in which the network is told of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -49,15 +50,33 @@ class Conditions:
         """Refuse what no bar can be.
 
         Raises:
-            ModelError: a section of another name, or shares that do not add up to 1.
+            ModelError: a section of another name, shares that do not add up to 1, or a value that
+                is no number.
         """
         if self.section is not None and self.section not in SECTIONS:
             message = f"section {self.section!r}: use one of {', '.join(SECTIONS)}"
             raise ModelError(message)
-        total = sum(share for _, share in self.styles)
-        if self.styles and (abs(total - 1) > 1e-6 or min(s for _, s in self.styles) < 0):
-            message = f"shares of styles {self.styles} add up to {total:g}; make it 1"
+        for name in ("tempo", "density", "intensity", "lean", "phrase", "drummer"):
+            value = getattr(self, name)
+            if value is not None and not _is_finite(value):
+                message = f"{name} {value!r:.40}: use a number"
+                raise ModelError(message)
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        """See that shares add up to 1; those of one style count together."""
+        shares: dict[str, float] = {}
+        for name, share in self.styles:
+            if not _is_finite(share) or share < 0:
+                message = f"share {share!r:.40} of style {name!r:.40}: use a number from 0 to 1"
+                raise ModelError(message)
+            shares[name] = shares.get(name, 0.0) + share
+        total = sum(shares.values())
+        if shares and abs(total - 1) > 1e-6:
+            message = f"shares of styles {tuple(shares.items())} add up to {total:g}; make it 1"
             raise ModelError(message)
+        if len(shares) < len(self.styles):
+            object.__setattr__(self, "styles", tuple(shares.items()))
 
     def ids(self) -> tuple[int, ...]:
         """Return the bin of every condition but the styles, in order; 0 is unknown."""
@@ -108,6 +127,13 @@ def tempo_heard(tempo: Bpm) -> Bpm:
     """Return the tempo in the middle of the bin that ``tempo`` falls in: all that is told of it."""
     place = _logarithmic(tempo, _TEMPO_FIRST, _TEMPO_RATIO, CONDITION_SIZES["tempo"] - 2)
     return Bpm(_TEMPO_FIRST * _TEMPO_RATIO**place)
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - from a caller
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
 
 
 def _logarithmic(value: float, first: float, ratio: float, last: int) -> int:

@@ -1,5 +1,6 @@
 """Generating bars: one bar of many rows at once, or a pattern of several bars."""
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -98,11 +99,13 @@ def generate_pattern(  # noqa: PLR0913 - each of them is a control
 ) -> Pattern:
     """Return ``bars`` consecutive bars played under ``conditions``.
 
-    ``top_k`` 0 and ``top_p`` 1 are off; ``max_length`` is in tokens, and the bar in which they
-    run out is the last one; ``seed`` is 0 to 2^63 - 1, or drawn from a ``generator`` of torch.
+    ``top_k`` 0 and ``top_p`` 1 are off; :meth:`Pattern.tokens` are ``max_length`` at most, and
+    the bar in which they run out is the last one and ends there; ``seed`` is 0 to 2^63 - 1, or
+    drawn from a ``generator`` of torch.
 
     Raises:
-        ModelError: a value is out of range, or the network's output is no number.
+        ModelError: a value is out of range, ``max_length`` has no room for a hit, or the
+            network's output is no number.
     """
     sampling = Sampling(temperature, top_k, top_p)
     if bars < 1 or max_length < 1:
@@ -115,6 +118,7 @@ def generate_pattern(  # noqa: PLR0913 - each of them is a control
     if not 0 <= seed <= SEED_MAX:
         message = f"seed {seed}: use 0 to {SEED_MAX}"
         raise ModelError(message)
+    styles = checkpoint.config.styles
     kept = Contexts()
     played: list[Played] = []
     for number in range(bars):
@@ -123,9 +127,37 @@ def generate_pattern(  # noqa: PLR0913 - each of them is a control
         row = Row(under, seed, number, tuple(played[-CONTEXT_BARS:]), sampling)
         (bar,) = generate_batch(checkpoint, [row], kept)
         played.append((bar, under))
-        if len(encode([bar for bar, _ in played])[0]) >= max_length:
-            break
+        pattern = _pattern(played)
+        over = len(pattern.tokens(styles)) - max_length
+        if over >= 0:
+            return _cut(pattern, over, styles)
+    return _pattern(played)
+
+
+def _pattern(played: Sequence[Played]) -> Pattern:
     return Pattern(tuple(bar for bar, _ in played), tuple(under for _, under in played))
+
+
+def _cut(pattern: Pattern, over: int, styles: Sequence[str]) -> Pattern:
+    """Return the pattern without so many of its last tokens: hits, and a bar that is left none.
+
+    Raises:
+        ModelError: not even the first hit fits.
+    """
+    wanted = len(pattern.tokens(styles)) - over
+    *before, last = pattern.bars
+    hits = sorted(last.hits, key=lambda hit: hit.sounding_tick)
+    while over > 0 and hits:
+        del hits[-1]
+        left = replace(last, hits=tuple(hit for hit in last.hits if hit in hits))
+        pattern = replace(pattern, bars=(*before, left))
+        over = len(pattern.tokens(styles)) - wanted
+    if over > 0 or (not hits and last.hits):
+        pattern = Pattern(tuple(before), pattern.conditions[: len(before)])
+    if not pattern.bars:
+        message = f"max_length {wanted} has no room for a hit; a bar takes about 100 tokens"
+        raise ModelError(message)
+    return pattern
 
 
 def estimate_generation_time(checkpoint: Checkpoint, bars: int = 1, rows: int = 1) -> float:
@@ -137,7 +169,7 @@ def estimate_generation_time(checkpoint: Checkpoint, bars: int = 1, rows: int = 
     if bars < 1 or rows < 1:
         message = f"{bars} bars of {rows} rows: both are at least 1"
         raise ModelError(message)
-    styles = checkpoint.config.styles
+    styles = sorted(checkpoint.learnt)
     trial = [
         Row(Conditions(styles=((styles[seed % len(styles)], 1.0),)), seed) for seed in range(rows)
     ]
@@ -156,29 +188,36 @@ def context_of(row: Row) -> tuple[Played, ...]:
 
 
 class Contexts:
-    """What was read before, by context: the least recently used is forgotten."""
+    """What networks read before, by context: the least recently used is forgotten.
+
+    Any number of threads may share one; a memory that is kept is never changed.
+    """
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._kept: OrderedDict[int, Remembering] = OrderedDict()
+        self._kept: OrderedDict[tuple[Stepper, int], Remembering] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def longest(self, keys: Sequence[int]) -> tuple[int, Remembering | None]:
-        """Return how many bars of a context were read before, and the memory of them.
+    def longest(self, stepper: Stepper, keys: Sequence[int]) -> tuple[int, Remembering | None]:
+        """Return how many bars of a context that network read before, and its memory of them.
 
         ``keys`` are those of its beginnings, the shortest first.
         """
-        for count in range(len(keys), 0, -1):
-            memory = self._kept.get(keys[count - 1])
-            if memory is not None:
-                self._kept.move_to_end(keys[count - 1])
-                return count, memory
+        with self._lock:
+            for count in range(len(keys), 0, -1):
+                key = stepper, keys[count - 1]
+                memory = self._kept.get(key)
+                if memory is not None:
+                    self._kept.move_to_end(key)
+                    return count, memory
         return 0, None
 
-    def keep(self, key: int, memory: Remembering) -> None:
-        """Remember ``memory`` as what the context of that key leaves."""
-        self._kept[key] = memory
-        while len(self._kept) > MEMORIES:
-            self._kept.popitem(last=False)
+    def keep(self, stepper: Stepper, key: int, memory: Remembering) -> None:
+        """Remember ``memory`` as what the context of that key leaves in that network."""
+        with self._lock:
+            self._kept[stepper, key] = memory
+            while len(self._kept) > MEMORIES:
+                self._kept.popitem(last=False)
 
 
 def _key(before: int, played: Played) -> int:
@@ -189,13 +228,13 @@ def _key(before: int, played: Played) -> int:
 class _Writing:
     """One row while its bar is being written."""
 
-    def __init__(self, stepper: Stepper, styles: Sequence[str], row: Row, kept: Contexts) -> None:
+    def __init__(self, checkpoint: Checkpoint, row: Row, kept: Contexts) -> None:
         self.row = row
         self.meter = row.conditions.meter
         self.sixteenths = self.meter.sixteenths
         self.sampling = row.sampling
         self.of_velocity = row.sampling.of_velocity
-        self.told = _told(stepper, row.conditions, styles)
+        self.told = _told(checkpoint, row.conditions)
         self.notes: list[Note] = []
         self.last = LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
@@ -204,7 +243,7 @@ class _Writing:
         context = context_of(row)
         keys = list(accumulate(context, _key, initial=0))
         self.key = keys[-1]
-        self.memory, self.line = _read(stepper, styles, context, keys[1:], kept)
+        self.memory, self.line = _read(checkpoint, context, keys[1:], kept)
 
     @property
     def time(self) -> float:
@@ -217,29 +256,31 @@ class _Writing:
         return repaired(bar_of(self.notes, self.meter, spread if self.row.dither else None))
 
 
-def _told(stepper: Stepper, under: Conditions, styles: Sequence[str]) -> Floats:
-    unknown = [name for name, _ in under.styles if name not in styles]
+def _told(checkpoint: Checkpoint, under: Conditions) -> Floats:
+    unknown = [name for name, _ in under.styles if name not in checkpoint.learnt]
     if unknown:
-        message = f"style {unknown[0]!r} is not in this checkpoint; it has {', '.join(styles)}"
+        has = ", ".join(name for name in checkpoint.config.styles if name in checkpoint.learnt)
+        message = f"style {unknown[0]!r} is not in this checkpoint; it has {has}"
         raise ModelError(message)
     shares = dict(under.styles)
-    return stepper.told(under.ids(), [shares.get(name, 0.0) for name in styles])
+    told = [shares.get(name, 0.0) for name in checkpoint.config.styles]
+    return checkpoint.stepper.told(under.ids(), told)
 
 
 def _read(
-    stepper: Stepper,
-    styles: Sequence[str],
+    checkpoint: Checkpoint,
     context: tuple[Played, ...],
     keys: Sequence[int],
     kept: Contexts,
 ) -> tuple[Remembering, int]:
     """Return the memory of ``context``, for the caller to go on with, and its sixteenths."""
-    known, memory = kept.longest(keys)
+    stepper = checkpoint.stepper
+    known, memory = kept.longest(stepper, keys)
     memory = memory.copied() if memory is not None else stepper.memory()
     line = sum(bar.meter.sixteenths for bar, _ in context[:known])
     steps: list[tuple[Note, int, Floats]] = []
     for bar, under in context[known:]:
-        told = _told(stepper, replace(under, meter=bar.meter), styles)
+        told = _told(checkpoint, replace(under, meter=bar.meter))
         rows, _ = notes_of([bar])
         steps.append((LINE, line, told[0]))
         steps += [
@@ -251,7 +292,7 @@ def _read(
         notes, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
         stepper.read([memory] * len(notes), notes, times, np.array(told_all))
     if steps:
-        kept.keep(keys[-1], memory.copied())
+        kept.keep(stepper, keys[-1], memory.copied())
     return memory, line
 
 
@@ -261,8 +302,7 @@ class _Batch:
     def __init__(self, checkpoint: Checkpoint, rows: Sequence[Row], kept: Contexts) -> None:
         self._stepper = checkpoint.stepper
         self._kept = kept
-        styles = checkpoint.config.styles
-        self._rows = [_Writing(self._stepper, styles, row, kept) for row in rows]
+        self._rows = [_Writing(checkpoint, row, kept) for row in rows]
 
     def written(self) -> list[Bar]:
         going = self._rows
@@ -318,5 +358,5 @@ class _Batch:
         if len(row.notes) < row.most and notes_of([bar])[0][0] == row.notes:
             # the steps just taken are what reading this bar would take
             played = bar, replace(row.row.conditions, meter=bar.meter)
-            self._kept.keep(_key(row.key, played), row.memory)
+            self._kept.keep(self._stepper, _key(row.key, played), row.memory)
         return bar

@@ -38,6 +38,8 @@ PANEL: Final = 64
 one piece their rows are too far apart for a processor to fetch them ahead."""
 ROOM: Final = 64
 """Steps by which a row's memory grows."""
+WORKS_MAX: Final = 8
+"""Sets of work arrays that are kept for each number of rows: one a thread that works at a time."""
 TURNS: Final = 512
 """Sixteenths by which the table of rotary turns grows."""
 
@@ -194,7 +196,10 @@ class _Run:
 
 
 class Decoder:
-    """The weights, laid out for steps."""
+    """The weights, laid out for steps.
+
+    Any number of threads may use one, each with memories of its own.
+    """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, NDArray[np.generic]]) -> None:
         """Take the weights of a checkpoint, by their names in :class:`DrumPatternTransformer`.
@@ -245,7 +250,7 @@ class Decoder:
         self._offset_head = _panels(weight("offset_head.weight").T)
         self._offset_bias = weight("offset_head.bias")
         self._turns = np.empty((0, head // 2), np.complex64)
-        self._works: dict[int, _Work] = {}
+        self._works: dict[int, list[_Work]] = {}
 
     def memory(self) -> Memory:
         """Return the memory of a row that has seen nothing."""
@@ -278,7 +283,27 @@ class Decoder:
                     [self.read(memories[p], notes[p], times[p], told[p]) for p in parts]
                 )
         rows = len(memories)
-        work = self._work(rows)
+        free = self._works.setdefault(rows, [])
+        try:
+            work = free.pop()  # nobody else has it until it is back
+        except IndexError:
+            work = _Work(self.config, rows)
+        try:
+            return self._stepped(work, spans, notes, times, told)
+        finally:
+            if len(free) < WORKS_MAX:
+                free.append(work)
+
+    def _stepped(
+        self,
+        work: _Work,
+        spans: Sequence[tuple[Memory, int]],
+        notes: Sequence[Note],
+        times: Sequence[float],
+        told: Floats,
+    ) -> Floats:
+        """Take the steps, for which there is room, in the arrays of ``work``."""
+        rows = len(notes)
         x, hidden, turned, added = work.x, work.hidden, work.turned, work.added
         (chunks, places), (seen, found) = work.into, work.out
         event, velocity, offset = zip(*notes, strict=True)
@@ -300,19 +325,15 @@ class Decoder:
         work.level()
         return work.even[:rows].copy()
 
-    def _work(self, rows: int) -> _Work:
-        if rows not in self._works:
-            self._works[rows] = _Work(self.config, rows)
-        return self._works[rows]
-
     def _turns_at(self, times: Sequence[float]) -> NDArray[np.complex64]:
         """Return the turns of whole sixteenths, [R, 1, D / 2]."""
         last = int(max(times))
-        if last >= len(self._turns):
+        table = self._turns  # another thread may replace it
+        if last >= len(table):
             count = _whole(last + 1, TURNS)
             angles = np.arange(count)[:, None] * (2 * np.pi / np.array(wavelengths(self.config)))
-            self._turns = np.exp(1j * angles).astype(np.complex64)
-        turns: NDArray[np.complex64] = self._turns[[int(time) for time in times], None]
+            self._turns = table = np.exp(1j * angles).astype(np.complex64)
+        turns: NDArray[np.complex64] = table[[int(time) for time in times], None]
         return turns
 
     def events(self, known: Floats) -> tuple[Floats, Floats]:

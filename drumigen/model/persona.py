@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from drumigen.errors import ModelLoadError
+from drumigen.errors import ModelError, ModelLoadError
 from drumigen.model.vocabulary import PHRASE_BARS
 
 _DENSITY_KNOB: Final = (0.35, 2.2)
@@ -19,6 +19,12 @@ _INTENSITY_KNOB: Final = (34.0, 116.0)
 """Where the knobs end: times the persona's density, and mean velocities."""
 _LEAN_MAX: Final = 9.0
 """Milliseconds either way that a performer on stage may be off the clock by as a whole."""
+_DENSITY_MAX: Final = 100.0
+"""Hits a quarter note: more than a drummer, and than any bar holds."""
+_LEAN_LIMIT: Final = 1000.0
+"""Milliseconds: half a sixteenth at any tempo there is."""
+_SPREAD_LIMIT: Final = 10.0
+_WEIGHT_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,24 @@ class Persona:
     drummer: int | None = None
     weight: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse whom nobody can be.
+
+        Raises:
+            ModelError: a value is out of range, or no number.
+        """
+        whole = all(isinstance(n, int) for n in (self.weight, self.drummer or 0))
+        if not (
+            0 < self.density <= _DENSITY_MAX
+            and 1 <= self.intensity <= 127
+            and (self.lean is None or abs(self.lean) <= _LEAN_LIMIT)
+            and whole
+            and 0 <= (self.drummer or 0) <= _WEIGHT_MAX
+            and 1 <= self.weight <= _WEIGHT_MAX
+        ):
+            message = f"nobody plays like {self}"
+            raise ModelError(message)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -46,6 +70,22 @@ class Profile:
     personas: tuple[Persona, ...]
     spread: tuple[float, ...] = (0.0,)
     fills: tuple[float, ...] = (0.0,) * PHRASE_BARS
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn from.
+
+        Raises:
+            ModelError: there is nobody, or a value is out of range or no number.
+        """
+        if not (
+            self.personas
+            and self.spread
+            and self.fills
+            and all(abs(shift) <= _SPREAD_LIMIT for shift in self.spread)
+            and all(0 <= chance <= 1 for chance in self.fills)
+        ):
+            message = "a profile lacks drummers, or its densities or fills are out of range"
+            raise ModelError(message)
 
     def persona(self, seed: int, *, on_stage: bool = True) -> Persona:
         """Return the drummer whom ``seed`` names; ``on_stage`` only those who keep to the clock."""
@@ -91,7 +131,7 @@ def profiles_of(metadata: Mapping[str, Any]) -> dict[str, Profile]:
             for style, entry in metadata.get("profile", {}).items()
             if entry["personas"]
         }
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, ModelError) as error:
         message = "the checkpoint's profile of styles is not readable; train it again"
         raise ModelLoadError(message) from error
 

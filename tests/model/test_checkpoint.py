@@ -1,10 +1,14 @@
 """Checkpoints: what loads, what is kept, and what is refused with which words."""
 
+import dataclasses
 import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +20,16 @@ from hypothesis import strategies as st
 from brain import SMALL
 from drumigen.errors import DeviceFullError, ModelLoadError
 from drumigen.model import checkpoint as module
+from drumigen.model import devices
 from drumigen.model.checkpoint import (
     CACHED_MODELS,
+    Checkpoint,
     clear_gpu_cache,
     clear_model_cache,
     detect_device,
     get_gpu_memory_info,
     load_model,
+    read_texts,
     save_checkpoint,
     write_tensors,
 )
@@ -237,6 +244,196 @@ def test_clearing_the_gpu_cache_reaches_the_gpu(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: cleared.append(True))
     clear_gpu_cache()
     assert cleared == [True]
+
+
+def test_a_model_is_loaded_once_however_many_threads_ask_for_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Path] = []
+    read = module._read
+
+    def counted(file: Path, device: str) -> Checkpoint:
+        loads.append(file)
+        return read(file, device)
+
+    monkeypatch.setattr(module, "_read", counted)
+    with ThreadPoolExecutor(8) as pool:
+        models = list(pool.map(lambda _: load_model(path, "cpu"), range(32)))
+    assert len(loads) == 1
+    assert {id(model) for model in models} == {id(models[0])}
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_changed_file_of_the_same_time_and_size_is_read_again(
+    path: Path, *, in_place: bool
+) -> None:
+    for seed in (7, 8, 9, 8):
+        at = path.stat()
+        fresh = create_mock_checkpoint(path.with_name("fresh"), SMALL, {"seed": seed})
+        if in_place:
+            path.write_bytes(fresh.read_bytes())
+        else:
+            fresh.replace(path)
+        os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+        assert path.stat().st_mtime_ns == at.st_mtime_ns
+        assert load_model(path, "cpu").metadata == {"seed": seed}
+        assert load_model(path, "cpu") is load_model(path, "cpu")
+
+
+def refused(path: str | Path) -> str:
+    clear_model_cache()
+    with pytest.raises(ModelLoadError) as error:
+        load_model(path, "cpu")
+    message = str(error.value)
+    assert message.isprintable()
+    return message
+
+
+def test_a_path_that_is_none_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no checkpoint here" in refused("nul\0inside")
+    assert "no checkpoint here" in refused("x" * 5000)
+    assert "no checkpoint here" in refused("~nobody-of-that-name/x.safetensors")
+    assert "no checkpoint here" in refused("line\nbreak")
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).symlink_to(tmp_path / other)
+    assert "no checkpoint here" in refused(tmp_path / "a")
+    create_mock_checkpoint(tmp_path / "mine.safetensors", SMALL)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_model("~/mine.safetensors", "cpu").config == SMALL
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a file" in refused(tmp_path / "pipe")
+    assert "not a file" in refused("/dev/zero")
+    assert "not a file" in refused(tmp_path)
+    with pytest.raises(ModelLoadError, match="not a file"):
+        read_texts(tmp_path / "pipe")
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"config": "[" * DEEP},
+        {"metadata": '{"a":' * DEEP + "1" + "}" * DEEP},
+        {"metadata": "[1]"},
+        {"config": '{"styles": ["funk", "funk"]}'},
+        {"config": '{"styles": ["fu\\nnk"]}'},
+        {"config": '{"styles": ["funk"], "width": 2040, "layers": 64, "heads": 2, "shared": 1}'},
+        {"config": '{"styles": ["funk"], "dropout": 1e300}'},
+        {"metadata": '{"profile": {"funk": {"personas": [[1e400, 3]]}}}'},
+        {"metadata": '{"profile": {"funk": {"personas": [[-1, 3]], "spread": [0], "fills": [0]}}}'},
+    ],
+)
+def test_hostile_texts_are_refused_in_one_line(path: Path, changed: dict[str, str]) -> None:
+    config = json.dumps(dataclasses.asdict(SMALL))
+    write_tensors(arrays(), path, texts(**{"config": config, **changed}))
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * DEEP,
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"__metadata__": 3}',
+        b'{"__metadata__": {"vocabulary": 3}}',
+        b'{"a": {"dtype": "F16", "shape": [-1], "data_offsets": [0, 0]}}',
+        b'{"a": 3}',
+        b'{"a": {"a": ' * DEEP,
+        b"\xff\xfe",
+    ],
+)
+def test_a_hostile_header_is_refused_in_one_line(path: Path, header: bytes) -> None:
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    refused(path)
+
+
+@pytest.mark.parametrize("kind", [bool, np.int8, np.int64, np.uint16, np.complex64])
+def test_weights_that_are_no_real_numbers_are_refused(path: Path, kind: type) -> None:
+    odd = {**arrays(), "style.weight": np.ones((3, 24), kind)}
+    write_tensors(odd, path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+    assert "style.weight is of type" in refused(path)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F4", "X99", ""])
+def test_types_that_nobody_knows_are_refused(path: Path, dtype: str) -> None:
+    write_tensors(arrays(), path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    header["style.weight"]["dtype"] = dtype
+    changed = json.dumps(header).encode()
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + whole[8 + length :])
+    assert "not a whole checkpoint" in refused(path)
+
+
+def test_weights_may_be_floats_of_any_width(path: Path) -> None:
+    loaded = load_model(path, "cpu").weights
+    for kind in (np.float16, np.float32, np.float64):
+        same = {name: array.astype(kind) for name, array in loaded.items()}
+        write_tensors(same, path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+        again = load_model(path, "cpu").weights
+        assert all((again[name] == loaded[name]).all() for name in loaded)
+
+
+@pytest.mark.parametrize("extra", [{}, {"junk": np.zeros(2**26, np.uint16)}])
+def test_a_large_file_of_junk_is_refused_before_it_costs_memory(
+    tmp_path: Path, extra: dict[str, np.ndarray]
+) -> None:
+    path = tmp_path / "junk.safetensors"
+    config = json.dumps(dataclasses.asdict(SMALL))
+    write_tensors({**arrays(), **extra}, path, texts(config=config))
+    with path.open("ab") as file:
+        file.truncate(2**28)
+    tracemalloc.start()
+    try:
+        refused(path)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_a_gpu_no_device_asks_for_torch(path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from drumigen.model import devices\n"
+        "devices.gpu_may_be_here = lambda: False\n"
+        "from drumigen.model.checkpoint import get_gpu_memory_info, load_model\n"
+        f"print(load_model({str(path)!r}).device, get_gpu_memory_info(), 'torch' in sys.modules)\n"
+        "import drumigen.model.devices as d; d.torch_is_installed = lambda: False\n"
+        "d.gpu_may_be_here = lambda: True\n"
+        "print(d.detect_device('auto'))\n"
+        "try: d.detect_device('cuda')\n"
+        "except Exception as error: print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == [
+        "cpu None False",
+        "cpu",
+        "device 'cuda' needs torch: pip install 'drumigen[gpu]', or use cpu",
+    ]
+
+
+def test_where_a_gpu_may_be_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(devices, "_GPU_FILES", ("/dev/null",))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.gpu_may_be_here()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not devices.gpu_may_be_here()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(devices, "_GPU_FILES", ())
+    assert not devices.gpu_may_be_here()
 
 
 def test_playing_on_a_cpu_loads_no_torch(path: Path) -> None:

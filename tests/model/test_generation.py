@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brain import STYLES, checkpoint, under
+from brain import SMALL, STYLES, checkpoint, under
 from drumigen.errors import DeviceFullError, ModelError
-from drumigen.model.checkpoint import Checkpoint
+from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.generation import (
     Contexts,
     Played,
@@ -21,7 +23,7 @@ from drumigen.model.generation import (
     generate_batch,
     generate_pattern,
 )
-from drumigen.model.mock import mock_bar
+from drumigen.model.mock import create_mock_checkpoint, mock_bar
 from drumigen.model.network import CONTEXT_BARS
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.sampling import Sampling
@@ -33,6 +35,7 @@ from strategies import METERS, playable_bars
 __all__ = ["checkpoint"]
 
 FOUR = Meter()
+PROFILE = {"funk": {"personas": [[4.0, 80.0]], "spread": [0.0], "fills": [0.1] * 8}}
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 
 
@@ -128,14 +131,61 @@ def test_without_dither_hits_take_the_middle_of_their_bins(checkpoint: Checkpoin
     assert all(hit.sounding_tick % 10 == 0 for hit in bar.hits)
 
 
-def test_max_length_ends_the_pattern_with_the_bar_in_which_it_is_reached(
-    checkpoint: Checkpoint,
-) -> None:
+@pytest.mark.parametrize("most", [30, 31, 100, 171])
+def test_a_pattern_has_no_more_tokens_than_max_length(checkpoint: Checkpoint, most: int) -> None:
+    styles = checkpoint.config.styles
     long = generate_pattern(checkpoint, under(), 6, seed=1)
-    short = generate_pattern(checkpoint, under(), 6, seed=1, max_length=1)
-    assert short.bars == long.bars[:1]
+    short = generate_pattern(checkpoint, under(), 6, seed=1, max_length=most)
+    assert most - 12 < len(short.tokens(styles)) <= most
+    *whole, last = short.bars
+    assert tuple(whole) == long.bars[: len(whole)]
+    assert set(last.hits) <= set(long.bars[len(whole)].hits)
+    assert last.hits
+
+
+def test_a_max_length_that_is_long_enough_changes_nothing(checkpoint: Checkpoint) -> None:
+    long = generate_pattern(checkpoint, under(), 3, seed=1)
     tokens = long.tokens(checkpoint.config.styles)
-    assert len(decode(tokens).bars) == 6
+    assert generate_pattern(checkpoint, under(), 3, seed=1, max_length=len(tokens)) == long
+    assert len(decode(tokens).bars) == 3
+
+
+def test_one_cached_model_writes_the_same_bars_for_many_threads(checkpoint: Checkpoint) -> None:
+    rows = [Row(under(density=6.0), seed, 4, song(4)) for seed in range(24)]
+    alone = [generate_batch(checkpoint, [row])[0] for row in rows]
+    shared_contexts = Contexts()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda row: generate_batch(checkpoint, [row])[0], rows * 3))
+        warm = list(
+            pool.map(lambda row: generate_batch(checkpoint, [row], shared_contexts)[0], rows)
+        )
+    assert together == alone * 3
+    assert warm == alone
+
+
+def test_contexts_of_one_model_are_not_those_of_another(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    wider = dataclasses.replace(SMALL, width=48)
+    other = load_model(create_mock_checkpoint(tmp_path / "other.safetensors", wider), "cpu")
+    kept = Contexts()
+    row = Row(under(), 1, 4, song(4))
+    for model in (checkpoint, other, checkpoint):
+        assert generate_batch(model, [row], kept) == generate_batch(model, [row])
+
+
+def test_a_style_without_takes_is_no_style_of_the_checkpoint(tmp_path: Path) -> None:
+    given: tuple[dict[str, object], ...] = (
+        {"takes": {"funk": 3, "jazz": 0, "rock": 1}},
+        {"profile": PROFILE},
+    )
+    for number, metadata in enumerate(given):
+        path = create_mock_checkpoint(tmp_path / f"{number}.safetensors", SMALL, metadata)
+        model = load_model(path, "cpu")
+        assert generate_pattern(model, under("funk"), 1).bars
+        with pytest.raises(ModelError, match=r"'jazz' is not in this checkpoint; it has funk"):
+            generate_pattern(model, under("jazz"))
+        assert estimate_generation_time(model) > 0
 
 
 @pytest.mark.parametrize(
@@ -143,6 +193,7 @@ def test_max_length_ends_the_pattern_with_the_bar_in_which_it_is_reached(
     [
         ({"bars": 0}, "0 bars"),
         ({"max_length": 0}, "at most 0 tokens"),
+        ({"max_length": 8}, "max_length 8 has no room"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**63}, "use 0 to"),
         ({"temperature": 0}, "temperature 0"),

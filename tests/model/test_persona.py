@@ -61,7 +61,43 @@ def test_the_intensity_knob_turns_up_and_down(level: float, one: int, other: int
     assert turned_intensity(level, 50) == pytest.approx(level)
 
 
-@pytest.mark.parametrize("profile", [{"rock": 3}, {"rock": {}}, {"rock": {"personas": [[1]]}}, 5])
+ENTRY = {"personas": [[4.0, 80.0, -3.0, 0, 8]], "spread": [0.0], "fills": [0.1] * 8}
+NAN, INF = float("nan"), float("inf")
+
+
+def spoilt(**changed: object) -> dict[str, object]:
+    return {"rock": {**ENTRY, **changed}}
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"rock": 3},
+        {"rock": {}},
+        {"rock": {"personas": [[1]]}},
+        5,
+        spoilt(personas=[[NAN, 80.0]]),
+        spoilt(personas=[[0.0, 80.0]]),
+        spoilt(personas=[[1e300, 80.0]]),
+        spoilt(personas=[[4.0, INF]]),
+        spoilt(personas=[[4.0, 0.0]]),
+        spoilt(personas=[["4", 80.0]]),
+        spoilt(personas=[[4.0, 80.0, NAN]]),
+        spoilt(personas=[[4.0, 80.0, None, -1]]),
+        spoilt(personas=[[4.0, 80.0, None, 1.5]]),
+        spoilt(personas=[[4.0, 80.0, None, None, 0]]),
+        spoilt(personas=[[4.0, 80.0, None, None, 10**400]]),
+        spoilt(personas=[[4.0, 80.0, None, None, 8, 9]]),
+        spoilt(personas="rock"),
+        spoilt(spread=[]),
+        spoilt(spread=[NAN]),
+        spoilt(spread=[900]),
+        spoilt(spread=0.0),
+        spoilt(fills=[]),
+        spoilt(fills=[2]),
+        spoilt(fills=["often"]),
+    ],
+)
 def test_a_profile_that_is_none_is_refused_in_one_line(profile: object) -> None:
     with pytest.raises(ModelLoadError, match="profile of styles is not readable"):
         profiles_of({"profile": profile})

@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
     train = read_takes(options.folder, ("train",))
     human = read_takes(options.folder, (options.split,))
     seeds = range(options.seed, options.seed + options.seeds)
-    known = [take for take in human if take.style in checkpoint.config.styles]
+    known = [take for take in human if take.style in checkpoint.learnt]
     generated = Generated(
         {seed: perform(checkpoint, like(known, TAKES, seed), seed, BARS) for seed in seeds},
         # they are told apart across seeds, so there are two at least
@@ -53,7 +53,7 @@ def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:
     wanted: Sequence[Take] = [
         Take(f"{style}/{number}", style, "", tempo, ())
         for style in PERFORMERS
-        if style in checkpoint.config.styles
+        if style in checkpoint.learnt
         for number, tempo in enumerate(_tempi(style))
     ]
     for take in perform(checkpoint, wanted, 100 + seed, BARS):
