@@ -117,7 +117,7 @@ def main() -> None:
     async def run() -> None:
         daemon = Daemon(session, load_styles(), setup, engine_module=options.engine)
         bar = sixteenths(CHORD if options.chords else CHORD[:1])
-        daemon.planner = SixteenthPlanner(session, bar)
+        daemon.plane.planner = SixteenthPlanner(session, bar)
         await play(daemon, options)
 
     asyncio.run(run())

@@ -17,7 +17,7 @@ from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.engine.messages import ClockSource, EngineSetup, Tune
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.planner.planner import Planner
@@ -61,9 +61,11 @@ async def main() -> None:
     """Run until standard input ends."""
     tune = Tune(source=ClockSource.INTERNAL, clock_out=False)
     session = Session(style="rock", variation=False, fill_every=0, tune=tune)
-    desk = Desk((load_controller("default"),))
-    daemon = Daemon(session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), desk=desk)
-    daemon.planner = TellingPlanner(session)
+    setup = ControllerSetup((load_controller("default"),))
+    daemon = Daemon(
+        session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), controllers=setup
+    )
+    daemon.plane.planner = TellingPlanner(session)
     go_before_others()
     running = await started(daemon)
     while line := await asyncio.to_thread(sys.stdin.readline):

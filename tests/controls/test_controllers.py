@@ -13,11 +13,11 @@ from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.commands.play import Performance
 from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.learning import load_learned
 from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
-from drumigen_daemon.engine.engine import FEEDBACK_PORT
 from drumigen_daemon.engine.messages import (
+    FEEDBACK_PORT,
     EngineSetup,
     EngineState,
     Heard,
@@ -38,23 +38,23 @@ class Hands:
     """A daemon whose engine only listens."""
 
     def __init__(self, folder: Path | None = None, *, feedback: bool = False) -> None:
-        desk = Desk(
+        setup = ControllerSetup(
             (load_controller("default"),),
             folder / "learned.toml" if folder else None,
             folder / "scenes.json" if folder else None,
             feedback,
         )
-        self.daemon = Daemon(Session(), load_styles(), EngineSetup(), desk=desk)
+        self.daemon = Daemon(Session(), load_styles(), EngineSetup(), controllers=setup)
         self.sent: list[Any] = []
-        self.daemon._engine.send = self.sent.append  # type: ignore[assignment,method-assign]
+        self.daemon._engine.send = lambda message, **_: self.sent.append(message)  # type: ignore[method-assign]
+        self.daemon._engine_started()
 
     def hear(self, *data: int) -> None:
         self.daemon._reported(Heard("in", data, Seconds(0.0)))
 
     async def settle(self) -> None:
         await asyncio.sleep(0)
-        await self.daemon._hands.finish()
-        await asyncio.sleep(0)
+        self.daemon._write_the_rest()
 
     def roll(self, tick: int, bpm: float = 120.0) -> None:
         now = asyncio.get_running_loop().time()
@@ -78,6 +78,7 @@ async def test_a_knob_moves_its_control_and_a_button_its_action() -> None:
     hands.hear(CC, 20, 127)
     assert hands.session.density == 100
     hands.hear(CC, 102, 127)
+    await hands.settle()
     assert hands.told(Start) == [Start()]
 
 
@@ -135,6 +136,7 @@ async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_pa
     again = Hands(tmp_path)
     again.daemon.control("mute.kick", True)
     again.hear(PC, 2)
+    await again.settle()
     for name in IN_SCENES:
         assert again.daemon.controls.value_of(name) == hands.daemon.controls.value_of(name), name
     assert again.session.meter == Meter(7, 8)
@@ -149,6 +151,7 @@ async def test_a_scene_waits_for_the_bar_line() -> None:
     hands.daemon.control("density", 10)
     hands.roll(7680 - 300, bpm=60.0)  # the bar line is 156 ms away
     hands.daemon.control("scene", 1)
+    await hands.settle()
     assert hands.session.density == 10
     await asyncio.sleep(0.2)
     assert hands.session.density == 70
@@ -174,6 +177,7 @@ async def test_a_scene_of_another_version_is_put_on_as_far_as_it_goes(tmp_path: 
     (tmp_path / "scenes.json").write_text('{"1": {"density": 20, "sparkle": 9, "kit": "gone"}}')
     hands = Hands(tmp_path)
     hands.daemon.control("scene", 1)
+    await hands.settle()
     assert hands.session.density == 20
     assert hands.session.tune.kit == "gm"
 
@@ -206,6 +210,7 @@ async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyP
     controls = performance.daemon.controls
     for key in "hdf":
         performance._key(key)
+    await asyncio.sleep(0)
     assert (controls.value_of("hold"), controls.value_of("drop")) == (True, True)
     assert performance.daemon.planner._outlook.form.fills
     performance._key("h")

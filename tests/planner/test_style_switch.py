@@ -43,7 +43,8 @@ def telling_band(quantum: Quantum, bpm: float) -> Band:
     session = Session(style="rock", quantum=quantum, tune=tune, variation=False, fill_every=0)
     band = Band(session, Telling(), STYLES, [load_controller("default")])
     # no fallback is needed; one would be told by its voice
-    band.planner = Planner(session, lambda style: Bank(style, ((sixteenths(style),),), ()), STYLES)
+    bank_of = {style: Bank(style, ((sixteenths(style),),), ()) for style in STYLES}
+    band.plane.planner = Planner(session, bank_of.__getitem__, STYLES)
     band.rig.run(1.0)
     band.rig.obey(Start())
     band.rig.run(1.0)

@@ -370,13 +370,14 @@ def unplug(gig: Gig) -> None:
     assert gig.notes(1.5)
     gig.rig.engine.ports_changed([PortChange("in", "nanoKONTROL2", up=True)], gig.rig.now)  # type: ignore[arg-type]
     gig.plugged = True
-    gig.band.surface.shows()
-    gig.band.surface.forget_shown()
-    shown = {message[:2]: message[2] for message in gig.band.surface.shows()}
+    surface = gig.band.plane._controllers._surface
+    surface.shows()
+    surface.forget_shown()
+    shown = {message[:2]: message[2] for message in surface.shows()}
     assert shown[bytes([CC, KNOB["drop"][1]])] == 0
     assert all(message[0] in (CC, NOTE_ON) for message in shown)
     gig.press("drop")
-    assert gig.band.surface.shows()
+    assert surface.shows()
     gig.press("drop")
     gig.play(2)
 

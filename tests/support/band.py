@@ -1,23 +1,20 @@
 """Engine, planner and a generator that can be made to fail, together on virtual time."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from drumigen.bank.bank import load_bank
 from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
+from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.binding import ControllerMap
-from drumigen_daemon.controls.controllers import RECALL_LEAD
-from drumigen_daemon.controls.scenes import SceneBook, put_on, scene_of
-from drumigen_daemon.controls.surface import Surface
-from drumigen_daemon.controls.table import Controls, Learn, Recall, Store
-from drumigen_daemon.controls.tap_tempo import TapTempo
+from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import BarEntered, EngineState, Heard, Report
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
 from drumigen_daemon.planner.planner import Planner
-from drumigen_daemon.session import Call, Quantum, Session
+from drumigen_daemon.session import Session
 from rig import Rig
 
 
@@ -56,7 +53,7 @@ class ScriptedSource:
 
 
 class Band:
-    """What :class:`drumigen_daemon.app.Daemon` wires, without processes."""
+    """The control plane that ships, with an engine and a generator on virtual time."""
 
     def __init__(
         self,
@@ -66,100 +63,79 @@ class Band:
         maps: Sequence[ControllerMap] = (),
     ) -> None:
         self.rig = Rig()
-        self.session = session
-        find = shipped_styles().find
-        self.planner = Planner(session, load_bank, styles, lambda style: find(style).feel)
+        self.plane = ControlPlane(
+            session, shipped_styles(), ready=styles, setup=ControllerSetup(tuple(maps))
+        )
         self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
         self.entered: list[BarEntered] = []
         self.played: list[Bar] = []
         """As they sounded."""
         self.written: list[Bar] = []
         """Before anything was done to them."""
-        self._taps = TapTempo()
-        self.scenes = SceneBook()
-        self.surface = Surface(
-            maps, self.value_of, lambda name: styles if name in ("style", "blend") else ()
-        )
+        self._advancing = self._again = False
         self.rig.on_report = self._reported
-        self.rig.obey(session.tune)
-        self.replan()
+        self.start_engine()
+
+    @property
+    def planner(self) -> Planner:
+        return self.plane.planner
+
+    @property
+    def session(self) -> Session:
+        return self.plane.controls.session
 
     def control(self, name: str, value: object = None) -> None:
-        """Turn a control, as the daemon does."""
-        controls = Controls(shipped_styles(), self.session)
-        controls._taps = self._taps
-        now = Seconds(self.rig.now)
-        told = controls.apply(name, value, bar_tick=self.planner.meters.start_of, now=now)
-        self._adopt(controls.session)
-        match told:
-            case None | Learn():
-                pass
-            case Call():
-                self.planner.call(told, now)
-                self.replan()
-            case Recall():
-                wait = self.planner.until_bar_line(now) - RECALL_LEAD
-                self.rig.at(max(now, now + wait), lambda: self._put_on(told.scene))
-            case Store():
-                self.scenes.store(told.scene, scene_of(controls.session))
-            case _:
-                self.rig.obey(told)
-
-    def _put_on(self, number: int) -> None:
-        controls = Controls(shipped_styles(), self.session)
-        scene = self.scenes.scene(number)
-        assert scene is not None
-        put_on(controls, scene)
-        self._adopt(controls.session, Quantum.BAR)
-
-    def value_of(self, name: str) -> object:
-        return Controls(shipped_styles(), self.session).value_of(name)
+        """Turn a control, as through any door of the daemon."""
+        self.plane.control(name, value, now=Seconds(self.rig.now))
+        self.replan()
 
     def change(self, **changes: object) -> None:
-        self._adopt(replace(self.session, **changes))  # type: ignore[arg-type]
+        self.plane.adopt(replace(self.session, **changes))  # type: ignore[arg-type]
+        self.replan()
 
-    def _adopt(self, session: Session, quantum: Quantum | None = None) -> None:
-        self.session = session
-        self.planner.set_session(session, Seconds(self.rig.now), quantum)
-        self.rig.obey(session.tune)
+    def start_engine(self) -> None:
+        self.plane.engine_started(Seconds(self.rig.now))
         self.replan()
 
     def kill_generator(self) -> None:
         self.source.alive = False
         self.source.busy = False
-        self.planner.generator_lost()
+        self.plane.generator_lost()
 
     def revive_generator(self) -> None:
         self.source.alive = True
         self.replan()
 
     def replan(self) -> None:
-        plan = self.planner.plan(Seconds(self.rig.now))
-        if plan is not None:
-            self.rig.obey(plan)
-        if self.source.idle:
-            items = self.planner.requests()
-            if items:
-                self.source.ask(items, self.planner.tempo)
+        """Do what is to be done, as the daemon does, and again if that had consequences."""
+        self._again = True
+        while self._again and not self._advancing:
+            self._again, self._advancing = False, True
+            turn = self.plane.advance(Seconds(self.rig.now))
+            for command in turn.commands:
+                self.rig.obey(command)
+            for write in turn.files:
+                write()
+            if self.source.idle:
+                items, tempo = self.plane.requests()
+                if items:
+                    self.source.ask(items, tempo)
+            if turn.wake < math.inf:
+                self.rig.at(turn.wake, self.replan)
+            self._advancing = False
 
     def _written(self, bars: list[WrittenBar]) -> None:
-        self.planner.bars_written(bars)
+        self.plane.bars_written(bars)
         self.replan()
 
     def _reported(self, report: Report) -> None:
-        if isinstance(report, EngineState):
-            self.planner.engine_is(report)
-        elif isinstance(report, BarEntered):
+        if isinstance(report, BarEntered):
             self.entered.append(report)
             planned = self.rig.engine._score.at(self.planner.meters.start_of(report.number))
             assert planned is not None
             self.played.append(planned.bar)
-            self.planner.bar_entered(report)
             choice = self.planner._sent.get(report.number)
             self.written.append(choice.written if choice is not None else planned.bar)
-        elif isinstance(report, Heard):
-            for move in self.surface.heard(report):
-                self.control(move.control, move.value)
-        else:
-            return
-        self.replan()
+        self.plane.reported(report, Seconds(self.rig.now))  # type: ignore[arg-type]
+        if isinstance(report, EngineState | BarEntered | Heard):
+            self.replan()

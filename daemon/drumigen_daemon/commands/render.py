@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from drumigen.bank.bank import load_bank
 from drumigen.kit import load_kit
 from drumigen.midi.file import write_song
 from drumigen.midi.song import Marker, Song, song_from_bars
 from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import BarEntered, PlannedBar
+from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.generator.writers import BarWriter, make_writer
-from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 
@@ -63,19 +62,21 @@ def default_file(session: Session) -> Path:
 
 def planned_bars(session: Session, writer: BarWriter, count: int) -> list[PlannedBar]:
     """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
-    find = shipped_styles().find
-    planner = Planner(
-        session, lambda style: load_bank(find(style).bank), (), lambda style: find(style).feel
-    )
+    plane = ControlPlane(session, shipped_styles(), ready=())
+    now = Seconds(0.0)
+    plane.engine_started(now)
     bars: dict[int, PlannedBar] = {}
     for number in range(count):
-        while items := planner.requests():
-            written = writer.write(items, planner.tempo)
-            planner.bars_written(map(WrittenBar, (item.request for item in items), written))
-        plan = planner.plan(Seconds(0.0))
-        bars.update((bar.number, bar) for bar in (plan.bars if plan else ()))
+        items, tempo = plane.requests()
+        while items:
+            written = writer.write(items, tempo)
+            plane.bars_written(tuple(map(WrittenBar, (item.request for item in items), written)))
+            items, tempo = plane.requests()
+        for command in plane.advance(now).commands:
+            if isinstance(command, Plan):
+                bars.update((bar.number, bar) for bar in command.bars)
         entered = bars[number]
-        planner.bar_entered(BarEntered(number, entered.style, entered.origin))
+        plane.reported(BarEntered(number, entered.style, entered.origin), now)
     return [bars[number] for number in range(count)]
 
 

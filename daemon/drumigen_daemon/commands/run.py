@@ -16,7 +16,7 @@ from drumigen_daemon.capture.journal import CaptureJournal
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.controls.controllers import Desk
+from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.learning import load_learned
 from drumigen_daemon.controls.values import one_line, shipped_styles
 from drumigen_daemon.mqtt.link import MqttLink
@@ -73,7 +73,7 @@ def make_daemon(settings: Settings) -> Daemon:
         settings.engine_setup,
         settings.generator_setup,
         settings.capture.bars,
-        desk=Desk(
+        controllers=ControllerSetup(
             tuple(maps),
             learned,
             scenes_path(settings, os.environ),

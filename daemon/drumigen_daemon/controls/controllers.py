@@ -1,32 +1,28 @@
-"""The performer's hands: controllers, what they learn and show, and scenes that are recalled."""
+"""The performer's controllers, what they learn and show, and scenes to recall.  Sans I/O."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
 
-from drumigen.errors import ControlError, SettingsError
-from drumigen.styles import StyleCatalogue
-from drumigen.units import Seconds
+from drumigen.errors import ControlError
 from drumigen_daemon.controls.binding import ControllerMap
+from drumigen_daemon.controls.control_map import Move
 from drumigen_daemon.controls.learning import save_binding
-from drumigen_daemon.controls.scenes import Scene, SceneBook, put_on, scene_of
+from drumigen_daemon.controls.scenes import Scene, SceneBook, scene_of
 from drumigen_daemon.controls.surface import Surface
-from drumigen_daemon.controls.table import Controls, Learn, Recall, Store
 from drumigen_daemon.engine.messages import Heard, Show
-from drumigen_daemon.session import Quantum, Session
+from drumigen_daemon.session import Session
 
 log = logging.getLogger(__name__)
 
-RECALL_LEAD: Final = 0.03
-"""Seconds before the bar line at which a scene is put on, to sound from the bar line on."""
+FileJob = Callable[[], None]
+"""Writes a file; raises a ``SettingsError`` where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the performer's hands are on: controller maps, and the files of what they store."""
+class ControllerSetup:
+    """Controller maps, and the files of what the performer stores."""
 
     maps: Sequence[ControllerMap] = ()
     learned: Path | None = None
@@ -35,121 +31,70 @@ class Desk:
     """Whether there is a port to show on where controls stand."""
 
 
-class Handled(Protocol):
-    """What hands act on: the daemon."""
+class Controllers:
+    """Turns what is heard into moves of controls, and keeps what is learned and stored."""
 
-    controls: Controls
-
-    def control(self, name: str, value: object = None, at: Seconds | None = None) -> None:
-        """Carry out a control, moved at ``at``.
-
-        Raises:
-            ControlError: it is unknown or its value is wrong.
-        """
-
-    def until_bar_line(self) -> float:
-        """Return the seconds until the next bar line; 0 at rest."""
-
-    def session_changed(self, before: Session, quantum: Quantum | None = None) -> None:
-        """Act on a session that was ``before``; all of it at ``quantum`` if that is given."""
-
-
-class Hands:
-    """Turns what is heard into controls, and keeps what is learned and stored."""
-
-    def __init__(self, desk: Desk, daemon: Handled, styles: StyleCatalogue) -> None:
-        """Act on ``daemon``.
+    def __init__(
+        self,
+        setup: ControllerSetup,
+        value_of: Callable[[str], object],
+        names_of: Callable[[str], Sequence[str]],
+    ) -> None:
+        """Read what was stored; ``value_of`` and ``names_of`` are those of :class:`Surface`.
 
         Raises:
             SettingsError: the file of scenes is wrong.
         """
-        self._desk = desk
-        self._daemon = daemon
-        self._styles = styles
-        self._surface = Surface(desk.maps, daemon.controls.value_of, self._names_of)
-        self._scenes = SceneBook(desk.scenes)
-        self._recalling: asyncio.TimerHandle | None = None
-        self._writing: set[asyncio.Task[None]] = set()
+        self._setup = setup
+        self._surface = Surface(setup.maps, value_of, names_of)
+        self._scenes = SceneBook(setup.scenes)
+        self._files: list[FileJob] = []
 
-    def heard(self, heard: Heard) -> None:
-        """Carry out, or learn, what a controller said."""
+    def heard(self, heard: Heard) -> Iterator[Move]:
+        """Yield what a message moves; carry out each move before the next is asked for.
+
+        A message that teaches a binding moves nothing.
+        """
         binding = self._surface.learn(heard)
-        if binding is not None:
-            log.info("learned: %s %s moves %s", *binding.sign, binding.control)
-            path = self._desk.learned
-            if path is not None:
-                self._write(lambda: save_binding(path, binding))
+        if binding is None:
+            yield from self._surface.heard(heard)
             return
-        for move in self._surface.heard(heard):
-            try:
-                self._daemon.control(move.control, move.value, heard.at)
-            except ControlError as error:
-                log.info("%s", error)
+        log.info("learned: %s %s moves %s", *binding.sign, binding.control)
+        path = self._setup.learned
+        if path is not None:
+            self._files.append(lambda: save_binding(path, binding))
 
-    def act(self, told: Recall | Store | Learn) -> None:
-        """Carry out what is asked of scenes and learning.
+    def learn(self, control: str) -> None:
+        """Bind the next knob that is moved to ``control``; to none if it is empty."""
+        self._surface.learning = control
+
+    def store(self, number: int, session: Session) -> None:
+        """Keep where every live parameter stands as scene ``number``."""
+        self._scenes.store(number, scene_of(session))
+        self._files.append(self._scenes.save)
+
+    def scene(self, number: int) -> Scene:
+        """Return a scene.
 
         Raises:
-            ControlError: there is no such scene.
+            ControlError: none of that number was stored.
         """
-        match told:
-            case Recall():
-                self._recall(told.scene)
-            case Store():
-                self._scenes.store(told.scene, scene_of(self._daemon.controls.session))
-                self._write(self._scenes.save)
-            case Learn():
-                self._surface.learning = told.control
-
-    def replugged(self) -> None:
-        """Show everything again: a controller is back."""
-        self._surface.forget_shown()
-
-    def shown(self) -> Show | None:
-        """Return what brings lamps and rings up to date; None if they are."""
-        messages = self._surface.shows() if self._desk.feedback else []
-        return Show(tuple(tuple(message) for message in messages)) if messages else None
-
-    async def finish(self) -> None:
-        """Wait until everything is written."""
-        await asyncio.gather(*self._writing)
-
-    def _names_of(self, control: str) -> Sequence[str]:
-        return self._styles.names if control in ("style", "blend") else ()
-
-    def _recall(self, number: int) -> None:
-        """Put a scene on at the next bar line; the last one that was called for counts."""
         scene = self._scenes.scene(number)
         if scene is None:
             message = f"scene: there is no scene {number}: store one with store_scene"
             raise ControlError(message)
-        if self._recalling is not None:
-            self._recalling.cancel()
-        self._recall_when_due(scene)
+        return scene
 
-    def _recall_when_due(self, scene: Scene) -> None:
-        wait = self._daemon.until_bar_line() - RECALL_LEAD
-        if wait > 0:
-            # the tempo may change meanwhile: look again when half of it is over
-            pause = wait / 2 if wait > RECALL_LEAD else wait
-            loop = asyncio.get_running_loop()
-            self._recalling = loop.call_later(pause, self._recall_when_due, scene)
-            return
-        self._recalling = None
-        before = self._daemon.controls.session
-        put_on(self._daemon.controls, scene)
+    def forget_shown(self) -> None:
+        """Show everything again: a controller is back, or was moved by more than hands."""
         self._surface.forget_shown()
-        self._daemon.session_changed(before, Quantum.BAR)
 
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write a file without keeping anybody waiting; what goes wrong is for the log."""
+    def shown(self) -> Show | None:
+        """Return what brings lamps and rings up to date; None if they are."""
+        messages = self._surface.shows() if self._setup.feedback else []
+        return Show(tuple(tuple(message) for message in messages)) if messages else None
 
-        async def written() -> None:
-            try:
-                await asyncio.to_thread(write)
-            except SettingsError as error:
-                log.error("%s", error)  # noqa: TRY400 - one line
-
-        task = asyncio.create_task(written(), name="write")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+    def take_files(self) -> list[FileJob]:
+        """Return what is to be written, in this order, wherever nobody waits for it."""
+        files, self._files = self._files, []
+        return files

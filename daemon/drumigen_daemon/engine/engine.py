@@ -18,6 +18,7 @@ from drumigen_daemon.clock.midi_clock import Comb
 from drumigen_daemon.engine.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import (
+    FEEDBACK_PORT,
     BarEntered,
     Command,
     Continue,
@@ -48,8 +49,6 @@ from drumigen_daemon.engine.score import Score
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.ports.midi import CLOCK_PULSE, MidiStream
-
-FEEDBACK_PORT: Final = "feedback"
 
 LINE_PERIOD: Final = 0.25
 """Seconds between two looks at whether the line that was told still holds: within..."""
@@ -85,6 +84,7 @@ class Engine:
         self._counters_due = now + COUNTERS_PERIOD
         self._told: tuple[object, ...] = ()
         self._told_line = self._conductor.line
+        self._obeyed = 0
         self._repeated_bars = 0
         self._port_losses = 0
         self.stopped = False
@@ -108,6 +108,7 @@ class Engine:
 
     def obey(self, command: Command, now: Seconds) -> None:  # noqa: PLR0912 - one each
         """Carry out a command of the control plane."""
+        self._obeyed += 1
         match command:
             case Plan():
                 self._plan(command, now)
@@ -233,7 +234,14 @@ class Engine:
             tick = Tick(math.floor(line.tick_at(now)))
         self._reports.append(
             EngineState(
-                conductor.transport, conductor.lock, line, tick, conductor.master, conductor.moves
+                conductor.transport,
+                conductor.lock,
+                line,
+                tick,
+                conductor.master,
+                conductor.moves,
+                self._obeyed,
+                self._score.numbers,
             )
         )
         self._state_due = _due_again(self._state_due, now, STATE_PERIOD)

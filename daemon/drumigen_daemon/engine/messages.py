@@ -7,7 +7,7 @@ JSON, so that a corrupted peer can say nonsense but never run code.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.ports import PortPlan
+
+FEEDBACK_PORT: Final = "feedback"
+"""The output that shows on controllers where controls stand."""
 
 
 class Origin(StrEnum):
@@ -245,6 +248,10 @@ class EngineState(Report, frozen=True):
     """Whose clock is followed; empty for our own."""
     located: int = 0
     """Counts starts, continues and relocates, so that none goes unseen."""
+    obeyed: int = 0
+    """Commands carried out since this engine began: what was sent after them is on its way."""
+    bars: tuple[int, ...] = ()
+    """Numbers of the bars that it holds."""
 
 
 class BarEntered(Report, frozen=True):

@@ -21,6 +21,11 @@ class Score:
         """Counts what was planned: until it grows, the same bars are held or fewer."""
         self._recent: deque[PlannedBar] = deque(maxlen=_KEPT_BARS)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the bars that are held."""
+        return tuple(self._bars)
+
     def plan(self, bars: Iterable[PlannedBar], from_tick: Tick) -> None:
         """Take new bars; see :class:`~drumigen_daemon.engine.messages.Plan`."""
         self.plans += 1

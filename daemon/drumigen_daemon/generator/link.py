@@ -1,8 +1,8 @@
-"""Where bars come from: the generator, in a process of its own, asked one batch at a time."""
+"""The daemon's side of the generator: it is asked one batch at a time, watched and replaced."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -17,29 +17,12 @@ from drumigen_daemon.generator.messages import (
 from drumigen_daemon.histogram import WRITING_BOUNDS, Tally
 from drumigen_daemon.process.child import Child
 
-LOAD_PATIENCE: Final = 60.0
-"""Seconds in which a generator must have loaded."""
 REPLY_PATIENCE: Final = 4.0
 """Seconds in which a batch must be answered, else the generator hangs and is replaced."""
 
 
-class BarSource(Protocol):
-    """Something that writes bars on request, sooner or later."""
-
-    @property
-    def state(self) -> str:
-        """``starting``, ``ready`` or ``restarting``."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether it takes a batch now."""
-
-    def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
-        """Ask for a batch; the answer goes to the callback it was made with."""
-
-
-class ProcessBarSource:
-    """A :class:`BarSource` in a child process that is replaced when it dies or hangs."""
+class GeneratorLink:
+    """Asks a generator in a child process, which is replaced when it dies or hangs."""
 
     def __init__(
         self,
@@ -56,7 +39,6 @@ class ProcessBarSource:
         self._batch = 0
         self._waiting = False
         self._ready = False
-        self._timer: asyncio.TimerHandle | None = None
         self._asked_at = 0.0
         self.times = Tally(WRITING_BOUNDS)
         """Seconds that each batch took."""
@@ -65,7 +47,7 @@ class ProcessBarSource:
             msgspec.json.encode(setup).decode(),
             kind=BatchReply,
             on_message=self._answered,
-            on_start=self._started,
+            on_start=lambda: None,  # it says itself when it has loaded
             on_loss=self._lost,
         )
 
@@ -90,16 +72,12 @@ class ProcessBarSource:
         self._batch += 1
         self._waiting = True
         self._asked_at = asyncio.get_running_loop().time()
-        self.child.send(batch_of(self._batch, tuple(items), tempo))
-        self._expect(REPLY_PATIENCE)
-
-    def _started(self) -> None:
-        self._expect(LOAD_PATIENCE)
+        batch = batch_of(self._batch, tuple(items), tempo)
+        self.child.send(batch, answer_within=REPLY_PATIENCE)
 
     def _answered(self, reply: BatchReply) -> None:
         if reply.number not in (0, self._batch):
             return
-        self._expect(None)
         if self._waiting:
             self.times.add(asyncio.get_running_loop().time() - self._asked_at)
         self._ready = True
@@ -108,15 +86,7 @@ class ProcessBarSource:
         self._on_change()
 
     def _lost(self) -> None:
-        self._expect(None)
         self._ready = False
         self._waiting = False
         self._on_loss()
         self._on_change()
-
-    def _expect(self, seconds: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        # a hung child is killed; its channel then closes and run() starts another
-        self._timer = loop.call_later(seconds, self.child.kill) if seconds is not None else None

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from drumigen.arrange import Section
+from drumigen.arrange import NEUTRAL, Section, adapted
+from drumigen.bank.bank import Bank
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
@@ -108,3 +109,21 @@ def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm) -> Batch:
         shared.setdefault(id(item.context), (item.context, []))[1].append(item.request)
     parts = tuple(Continuation(context, tuple(requests)) for context, requests in shared.values())
     return Batch(number, tempo, parts)
+
+
+def from_bank(bank: Bank, request: BarRequest) -> Bar:
+    """Return what ``bank`` has for ``request``, made busier and louder by rule as it asks.
+
+    Each take walks through the bank in another order.
+    """
+    bar = bank.bar(
+        request.number,
+        request.seed + 7919 * request.take,
+        request.meter,
+        fill=request.fill,
+        after_fill=request.after_fill,
+    )
+    density, intensity = (
+        0 if points is None else points - NEUTRAL for points in (request.density, request.intensity)
+    )
+    return adapted(bar, density, intensity, request.seed + request.number)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from drumigen.arrange import NEUTRAL, adapted
-from drumigen.bank.bank import Bank, load_bank
+from drumigen.bank.bank import load_bank
 from drumigen.errors import ModelLoadError
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar
 from drumigen.styles import load_styles
 from drumigen.units import Bpm
-from drumigen_daemon.generator.messages import BarRequest, GeneratorSetup, Item
+from drumigen_daemon.generator.messages import GeneratorSetup, Item, from_bank
 
 log = logging.getLogger(__name__)
 
@@ -72,21 +71,3 @@ WRITERS: Final[Mapping[str, Callable[[GeneratorSetup], BarWriter]]] = {
     "mock": lambda _: MockWriter(),
 }
 """By the name used in settings (``generator.writer``)."""
-
-
-def from_bank(bank: Bank, request: BarRequest) -> Bar:
-    """Return what ``bank`` has for ``request``, made busier and louder by rule as it asks.
-
-    Each take walks through the bank in another order.
-    """
-    bar = bank.bar(
-        request.number,
-        request.seed + 7919 * request.take,
-        request.meter,
-        fill=request.fill,
-        after_fill=request.after_fill,
-    )
-    density, intensity = (
-        0 if points is None else points - NEUTRAL for points in (request.density, request.intensity)
-    )
-    return adapted(bar, density, intensity, request.seed + request.number)

@@ -27,7 +27,7 @@ from drumigen_daemon.mqtt.messages import (
     Wanted,
 )
 from drumigen_daemon.mqtt.topics import PLAYING, leaves_to_style
-from drumigen_daemon.process.child import Child
+from drumigen_daemon.process.child import Child, Patience
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status, described
 
@@ -61,7 +61,9 @@ SONG: Final = (
 class Controlled(Protocol):
     """What is spoken for: the daemon."""
 
-    controls: Controls
+    @property
+    def controls(self) -> Controls:
+        """Where every control stands."""
 
     @property
     def status(self) -> Status:
@@ -89,7 +91,7 @@ class MqttLink:
         self._session: Session | None = None
         self._values: dict[str, str] = {}
         self._telemetry_due = 0.0
-        self._heard_at = self._born = 0.0
+        self._born = 0.0
         self.link = Link(connected=False)
         """What the bridge told last."""
 
@@ -134,11 +136,12 @@ class MqttLink:
             on_message=self._heard,
             on_start=self._started,
             on_loss=self._lost,
+            patience=Patience(silence=SILENCE_MAX),
         )
         self._child = child
         tasks = [
             asyncio.create_task(each, name="mqtt")
-            for each in (child.run(), self._tell(child), self._mind(child), self._changed.wait())
+            for each in (child.run(), self._tell(child), self._changed.wait())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -156,7 +159,6 @@ class MqttLink:
     def _started(self) -> None:
         if self._child is None:
             return
-        self._heard_at = asyncio.get_running_loop().time()
         self._told.clear()
         self._telemetry_due = 0.0
         options = {"style": tuple(style.name for style in shipped_styles())}
@@ -218,7 +220,6 @@ class MqttLink:
     # --- from the bridge --------------------------------------------------------------------
 
     def _heard(self, message: AnyFromBridge) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
         match message:
             case Wanted():
                 self._obey(message)
@@ -245,14 +246,6 @@ class MqttLink:
         stopped = self._daemon.status.transport is TransportState.STOPPED
         if on == stopped:
             self._daemon.control("start" if on else "stop")
-
-    async def _mind(self, child: Child[AnyFromBridge]) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(SILENCE_MAX / 3)
-            if child.running and loop.time() - self._heard_at > SILENCE_MAX:
-                log.warning("MQTT: the bridge hangs: replacing it")
-                child.kill()
 
 
 def _bar(planned: PlannedBar, seconds: float | None) -> Mapping[str, Any]:

@@ -13,8 +13,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Tick
 from drumigen.variation import vary
 from drumigen_daemon.engine.messages import Origin
-from drumigen_daemon.generator.messages import BarRequest, WrittenBar
-from drumigen_daemon.generator.writers import from_bank
+from drumigen_daemon.generator.messages import BarRequest, WrittenBar, from_bank
 from drumigen_daemon.planner.bar_choice import BarChoice, Part, landed
 from drumigen_daemon.planner.song_memory import PhraseMemory, SongMemory
 

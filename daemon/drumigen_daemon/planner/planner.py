@@ -12,14 +12,14 @@ continuing that style's own line through the song, so that a switch has nothing 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from drumigen.bank.bank import Bank
 from drumigen.feel.feel import Feel
 from drumigen.pattern import Bar, Hit
-from drumigen.timeline import MeterMap
+from drumigen.timeline import MeterMap, Timeline
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import (
     BarEntered,
@@ -76,7 +76,7 @@ class Planner:
         self._feel_tempo = round(session.tune.tempo)
         self._playhead = Playhead()
         self._follows = False
-        self._moves = 0
+        self._moves: int | None = 0
         self._open_from = Tick(0)
         self._grid = 0
         self._opened = False
@@ -143,7 +143,9 @@ class Planner:
 
     def engine_is(self, state: EngineState) -> None:
         """Take the engine's state."""
-        moved = state.located != self._moves
+        # an engine that has just taken the song over counts its moves anew
+        moved = state.located != (state.located if self._moves is None else self._moves)
+        self._moves = state.located
         rolling = state.transport is TransportState.ROLLING
         tick = max(0, state.tick)
         placed = moved or not rolling
@@ -152,7 +154,6 @@ class Planner:
         self._follows = state.lock != "internal"
         self._take_tempo()
         if moved:
-            self._moves = state.located
             self._open_from, self._grid = Tick(0), 0
             here = replace(self._outlook.conditions.last, since=bar)
             self._outlook.conditions = ConditionMap.constant(here)
@@ -209,6 +210,20 @@ class Planner:
         self._sent.clear()
         self._planned = False
         self._playhead = replace(self._playhead, rolling=False)
+
+    def rejoined(self, line: Timeline, now: Seconds) -> None:
+        """Go on where ``line`` says that the song is, with a new engine that takes it over."""
+        tick = Tick(max(0, math.floor(line.tick_at(now))))
+        self._playhead = Playhead(rolling=True, line=line, tick=tick, bar=self.meters.bar_at(tick))
+        self._moves = None
+        self._changed()
+
+    def engine_holds(self, numbers: Collection[int]) -> None:
+        """Take which bars the engine holds, while none is on its way: others it does not have."""
+        for number in self._playhead.wanted:
+            if number in self._sent and number not in numbers:
+                del self._sent[number]
+                self._planned = False
 
     # --- what it answers -------------------------------------------------------------------
 

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import random
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from drumigen.errors import ChannelClosedError, PortError
@@ -21,12 +23,24 @@ HEALTHY_AFTER: Final = 10.0
 """Seconds of life after which a death counts as the first again."""
 ENDING_PATIENCE: Final = 0.5
 """Seconds that a child has to end by itself once its channel is closed."""
+LOOK: Final = 0.5
+"""Seconds between two looks at whether a child gives signs of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The seconds that a child may be silent before it counts as hung, and is replaced."""
+
+    start: float = 60.0
+    """Until it says that it has started."""
+    silence: float | None = None
+    """Between two messages from then on; None for a child that only answers."""
 
 
 class Child(Generic[T]):
     """One child at a time, running ``python -m module``; messages of type T come from it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is, how it is watched, who is told
         self,
         module: str,
         *arguments: str,
@@ -34,11 +48,22 @@ class Child(Generic[T]):
         on_message: Callable[[T], None],
         on_start: Callable[[], None],
         on_loss: Callable[[], None],
+        patience: Patience = Patience(),
+        started: Callable[[T], bool] = lambda _: True,
     ) -> None:
-        """Describe the child; :meth:`run` starts it."""
+        """Describe the child; :meth:`run` starts it.
+
+        ``on_start`` is called when there is one to talk to, ``on_loss`` as soon as there is none.
+        ``started`` tells the message by which it says that it has started; by default the first.
+        """
         self._module = module
         self._arguments = arguments
         self._kind = kind
+        self._patience = patience
+        self._says_started = started
+        self._silent = 0.0
+        self._may_be_silent: float | None = patience.start
+        self._has_started = False
         self._on_message = on_message
         self._on_start = on_start
         self._on_loss = on_loss
@@ -62,10 +87,15 @@ class Child(Generic[T]):
         """Bytes that the child has not read yet and the system does not hold."""
         return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
 
-    def send(self, message: object) -> None:
-        """Send a message; without a child it is lost, and ``on_start`` is where to begin again."""
+    def send(self, message: object, *, answer_within: float | None = None) -> None:
+        """Send a message; without a child it is lost, and ``on_start`` is where to begin again.
+
+        A child that says nothing within ``answer_within`` seconds hangs.
+        """
         if self._writer is not None:
             self._writer.write(packed(message))
+            if answer_within is not None:
+                self._silent, self._may_be_silent = 0.0, answer_within
 
     def kill(self) -> None:
         """End the child without mercy; :meth:`run` then starts another."""
@@ -90,10 +120,8 @@ class Child(Generic[T]):
             reason, status = await self._live()
             if self._ending:
                 return
-            if status == EXIT_UNAVAILABLE and not self.restarts:
+            if status == EXIT_UNAVAILABLE and self.restarts == 1:
                 raise PortError(reason)
-            self._on_loss()
-            self.restarts += 1
             deaths = 0 if loop.time() - born > HEALTHY_AFTER else deaths + 1
             pause = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2**deaths) * random.uniform(0.5, 1.0)  # noqa: S311
             log.warning("%s: %s; starting another in %.2f s", self._module, reason, pause)
@@ -104,32 +132,65 @@ class Child(Generic[T]):
         try:
             process, sock = spawn(self._module, *self._arguments)
         except OSError as error:
+            self.restarts += 1
             return f"cannot be started: {error}", 0
         self._process = process
-        reason = ""
+        watchdog = asyncio.create_task(self._watch(), name=f"watchdog of {self._module}")
         try:
-            reader, self._writer = await asyncio.open_connection(sock=sock)
+            reason = await self._converse(process, sock)
+            if not self._ending:
+                self.restarts += 1
+                self._on_loss()
+        finally:
+            watchdog.cancel()
+            self._writer = None
+            sock.close()
+            await _bury(process)
+            self._process = None
+        return reason or _epitaph(process.returncode), process.returncode
+
+    async def _converse(self, process: subprocess.Popen[bytes], sock: socket.socket) -> str:
+        """Take what a child says until its channel closes; return what was wrong, if anything."""
+        reader, writer = await asyncio.open_connection(sock=sock)
+        try:
+            self._writer = writer
             unpacker: Unpacker[T] = Unpacker(self._kind)
             self._on_start()
             while data := await reader.read(65536):
                 for message in unpacker.feed(data):
                     self._take(message)
         except ChannelClosedError as error:
-            reason = str(error)
             process.kill()
+            return str(error)
         except ConnectionError as error:
-            reason = str(error)
+            return str(error)
         finally:
-            if self._writer is None:
-                sock.close()
-            else:
-                self._writer.transport.abort()
-                self._writer = None
-            await _bury(process)
-            self._process = None
-        return reason or _epitaph(process.returncode), process.returncode
+            # from now on nobody has what is sent
+            self._writer = None
+            writer.transport.abort()
+        return ""
+
+    async def _watch(self) -> None:
+        """Kill a child that lives and gives no sign of it.
+
+        Looks are counted rather than seconds: whoever was held up himself, by a suspended machine
+        or a debugger, first hears what he has missed.
+        """
+        self._silent, self._may_be_silent = 0.0, self._patience.start
+        self._has_started = False
+        while True:
+            await asyncio.sleep(LOOK)
+            self._silent += LOOK
+            if self._may_be_silent is not None and self._silent >= self._may_be_silent:
+                log.error("%s hangs: replacing it", self._module)
+                self._silent = 0.0
+                self.kill()
 
     def _take(self, message: T) -> None:
+        self._silent = 0.0
+        self._has_started = self._has_started or self._says_started(message)
+        if self._has_started:
+            self._may_be_silent = self._patience.silence
         try:
             self._on_message(message)
         except Exception:

@@ -1,0 +1,333 @@
+"""The control plane: reports in; plans, requests and feedback out.  Sans I/O.
+
+It joins the two halves of what is decided: the controls (what the performer wants) and the planner
+(what is played next).  It is told what happens, with the time, and :meth:`ControlPlane.advance`
+returns what is to be done about all of it together, so that a flood of controls is one change.
+The daemon runs it on real processes, ``drumigen render`` without a clock, and the tests on virtual
+time: there is no other.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from drumigen.bank.bank import load_bank
+from drumigen.errors import ControlError
+from drumigen.styles import StyleCatalogue
+from drumigen.units import Bpm, Seconds, Tick
+from drumigen_daemon.controls.controllers import Controllers, ControllerSetup, FileJob
+from drumigen_daemon.controls.scenes import Scene, put_on
+from drumigen_daemon.controls.table import Controls, Learn, Recall, Store
+from drumigen_daemon.engine.messages import (
+    FEEDBACK_PORT,
+    NUDGE_LIMIT_MS,
+    AnyReport,
+    BarEntered,
+    Command,
+    Continue,
+    EngineCounters,
+    EngineState,
+    Heard,
+    Locate,
+    Nudge,
+    Panic,
+    PortMoved,
+    Ready,
+    Rejoin,
+    Start,
+    Stop,
+    TransportState,
+)
+from drumigen_daemon.generator.messages import Item, WrittenBar
+from drumigen_daemon.planner.planner import Planner
+from drumigen_daemon.session import Call, Quantum, Session
+from drumigen_daemon.status.status import Status
+
+log = logging.getLogger(__name__)
+
+RECALL_LEAD: Final = 0.03
+"""Seconds before the bar line at which a scene is put on, to sound from the bar line on."""
+COMMANDS_MAX: Final = 64
+"""Commands that wait for the next turn, or for an engine; the oldest give way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is to be done about everything that was told since the turn before."""
+
+    commands: tuple[Command, ...]
+    """For the engine, in this order."""
+    files: tuple[FileJob, ...]
+    """What is to be written where nobody waits for it, in this order."""
+    wake: Seconds
+    """When the next turn is due even if nothing is told; infinity for never."""
+
+
+class ControlPlane:
+    """The one owner of what is wanted and what is planned; one per engine."""
+
+    def __init__(
+        self,
+        session: Session,
+        styles: StyleCatalogue,
+        *,
+        ready: Sequence[str] | None = None,
+        setup: ControllerSetup | None = None,
+    ) -> None:
+        """Plan for ``session``, with the controllers of ``setup``.
+
+        ``ready`` are the styles between which a switch waits for nothing; by default all.
+
+        Raises:
+            SettingsError: the file of scenes is wrong.
+        """
+        names = styles.names if ready is None else tuple(ready)
+        self.controls = Controls(styles, session)
+        self.planner = Planner(
+            session,
+            lambda style: load_bank(styles.find(style).bank),
+            names,
+            lambda style: styles.find(style).feel,
+        )
+        self._controllers = Controllers(
+            setup or ControllerSetup(),
+            self.controls.value_of,
+            lambda control: names if control in ("style", "blend") else (),
+        )
+        self._planned_for = session
+        self._status = Status(style=session.style)
+        self._commands: list[Command] = []
+        self._calls: dict[Call, None] = {}
+        self._recall: Scene | None = None
+        self._engine_is_there = False
+        self._commands_told = 0
+        self._takeover: tuple[Command, ...] = ()
+        self._taken_over_after: float = 0
+        self._tune_told: Command | None = None
+
+    # --- what others ask -------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """Where everything stands, as far as it is known here: not what the processes are up to."""
+        session = self.controls.session
+        return replace(
+            self._status,
+            meters=self.planner.meters,
+            style=session.style,
+            kit=session.tune.kit,
+            seed=session.seed,
+            plan=self.planner.counters,
+            ready=self._status.ready and self._has_first_bar,
+            ahead=self.planner.ahead,
+        )
+
+    @property
+    def rolling(self) -> bool:
+        """Whether the song rolls, or would if there were an engine."""
+        return self._status.transport is TransportState.ROLLING
+
+    @property
+    def _has_first_bar(self) -> bool:
+        return self.planner.sent_bar(self.planner.bar) is not None
+
+    # --- what it is told -------------------------------------------------------------------
+
+    def control(
+        self,
+        name: str,
+        value: Any = None,  # noqa: ANN401 - from outside
+        *,
+        now: Seconds,
+        at: Seconds | None = None,
+    ) -> None:
+        """Carry out a control, moved at ``at`` or just now.
+
+        Raises:
+            ControlError: it is unknown or its value is wrong; nothing has changed.
+        """
+
+        def bar_tick(number: int) -> Tick:
+            self._plan_for(self.controls.session, now)  # a metre may just have been set
+            return self.planner.meters.start_of(number)
+
+        moved = now if at is None else at
+        match self.controls.apply(name, value, bar_tick=bar_tick, now=moved):
+            case None:
+                pass
+            case Call() as call:
+                self._calls[call] = None
+            case Recall(number):
+                self._recall = self._controllers.scene(number)
+            case Store(number):
+                self._controllers.store(number, self.controls.session)
+            case Learn(control):
+                self._controllers.learn(control)
+            case command:
+                self._tell(command, now)
+
+    def adopt(self, session: Session) -> None:
+        """Take a whole session, as after a reload of the settings."""
+        self.controls.session = session
+
+    def reported(self, report: AnyReport, now: Seconds) -> None:
+        """Take what the engine says."""
+        match report:
+            case EngineState():
+                self._engine_is(report)
+            case BarEntered():
+                self.planner.bar_entered(report)
+                self._status = replace(self._status, bar_style=report.style, origin=report.origin)
+            case EngineCounters():
+                self._status = replace(self._status, engine=report)
+            case Ready():
+                self._status = replace(
+                    self._status, backend=report.backend, ports=report.ports, detail=report.detail
+                )
+            case Heard():
+                self._heard(report, now)
+            case PortMoved() if report.up and report.port in ("", FEEDBACK_PORT):
+                self._controllers.forget_shown()
+
+    def engine_started(self, now: Seconds) -> None:
+        """Tell a new engine everything: it holds nothing, and may have to take a song over."""
+        self.planner.engine_lost()
+        self._engine_is_there = True
+        self._commands_told = 0
+        self._tune_told = None
+        self._takeover, self._taken_over_after = (), 0
+        status = self._status
+        before: list[Command] = []
+        if self.rolling:
+            self.planner.rejoined(status.line, now)
+            # the one before left notes sounding, and the song goes on
+            self._takeover = (Panic(), Rejoin(status.line, status.lock != "internal"))
+            self._taken_over_after = math.inf
+        elif status.stored_tick:
+            before.append(Locate(status.stored_tick))
+        if status.transport is TransportState.ARMED:
+            before.append(Continue() if status.stored_tick else Start())
+        self._commands[:0] = before
+
+    def engine_lost(self) -> None:
+        """Take note that there is no engine: until there is, nobody has what is sent."""
+        self._engine_is_there = False
+        self._status = replace(self._status, ready=False)
+        self.planner.engine_lost()
+
+    def bars_written(self, bars: Sequence[WrittenBar]) -> None:
+        """Take what the generator wrote."""
+        self.planner.bars_written(bars)
+
+    def generator_lost(self) -> None:
+        """Take note that what was asked of the generator will not come."""
+        self.planner.generator_lost()
+
+    # --- what it answers -------------------------------------------------------------------
+
+    def advance(self, now: Seconds) -> Turn:
+        """Return what is to be done now about all that was told."""
+        self._plan_for(self.controls.session, now)
+        calls, self._calls = self._calls, {}
+        for call in calls:
+            self.planner.call(call, now)
+        wake = self._recall_in_time(now)
+        commands = self._told(now) if self._engine_is_there else ()
+        return Turn(commands, tuple(self._controllers.take_files()), wake)
+
+    def requests(self) -> tuple[tuple[Item, ...], Bpm]:
+        """Return what the generator should write next, together, and at which tempo."""
+        return self.planner.requests(), self.planner.tempo
+
+    def _told(self, now: Seconds) -> tuple[Command, ...]:
+        """Return what the engine is told: settings first, and transport before the bars."""
+        commands: list[Command] = []
+        tune = self.controls.session.tune
+        if tune != self._tune_told:
+            self._tune_told = tune
+            commands.append(tune)
+        plan = self.planner.plan(now)
+        bars = () if plan is None else (plan,)
+        if self._takeover:
+            # a song that goes on needs its bars first
+            commands += [*bars, *self._takeover]
+            self._taken_over_after = self._commands_told + len(commands)
+            self._takeover = bars = ()
+        commands += [*self._commands, *bars]
+        self._commands = []
+        shown = self._controllers.shown()
+        if shown is not None:
+            commands.append(shown)
+        self._commands_told += len(commands)
+        return tuple(commands)
+
+    # --- how it does it --------------------------------------------------------------------
+
+    def _plan_for(self, session: Session, now: Seconds, quantum: Quantum | None = None) -> None:
+        """Have the planner know ``session``; all that is new in it at ``quantum``, if given."""
+        if session != self._planned_for:
+            self._planned_for = session
+            self.planner.set_session(session, now, quantum)
+
+    def _tell(self, command: Command, now: Seconds) -> None:
+        """Keep a command for the next turn; what says the same again is said once."""
+        if isinstance(command, Stop) and not self._engine_is_there and self.rolling:
+            # there is nothing to stop, and nothing is to be taken over
+            tick = Tick(max(0, math.floor(self._status.line.tick_at(now))))
+            self._status = replace(self._status, transport=TransportState.STOPPED, stored_tick=tick)
+        last = self._commands[-1] if self._commands else None
+        if isinstance(command, Nudge) and isinstance(last, Nudge):
+            ms = max(-NUDGE_LIMIT_MS, min(NUDGE_LIMIT_MS, last.ms + command.ms))
+            self._commands[-1] = Nudge(ms)
+        elif isinstance(command, Locate) and isinstance(last, Locate):
+            self._commands[-1] = command
+        elif command != last:
+            self._commands.append(command)
+            del self._commands[:-COMMANDS_MAX]
+
+    def _engine_is(self, state: EngineState) -> None:
+        status = replace(self._status, heartbeats=self._status.heartbeats + 1, ready=True)
+        if state.obeyed < self._taken_over_after:
+            self._status = status
+            return  # it does not know yet that the song goes on
+        ended = self.rolling and state.transport is TransportState.STOPPED
+        self._status = replace(
+            status,
+            transport=state.transport,
+            lock=state.lock,
+            master=state.master,
+            line=state.line,
+            stored_tick=state.tick,
+        )
+        self.planner.engine_is(state)
+        if state.obeyed == self._commands_told:
+            # nothing is on its way: what it does not hold now, it does not have
+            self.planner.engine_holds(state.bars)
+        if ended:
+            self.controls.song_stopped()
+
+    def _heard(self, heard: Heard, now: Seconds) -> None:
+        for move in self._controllers.heard(heard):
+            try:
+                self.control(move.control, move.value, now=now, at=heard.at)
+            except ControlError as error:
+                log.info("%s", error)
+
+    def _recall_in_time(self, now: Seconds) -> Seconds:
+        """Put a scene on that is due; return when to look again.  The last that was called counts.
+
+        It sounds from the bar line on; at rest it is due at once.
+        """
+        if self._recall is None:
+            return Seconds(math.inf)
+        wait = self.planner.until_bar_line(now) - RECALL_LEAD
+        if wait > 0:
+            # the tempo may change meanwhile: look again when half of it is over
+            return Seconds(now + (wait / 2 if wait > RECALL_LEAD else wait))
+        scene, self._recall = self._recall, None
+        put_on(self.controls, scene)
+        self._controllers.forget_shown()
+        self._plan_for(self.controls.session, now, Quantum.BAR)
+        return Seconds(math.inf)
