@@ -14,6 +14,9 @@ The other ways are written here from their ideas, not copied:
 
 *bound* is told the tempo up to now and which stamps are outliers, and fits phase and rate to the
 whole past by least squares; it cannot foresee a tempo change either.
+
+Two ways on which clocks come badly, *Wi-Fi* and *Windows loopMIDI*, have a table of their own, and
+so have masters that start, stop and loop (``clock_masters.py``).
 """
 
 import argparse
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from clock_masters import tables
 from numpy.typing import NDArray
 
 from drumigen.units import CLOCK_PPQN, TICKS_PER_PULSE, Seconds
@@ -73,6 +77,10 @@ class Counting:
         self.number = -1
         self.due = 0.0
         self.period = 60.0 / (120.0 * CLOCK_PPQN)
+
+    def pulse(self, at: float) -> None:
+        """Hear a pulse."""
+        raise NotImplementedError
 
     def time_of(self, number: int) -> float:
         """Return when pulse ``number`` is due."""
@@ -144,13 +152,13 @@ class Regression(Counting):
             self.due = at + float(times.mean()) + self.period * (n - 1) / 2.0
 
 
-FOLLOWERS: dict[str, Callable[[], Follower]] = {
-    "drumigen": Drumigen,
+RIVALS: dict[str, Callable[[], Counting]] = {
     "24-pulse average": Average,
     "DLL 0.2 Hz": lambda: Loop(0.2),
     "DLL 1 Hz": lambda: Loop(1.0),
     "regression 512": lambda: Regression(512),
 }
+FOLLOWERS: dict[str, Callable[[], Follower]] = {"drumigen": Drumigen, **RIVALS}
 
 # Tempo maps: the true times of the pulses.
 
@@ -231,6 +239,32 @@ def late(rng: np.random.Generator, times: Times) -> tuple[Times, NDArray[np.bool
     delay = np.where(outlier, rng.uniform(5e-3, 15e-3, len(times)), 0.0)
     return rng.normal(0.0, 0.2e-3, len(times)) + delay, outlier
 
+
+def wifi(rng: np.random.Generator, times: Times) -> tuple[Times, NDArray[np.bool_]]:
+    """Return 3 to 10 ms less their mean, and one packet of 150 that takes 50 to 100 ms."""
+    outlier = rng.random(len(times)) < 1.0 / 150.0
+    delay = np.where(
+        outlier, rng.uniform(50e-3, 100e-3, len(times)), rng.uniform(3e-3, 10e-3, len(times))
+    )
+    stamps = np.maximum.accumulate(times + delay)  # packets that follow wait behind it
+    outlier |= stamps - times > 10e-3
+    return stamps - times - 6.5e-3, outlier
+
+
+def loopmidi(rng: np.random.Generator, times: Times) -> tuple[Times, NDArray[np.bool_]]:
+    """Return the wait for a timer of 1 ms and a scheduler's 0.9, less their mean.
+
+    Intervals are 19 to 22 ms at 120 BPM, as micdah/RtMidi.Core#13 lists them.
+    """
+    offset = rng.uniform(0.0, 1e-3)
+    wait = np.ceil((times - offset) * 1e3) * 1e-3 + offset - times
+    wait += rng.uniform(0.0, 0.9e-3, len(times))
+    return wait - 0.95e-3, np.zeros(len(times), dtype=bool)
+
+
+WAYS: dict[str, tuple[Jitter, float]] = {"Wi-Fi": (wifi, 0.01), "loopMIDI": (loopmidi, 0.0)}
+"""Jitter, and the share of pulses that are lost."""
+WAY_TEMPI = (90.0, 120.0, 174.0)
 
 JITTERS: dict[str, Jitter] = {
     "sigma 0.2": gauss(0.2),
@@ -325,6 +359,19 @@ def lost_clocks(make: Callable[[], Follower], sigma: float, args: argparse.Names
     return Score.of(found)
 
 
+def way(make: Callable[[], Follower], name: str, tempo: float, args: argparse.Namespace) -> Score:
+    """Return the score at a steady tempo, over a way on which clocks come badly."""
+    jitter, lost = WAYS[name]
+    found = []
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
+        rng = np.random.default_rng([seed, 55])
+        times = 1000.0 + constant(tempo, args.beats)
+        delay, _ = jitter(rng, times)
+        heard = rng.random(len(times)) >= lost
+        found.append(errors(make(), times, np.sort(times + delay), heard.tolist()))
+    return Score.of(found)
+
+
 def relock(make: Callable[[], Follower], before: float, after: float, sigma: float) -> float:
     """Return how many beats after a step the RMS over the seeds is under 1 ms, and stays there."""
     found = []
@@ -384,6 +431,13 @@ def main() -> None:
             mean, p99 = cost(make)
             line += f"{mean:12.1f}{p99:7.1f}"
         print(line, flush=True)
+
+    ways = [(name, tempo) for name in WAYS for tempo in WAY_TEMPI]
+    print(f"\n{'over a bad way':18}" + "".join(f"{f'{n}, {t:g}':>16}" for n, t in ways))
+    for name, make in FOLLOWERS.items():
+        row = [way(make, *where, args) for where in ways]
+        print(f"{name:18}" + "".join(f"{score!s:>16}" for score in row), flush=True)
+    tables(RIVALS, args)
 
     if args.quick:
         return

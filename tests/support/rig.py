@@ -107,6 +107,8 @@ class Rig:
     now: float = BEGIN
     reports: list[Report] = field(default_factory=list)
     on_report: Callable[[Report], None] | None = None
+    delay: float = 0.0
+    """Seconds from a message's stamp until it reaches the engine, as of a period of JACK's."""
 
     def __post_init__(self) -> None:
         self.output = RecordingOutput(self.lead)
@@ -128,7 +130,7 @@ class Rig:
             self.inbox.put(source, data, Seconds(self.now))
             self._step()
         else:
-            self.at(at, lambda: self.inbox.put(source, data, Seconds(at)))
+            self.at(at + self.delay, lambda: self.inbox.put(source, data, Seconds(at)))
 
     def obey(self, command: Command) -> None:
         self.engine.obey(command, Seconds(self.now))
