@@ -171,7 +171,7 @@ class Stretch:
 
 
 def _grid(begin: float, bpm: float, pulses: int) -> Times:
-    return begin + np.arange(pulses) * 60.0 / (bpm * CLOCK_PPQN)
+    return np.asarray(begin + np.arange(pulses) * 60.0 / (bpm * CLOCK_PPQN), dtype=np.float64)
 
 
 def _stamps(times: Times, rng: np.random.Generator, jitter: float = JITTER) -> Times:
