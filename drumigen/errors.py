@@ -16,9 +16,15 @@ DrumigenError
 └── ControlError         a live control was refused
 """
 
+from drumigen.text import one_line
+
 
 class DrumigenError(Exception):
     """Root of the tree; the message is one line and says what to do."""
+
+    def __str__(self) -> str:
+        """Return the message; names of files in it may hold anything, and stay on the line."""
+        return one_line(super().__str__())
 
 
 class SettingsError(DrumigenError):

@@ -19,6 +19,10 @@ GM_NOTES = range(35, 82)
 """The keys of the General MIDI percussion map."""
 
 
+EKIT_NOTES = frozenset((22, 26))
+"""Edges of the closed and the open hat on e-kits; General MIDI has nothing there."""
+
+
 class Voice(StrEnum):
     """One instrument of the drummer; a superset of the nine classes of the Groove MIDI Dataset."""
 

@@ -1,8 +1,10 @@
 """The map between musical ticks and seconds, and the arithmetic of bars."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Self
 
 from drumigen.errors import PatternError
@@ -153,3 +155,74 @@ class MeterMap:
             return self
         kept = tuple(change for change in self.changes if change.bar < bar)
         return MeterMap((*kept, MeterChange(bar, self.start_of(bar), meter)))
+
+
+@dataclass(frozen=True)
+class TempoMap:
+    """The tempo of a song by song tick: each tempo holds from its tick on, the first from 0.
+
+    Ticks before 0 go on at the first tempo.
+    """
+
+    changes: tuple[tuple[Tick, Bpm], ...]
+
+    @classmethod
+    def constant(cls, tempo: Bpm) -> Self:
+        """Return the map of a song that keeps ``tempo``."""
+        return cls(((Tick(0), tempo),))
+
+    @cached_property
+    def _ticks(self) -> tuple[int, ...]:
+        return tuple(tick for tick, _ in self.changes)
+
+    @cached_property
+    def _seconds(self) -> tuple[float, ...]:
+        """When each change sounds."""
+        spans = (
+            (after - before) * _seconds_per_tick(tempo)
+            for (before, tempo), (after, _) in pairwise(self.changes)
+        )
+        return tuple(accumulate(spans, initial=0.0))
+
+    def _change_at(self, tick: float) -> int:
+        return max(0, bisect_right(self._ticks, tick) - 1)
+
+    def tempo_at(self, tick: float) -> Bpm:
+        """Return the tempo in force at ``tick``."""
+        return self.changes[self._change_at(tick)][1]
+
+    def seconds_at(self, tick: float) -> float:
+        """Return the seconds from tick 0 to ``tick``."""
+        number = self._change_at(tick)
+        start, tempo = self.changes[number]
+        return self._seconds[number] + (tick - start) * _seconds_per_tick(tempo)
+
+    def milliseconds(self, start: float, end: float) -> float:
+        """Return how long it is from tick ``start`` to tick ``end``; negative if that is before."""
+        return 1000 * (self.seconds_at(end) - self.seconds_at(start))
+
+    def mean(self, start: float, end: float) -> Bpm:
+        """Return the mean tempo of the ticks from ``start`` to ``end``, which is later."""
+        seconds = self.seconds_at(end) - self.seconds_at(start)
+        return Bpm((end - start) / TICKS_PER_BEAT * 60 / seconds)
+
+    def range(self, start: float, end: float) -> tuple[Bpm, Bpm]:
+        """Return the lowest and the highest tempo from ``start`` to ``end``."""
+        inside = [tempo for tick, tempo in self.changes if start < tick < end]
+        tempos = [self.tempo_at(start), *inside]
+        return min(tempos), max(tempos)
+
+
+def tempo_map_of(tempo: Bpm | TempoMap) -> TempoMap:
+    """Return ``tempo`` as a map."""
+    return tempo if isinstance(tempo, TempoMap) else TempoMap.constant(tempo)
+
+
+def bar_lines(meters: Iterable[Meter]) -> tuple[Tick, ...]:
+    """Return the tick at which each bar begins, where one follows another from tick 0 on."""
+    starts = accumulate((meter.ticks for meter in meters), initial=0)
+    return tuple(map(Tick, starts))[:-1]
+
+
+def _seconds_per_tick(tempo: Bpm) -> float:
+    return 60.0 / (tempo * TICKS_PER_BEAT)

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import io
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,8 @@ EXIT_INTERRUPTED: Final = 130
 
 BARS_MAX: Final = 100_000
 SET_EXAMPLE: Final = "--set clock.tempo=100"
+SEED_MAX: Final = 2**32 - 1
+MINUTES_MAX: Final = 60.0 * 24 * 30
 
 FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "style": ("song.style", "--style"),
@@ -43,6 +47,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # names of files may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     top = parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not given:
@@ -135,20 +143,25 @@ def _add_train(to: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add the corpora in the style of J Dilla, Metro Boomin and Questlove",
     )
-    to.add_argument("--minutes", type=float, metavar="N", help="the rate falls to its end by then")
+    to.add_argument(
+        "--minutes",
+        type=_number(0.01, MINUTES_MAX),
+        metavar="N",
+        help="the rate falls to its end by then",
+    )
     to.add_argument("--device", metavar="NAME", help="cpu, cuda, mps; by default the best")
-    to.add_argument("--seed", type=int, default=1, metavar="N")
+    to.add_argument("--seed", type=_count(0, SEED_MAX), default=1, metavar="N")
     for name, kind in (
-        ("epochs", int),
-        ("steps", int),
-        ("context", int),
-        ("rate", float),
-        ("patience", int),
-        ("width", int),
-        ("layers", int),
-        ("heads", int),
-        ("hidden", int),
-        ("dropout", float),
+        ("epochs", _count(1)),
+        ("steps", _count(1, 1_000_000)),
+        ("context", _count(16)),
+        ("rate", _number(1e-9, 1.0)),
+        ("patience", _count(1)),
+        ("width", _count(2, 4096)),
+        ("layers", _count(1, 64)),
+        ("heads", _count(1, 64)),
+        ("hidden", _count(1, 16_384)),
+        ("dropout", _number(0.0, 0.9)),
     ):
         to.add_argument(f"--{name}", type=kind, metavar="N", help=argparse.SUPPRESS)
 
@@ -167,8 +180,12 @@ def _add_eval(to: argparse.ArgumentParser) -> None:
     to.add_argument("--bank", action="store_true", help="with --feel: the bar bank, no model")
     to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint; by default the shipped")
     to.add_argument("--split", default="validation", choices=("validation", "test"))
-    to.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed")
-    to.add_argument("--seeds", type=int, default=3, metavar="N", help="how many are averaged")
+    to.add_argument(
+        "--seed", type=_count(0, SEED_MAX), default=1, metavar="N", help="the first seed"
+    )
+    to.add_argument(
+        "--seeds", type=_count(1, 100), default=3, metavar="N", help="how many are averaged"
+    )
     to.add_argument("--strict", action="store_true", help="exit with 1 if a goal is missed")
 
 
@@ -285,18 +302,32 @@ def _add_service(to: argparse.ArgumentParser) -> None:
     to.add_argument("--print", action="store_true", help="only show the unit that install writes")
 
 
-def _count(low: int) -> Callable[[str], int]:
+def _count(low: int, high: int = BARS_MAX) -> Callable[[str], int]:
     def whole(value: str) -> int:
         try:
             count = int(value)
         except ValueError:
-            count = -1
-        if not low <= count <= BARS_MAX:
-            message = f"{value[:40]!r} is not allowed: use a whole number from {low} to {BARS_MAX}"
+            count = low - 1
+        if not low <= count <= high:
+            message = f"{value[:40]!r} is not allowed: use a whole number from {low} to {high}"
             raise argparse.ArgumentTypeError(message)
         return count
 
     return whole
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(value: str) -> float:
+        try:
+            given = float(value)
+        except ValueError:
+            given = math.nan
+        if not low <= given <= high:
+            message = f"{value[:40]!r} is not allowed: use a number from {low:g} to {high:g}"
+            raise argparse.ArgumentTypeError(message)
+        return given
+
+    return number
 
 
 def _status(error: DrumigenError) -> int:

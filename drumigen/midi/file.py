@@ -1,6 +1,5 @@
-"""Standard MIDI Files in and out; the only module that imports mido."""
+"""Standard MIDI Files in and out; the only module that imports mido, which writes them."""
 
-import struct
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +9,10 @@ import mido
 
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import MidiFileError, PatternError
+from drumigen.midi import smf
+from drumigen.midi.smf import META, NOTE_ON, Event, parsed
 from drumigen.midi.song import (
+    TICK_MAX,
     Marker,
     MeterMark,
     Note,
@@ -36,22 +38,18 @@ __all__ = [
     "write_song",
 ]
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    struct.error,
-    mido.KeySignatureError,
-)
-"""What mido raises on bytes that are no MIDI file."""
-
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; three hundred times a song of drums."""
 
+_SMPTE = 0x8000
+"""Divisions from here on count frames a second."""
+
+_POWER_MAX = 8
+"""Of two, below the line of a metre; what is allowed there ends at 16."""
+
 
 def read_song(path: Path) -> Song:
-    """Read a Standard MIDI File of type 0 or 1.
+    """Read a Standard MIDI File of type 0 or 1; ``Song.odd`` says what was passed over in it.
 
     Raises:
         MidiFileError: it cannot be read, or is none; one line that names the file.
@@ -84,20 +82,30 @@ def write_song(song: Song, path: Path) -> None:
 def song_from_bytes(data: bytes) -> Song:
     """Read the bytes of a Standard MIDI File; other divisions are rescaled to 1920.
 
+    What no drummer needs is passed over; ``Song.odd`` says what was odd about it.
+
     Raises:
         MidiFileError: the bytes are no such file, or state what no bar can hold.
     """
-    file = _parsed(data)
-    if file.type not in (0, 1):
-        message = f"MIDI file type {file.type} is not supported; export it as type 0 or 1"
+    if len(data) > FILE_MAX:
+        message = f"{len(data)} bytes are too many for a MIDI file of drums; split the song"
         raise MidiFileError(message)
-    if file.ticks_per_beat <= 0:
+    file = parsed(data)
+    if file.kind not in (0, 1):
+        message = f"MIDI file type {file.kind} is not supported; export it as type 0 or 1"
+        raise MidiFileError(message)
+    if not 0 < file.division < _SMPTE:
         message = "the MIDI file counts SMPTE frames; export it with ticks per quarter note"
+        if not file.division:
+            message = "the MIDI file has 0 ticks to a quarter note; export it again"
         raise MidiFileError(message)
-    reader = _Reader(file.ticks_per_beat)
+    reader = _Reader(file.division)
     for track in file.tracks:
         reader.read(track)
-    return reader.song()
+    if file.broken and not reader.has_notes:
+        message = f"not a readable MIDI file ({file.odd[-1]}); export it again"
+        raise MidiFileError(message)
+    return reader.song(file.odd)
 
 
 def song_to_bytes(song: Song) -> bytes:
@@ -136,26 +144,6 @@ def _note_on(note: Note, velocity: int) -> Any:  # noqa: ANN401 - mido is untype
     return mido.Message("note_on", channel=note.channel, note=note.note, velocity=velocity)
 
 
-def _parsed(data: bytes) -> mido.MidiFile:
-    if len(data) > FILE_MAX:
-        message = f"{len(data)} bytes are too many for a MIDI file of drums; split the song"
-        raise MidiFileError(message)
-    for charset in ("utf-8", "latin-1"):
-        try:
-            return mido.MidiFile(file=BytesIO(data), charset=charset)
-        except UnicodeDecodeError:
-            continue
-        except EOFError as failure:
-            message = "the MIDI file is cut short; export or download it again"
-            raise MidiFileError(message) from failure
-        except _UNREADABLE as failure:
-            why = " ".join(str(failure).split()) or "unknown content"
-            message = f"not a readable MIDI file ({why}); export it again"
-            raise MidiFileError(message) from failure
-    message = "the MIDI file's texts cannot be read; export it again"
-    raise MidiFileError(message)
-
-
 class _Reader:
     """Gathers a song from tracks that share one time."""
 
@@ -167,27 +155,34 @@ class _Reader:
         self._markers: list[Marker] = []
         self._name = ""
         self._end = Tick(0)
+        self._odd: list[str] = []
 
-    def read(self, track: Iterable[Any]) -> None:
+    @property
+    def has_notes(self) -> bool:
+        """Whether a note was read."""
+        return bool(self._notes)
+
+    def read(self, track: Iterable[Event]) -> None:
         """Add one track; a note that is never released lasts to the end of its track."""
-        now, tick = 0, Tick(0)
+        division = self._division
+        tick = Tick(0)
         held: dict[tuple[int, int], tuple[Tick, int]] = {}
-        for message in track:
-            now += message.time
-            tick = Tick((2 * now * TICKS_PER_BEAT + self._division) // (2 * self._division))
-            if message.type in ("note_on", "note_off"):
-                key = message.channel, message.note
-                self._release(held, key, tick)
-                if message.type == "note_on" and message.velocity:
-                    held[key] = tick, message.velocity
-            else:
-                self._mark(message, tick)
+        for now, status, first, second, text in track:
+            tick = Tick((2 * now * TICKS_PER_BEAT + division) // (2 * division))
+            if status == META:
+                self._mark(tick, first, text)
+                continue
+            key = status & 0x0F, first
+            self._release(held, key, tick)
+            if status & 0xF0 == NOTE_ON and second:
+                held[key] = tick, second
         for key in tuple(held):
             self._release(held, key, tick)
-        self._end = max(self._end, tick)
+        # what lies beyond the longest song is silence: notes there are refused
+        self._end = max(self._end, Tick(min(tick, TICK_MAX)))
 
-    def song(self) -> Song:
-        """Return what has been gathered."""
+    def song(self, odd: Iterable[str]) -> Song:
+        """Return what has been gathered; ``odd`` is what was odd about the bytes."""
         return Song(
             tuple(self._notes),
             tuple(self._tempos),
@@ -195,6 +190,7 @@ class _Reader:
             tuple(self._markers),
             self._name,
             self._end,
+            (*odd, *self._odd),
         )
 
     def _release(
@@ -202,18 +198,39 @@ class _Reader:
     ) -> None:
         if key in held:
             start, velocity = held.pop(key)
-            self._notes.append(Note(start, *key, velocity, max(1, tick - start)))
+            length = max(1, min(tick, TICK_MAX) - start)
+            self._notes.append(Note(start, *key, velocity, length))
 
-    def _mark(self, message: Any, tick: Tick) -> None:  # noqa: ANN401 - mido is untyped
-        if message.type == "set_tempo":
-            self._tempos.append(TempoMark(tick, message.tempo))
-        elif message.type == "time_signature":
-            try:
-                meter = Meter(message.numerator, message.denominator)
-            except PatternError as failure:
-                raise MidiFileError(str(failure)) from failure
-            self._meters.append(MeterMark(tick, meter))
-        elif message.type == "marker":
-            self._markers.append(Marker(tick, message.text))
-        elif message.type == "track_name" and not self._name:
-            self._name = message.name
+    def _mark(self, tick: Tick, kind: int, text: bytes) -> None:
+        if tick > TICK_MAX:
+            return
+        match kind:
+            case smf.SET_TEMPO if len(text) >= 3:
+                self._tempos.append(TempoMark(tick, int.from_bytes(text[:3])))
+            case smf.TIME_SIGNATURE if len(text) >= 2:
+                self._meters.append(MeterMark(tick, _meter(*text[:2])))
+            case smf.SET_TEMPO | smf.TIME_SIGNATURE:
+                self._odd.append(f"a tempo or metre of {len(text)} bytes was passed over")
+            case smf.MARKER:
+                self._markers.append(Marker(tick, _decoded(text)))
+            case smf.TRACK_NAME if not self._name:
+                self._name = _decoded(text)
+            case _:
+                pass
+
+
+def _meter(numerator: int, power: int) -> Meter:
+    if power > _POWER_MAX:
+        message = f"metre {numerator}/2^{power} is out of range: use 2, 4, 8 or 16 below the line"
+        raise MidiFileError(message)
+    try:
+        return Meter(numerator, 2**power)
+    except PatternError as failure:
+        raise MidiFileError(str(failure)) from failure
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

@@ -52,20 +52,24 @@ _COLLISION = 12.0
 """Nats against a division that writes two hits of one voice at the same place."""
 
 
-def written(strokes: Sequence[tuple[int, Voice]], meter: Meter) -> tuple[tuple[Tick, int], ...]:
+def written(
+    strokes: Sequence[tuple[int, Voice]], meter: Meter, length: int | None = None
+) -> tuple[tuple[Tick, int], ...]:
     """Return (tick, offset) for each (ticks from the bar line, voice) of one bar, in their order.
 
     Each quarter note is divided into sixteenths, triplets, 32nds, sixteenth triplets or the first
-    and last of these together, whichever explains its hits best.  A tick may be ``meter.ticks``:
-    an early hit that belongs on the next downbeat.  Offsets are limited to what a Hit can hold.
+    and last of these together, whichever explains its hits best.  A tick may be the bar's
+    ``length`` (by default ``meter.ticks``): an early hit that belongs on the next downbeat.
+    Offsets are limited to what a Hit can hold.
     """
+    end = meter.ticks if length is None else length
     beats: defaultdict[int, list[int]] = defaultdict(list)
     for index, (tick, _) in enumerate(strokes):
-        beats[max(0, min(tick, meter.ticks - 1)) // TICKS_PER_BEAT].append(index)
+        beats[max(0, min(tick, end - 1)) // TICKS_PER_BEAT].append(index)
     errors = (min(abs(t - way.nearest(t)) for way in _DIVISIONS) for t, _ in strokes)
     spread = _SPREAD_TIGHT if all(error <= _TIGHT for error in errors) else _SPREAD
     divided = {
-        beat: [_divided([strokes[i] for i in indices], beat, way, meter) for way in _DIVISIONS]
+        beat: [_divided([strokes[i] for i in indices], beat, way, end) for way in _DIVISIONS]
         for beat, indices in beats.items()
     }
     totals = [sum(ways[home].cost(spread) for ways in divided.values()) for home in (0, 1)]
@@ -94,10 +98,10 @@ class _Way(NamedTuple):
 
 
 def _divided(
-    strokes: Sequence[tuple[int, Voice]], beat: int, division: _Division, meter: Meter
+    strokes: Sequence[tuple[int, Voice]], beat: int, division: _Division, length: int
 ) -> _Way:
     start = beat * TICKS_PER_BEAT
-    end = min(start + TICKS_PER_BEAT, meter.ticks)
+    end = min(start + TICKS_PER_BEAT, length)
     places = [min(end, max(start, start + division.nearest(t - start))) for t, _ in strokes]
     misfit = sum((t - place) ** 2 for (t, _), place in zip(strokes, places, strict=True))
     distinct = {(place, voice) for (_, voice), place in zip(strokes, places, strict=True)}

@@ -1,19 +1,28 @@
 """A song: notes, tempi, metres and markers by tick; and its bars."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
 
 from drumigen.errors import MidiFileError
 from drumigen.kit import KitMap, Voice
 from drumigen.midi.notation import written
 from drumigen.pattern import Bar, Hit
-from drumigen.timeline import Meter, MeterMap
+from drumigen.text import counted
+from drumigen.timeline import Meter, MeterChange, MeterMap, TempoMap
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
 
 MICROSECONDS_PER_MINUTE = 60_000_000
 TEMPO_MICROSECONDS_MAX = 0xFF_FF_FF
 """Longest quarter note that a file can state: 16.8 s."""
+
+NEAR: Final = TICKS_PER_SIXTEENTH // 2
+"""Ticks from a bar line within which a metre counts from that line: files are rounded."""
+
+BARS_MAX: Final = 100_000
+"""Bars of the longest song that is read; two days of them at 120 BPM."""
 
 TICK_MAX = 0x0F_FF_FF_FF
 """Longest wait, hence longest song, that a file can state: 19 hours at 120 BPM."""
@@ -70,7 +79,8 @@ class Song:
 
     Kept in order of time.  A note is cut where its key sounds again, and lasts at least a tick;
     of two on one key at once the louder stays; of two tempi or metres at one tick the later
-    given.  ``end`` is never before the last of anything.
+    given.  ``end`` is never before the last of anything.  ``odd`` says, a line each, what was odd
+    about the file that it was read from; it is no part of the song.
     """
 
     notes: tuple[Note, ...] = ()
@@ -79,6 +89,7 @@ class Song:
     markers: tuple[Marker, ...] = ()
     name: str = ""
     end: Tick = Tick(0)
+    odd: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Bring everything into the one order that a file can tell.
@@ -101,19 +112,105 @@ class Song:
 
     @property
     def tempo(self) -> Bpm:
-        """The tempo at the start; 120 where the file states none, as the standard has it."""
-        started = [mark for mark in self.tempos if mark.tick == 0]
-        return started[0].tempo if started else TEMPO_DEFAULT
+        """The tempo at the start."""
+        return self.tempo_map.changes[0][1]
+
+    @cached_property
+    def tempo_map(self) -> TempoMap:
+        """The tempo at every tick; 120 before the file states one, as the standard has it.
+
+        One that is stated within the first sixteenth holds from the start: programs that begin
+        with an empty tick, or write the tempo behind the name, mean no other.
+        """
+        changes = {mark.tick: mark.tempo for mark in self.tempos}
+        first = next(iter(changes), Tick(0))
+        if first > TICKS_PER_SIXTEENTH:
+            changes = {Tick(0): TEMPO_DEFAULT, **changes}
+        elif first:
+            changes = {Tick(0): changes.pop(first), **changes}
+        return TempoMap(tuple(changes.items()) or ((Tick(0), TEMPO_DEFAULT),))
+
+    @cached_property
+    def meter_map(self) -> MeterMap:
+        """The metre of every bar; one that is stated inside a bar cuts that bar, and begins one.
+
+        So pick-ups and cut bars come out as what they are.  A bar that is cut has a smaller
+        distance to the next than its metre says.
+        """
+        changes = [MeterChange(0, Tick(0), Meter())]
+        for mark in self.meters:
+            last = changes[-1]
+            length = last.meter.ticks
+            bars, rest = divmod(max(0, mark.tick - last.tick), length)
+            if rest >= length - NEAR:
+                bars, rest = bars + 1, 0
+            bar = last.bar + bars
+            if rest > NEAR:
+                change = MeterChange(bar + 1, mark.tick, mark.meter)
+            else:
+                change = MeterChange(bar, Tick(last.tick + bars * length), mark.meter)
+            if change.bar == last.bar:
+                changes[-1] = change
+            elif rest > NEAR or change.meter != last.meter:
+                changes.append(change)
+        return MeterMap(tuple(changes))
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """A song as bars for a drummer, read by the map of one kit.
+
+    ``lines`` are the ticks of their bar lines, ``notes`` how many notes there are on the channels
+    of the kit.  ``left_out`` counts those among them that the kit does not know, by note;
+    ``elsewhere`` are those on other channels.
+    """
+
+    bars: tuple[Bar, ...]
+    lines: tuple[Tick, ...]
+    tempo_map: TempoMap
+    notes: int
+    left_out: Mapping[int, int] = field(hash=False)
+    elsewhere: int = 0
+
+    @cached_property
+    def played(self) -> tuple[Bar, ...]:
+        """The bars up to the last with a hit: silence after it is no performance."""
+        last = max((number for number, bar in enumerate(self.bars) if bar.hits), default=-1)
+        return self.bars[: last + 1]
+
+    def line(self, bar: int) -> Tick:
+        """Return the bar line that opens bar number ``bar``, or closes the last."""
+        if bar < len(self.lines):
+            return self.lines[bar]
+        return Tick(self.lines[-1] + self.bars[-1].meter.ticks) if self.lines else Tick(0)
+
+    def mean_tempo(self, first: int, last: int) -> Bpm:
+        """Return the mean tempo of the bars from ``first`` to before ``last``."""
+        return self.tempo_map.mean(self.line(first), self.line(last))
 
     @property
-    def meter_map(self) -> MeterMap:
-        """The metre of every bar; a change inside a bar counts from the next bar line."""
-        meters = MeterMap()
-        for mark in self.meters:
-            bar = meters.bar_at(mark.tick)
-            late = mark.tick > meters.start_of(bar)
-            meters = meters.changed(bar + late, mark.meter)
-        return meters
+    def tempo_range(self) -> tuple[Bpm, Bpm]:
+        """The lowest and the highest tempo of the bars that are played."""
+        return self.tempo_map.range(0, self.line(len(self.played)))
+
+    def losses(self) -> str | None:
+        """Return one line on the notes that were left out; None where none was."""
+        lost = sum(self.left_out.values())
+        if not lost:
+            if self.elsewhere and not self.notes:
+                there = counted(self.elsewhere, "note")
+                return f"no notes on the channel of the kit, {there} on other channels"
+            return None
+        each = [
+            f"{note} ({counted(count, 'time')})"
+            for note, count in Counter(self.left_out).most_common(5)
+        ]
+        others = len(self.left_out) - len(each)
+        more = f" and {counted(others, 'other')}" if others else ""
+        return (
+            f"{lost} of {counted(self.notes, 'note')} left out, as the kit does not know: "
+            f"{', '.join(each)}{more}; give the kit they are for, or one of your own"
+        )
 
 
 def song_from_bars(
@@ -153,39 +250,80 @@ def song_from_bars(
 
 
 def bars_from_song(song: Song, kit: KitMap) -> list[Bar]:
+    """Return the bars of :func:`transcribed`, rests at the end among them."""
+    return list(transcribed(song, kit).bars)
+
+
+def transcribed(song: Song, kit: KitMap) -> Transcription:
     """Return the song's bars by its metres, micro-timing as offsets from written positions.
 
-    Notes that the kit does not know are left out, and so is the quieter of two hits on one voice
-    at one place.  Where nothing lies on the kit's only channel but all notes share another, that
-    one is read: clips exported from a DAW are on channel 1.
+    Notes that the kit does not know are left out and counted; of two hits on one voice at one
+    place the louder stays.  Where nothing lies on the kit's only channel but all notes share
+    another, that one is read: clips exported from a DAW are on channel 1.
+
+    Raises:
+        MidiFileError: the notes take more than 100,000 bars.
     """
     channels = {note.channel for note in song.notes}
     moved = len(channels) == 1 and len(kit.channels) == 1 and channels != set(kit.channels)
     meters = song.meter_map
     strokes: defaultdict[int, list[tuple[int, Voice, int]]] = defaultdict(list)
+    left_out: Counter[int] = Counter()
+    elsewhere = 0
     for note in song.notes:
-        voice = kit.voice_of(note.note, kit.channels[0] if moved else note.channel)
+        channel = kit.channels[0] if moved else note.channel
+        voice = kit.voice_of(note.note, channel)
         if voice is not None:
             bar = meters.bar_at(note.tick)
             strokes[bar].append((note.tick - meters.start_of(bar), voice, note.velocity))
+        elif channel in kit.channels:
+            left_out[note.note] += 1
+        else:
+            elsewhere += 1
     count = meters.bar_at(max(0, song.end - 1)) + 1 if song.end else 0
-    bars = []
+    if count > BARS_MAX:
+        count = max(strokes, default=0) + 1  # the silence after it is no performance
+    if count > BARS_MAX:
+        message = f"{count} bars are too many: {BARS_MAX} at most; check the metre, or split it"
+        raise MidiFileError(message)
+    lines = tuple(meters.start_of(bar) for bar in range(count))
+    bars = tuple(_barred(strokes, meters, count))
+    notes = len(song.notes) - elsewhere
+    return Transcription(bars, lines, song.tempo_map, notes, left_out, elsewhere)
+
+
+def _barred(
+    strokes: Mapping[int, list[tuple[int, Voice, int]]], meters: MeterMap, count: int
+) -> Iterator[Bar]:
     early: list[Hit] = []
     for number in range(count):
-        meter = meters.meter_of(number)
+        length = meters.start_of(number + 1) - meters.start_of(number)
+        meter = _cut(meters.meter_of(number), length)
         hits, early = early, []
-        here = strokes[number]
-        places = written([(tick, voice) for tick, voice, _ in here], meter)
-        for (_, voice, velocity), (tick, offset) in zip(here, places, strict=True):
-            if tick < meter.ticks:
+        here = strokes.get(number, [])
+        places = written([(tick, voice) for tick, voice, _ in here], meter, length)
+        for (sounding, voice, velocity), (tick, offset) in zip(here, places, strict=True):
+            if tick < length:
                 hits.append(Hit(tick, voice, velocity, offset))
             elif number + 1 < count:
                 early.append(Hit(Tick(0), voice, velocity, offset))
             else:
-                last = Tick(tick - TICKS_PER_SIXTEENTH)
-                hits.append(Hit(last, voice, velocity, offset + TICKS_PER_SIXTEENTH))
-        bars.append(Bar(meter, tuple(_loudest(hits))))
-    return bars
+                last = Tick(max(0, tick - TICKS_PER_SIXTEENTH))
+                hits.append(Hit(last, voice, velocity, sounding - last))
+        yield Bar(meter, tuple(_loudest(hits)))
+
+
+def _cut(meter: Meter, length: int) -> Meter:
+    """Return the metre of a bar of ``length`` ticks that was begun in ``meter``.
+
+    In the same beats if they fit, else in sixteenths, the last of which may be cut too.
+    """
+    sixteenths = -(-length // TICKS_PER_SIXTEENTH)
+    if sixteenths == meter.sixteenths:
+        return meter
+    if length % meter.beat_ticks == 0:
+        return Meter(length // meter.beat_ticks, meter.denominator)
+    return Meter(sixteenths, 16)
 
 
 def _one_at_a_time(notes: Iterable[Note]) -> Iterator[Note]:

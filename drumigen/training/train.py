@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import logging
 import math
@@ -23,6 +24,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from drumigen.atomic_file import write_atomically
 from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
 from drumigen.model.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
@@ -413,10 +415,11 @@ class _Trainer:
         whole = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
         texts = {"run": json.dumps(asdict(self.state)), "config": json.dumps(asdict(self.config))}
         write_tensors(whole, self.state_path, texts)
-        with (self.folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(self.state.log[0]))
-            writer.writeheader()
-            writer.writerows(self.state.log)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(self.state.log[0]))
+        writer.writeheader()
+        writer.writerows(self.state.log)
+        write_atomically(self.folder / "log.csv", table.getvalue().encode())
 
     def resume(self) -> None:
         if not self.state_path.is_file():

@@ -1,9 +1,13 @@
 """Laws of Standard MIDI Files: what is written reads back, and what is broken is said to be."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
-from itertools import product
+from itertools import accumulate, product
 from pathlib import Path
+from typing import Any
 
 import mido
 import pytest
@@ -25,6 +29,7 @@ from drumigen.midi.file import (
     song_to_bytes,
     write_song,
 )
+from drumigen.midi.song import BARS_MAX, TICK_MAX, transcribed
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
@@ -180,7 +185,14 @@ def test_a_tempo_is_kept_to_a_microsecond_a_beat(tempo: float) -> None:
 
 def test_without_a_stated_tempo_it_is_120() -> None:
     assert Song().tempo == Bpm(120)
-    assert Song(tempos=(TempoMark(Tick(10), 400_000),)).tempo == Bpm(120)
+    assert Song(tempos=(TempoMark(Tick(1920), 400_000),)).tempo == Bpm(120)
+
+
+@pytest.mark.parametrize("tick", [0, 1, 4, 480])
+def test_a_first_tempo_near_the_start_holds_from_the_start(tick: int) -> None:
+    song = Song(tempos=(TempoMark(Tick(tick), 400_000), TempoMark(Tick(1920), 600_000)))
+    assert song.tempo == Bpm(150)
+    assert song.tempo_map.changes == ((0, 150.0), (1920, 100.0))
 
 
 def test_a_change_of_metre_is_in_the_file_at_its_bar_line() -> None:
@@ -188,9 +200,37 @@ def test_a_change_of_metre_is_in_the_file_at_its_bar_line() -> None:
     assert bars_from_song(SONG, GM) == [mock_bar(Meter()), mock_bar(Meter(7, 8))]
 
 
-def test_a_metre_stated_inside_a_bar_counts_from_the_next() -> None:
-    song = replace(SONG, meters=(MeterMark(Tick(0), Meter()), MeterMark(Tick(100), Meter(3, 4))))
-    assert [bar.meter for bar in bars_from_song(song, GM)] == [Meter(), Meter(3, 4), Meter(3, 4)]
+@pytest.mark.parametrize(
+    ("tick", "length", "cut"),
+    [(1920, 1920, "1/4"), (1440, 1440, "3/16"), (2560, 2560, "6/16"), (7300, 7300, "4/4")],
+)
+def test_a_metre_stated_inside_a_bar_cuts_it_and_begins_one(
+    tick: int, length: int, cut: str
+) -> None:
+    kicks = tuple(Note(Tick(tick + n * 7680), 9, 36, 100, 60) for n in range(4))
+    marks = MeterMark(Tick(0), Meter()), MeterMark(Tick(tick), Meter())
+    read = transcribed(Song(kicks, meters=marks), GM)
+    assert read.lines == (0, *(length + n * 7680 for n in range(4)))
+    assert [str(bar.meter) for bar in read.bars] == [cut, *["4/4"] * 4]
+    assert [[hit.tick for hit in bar.hits] for bar in read.bars] == [[], *[[0]] * 4]
+
+
+@pytest.mark.parametrize("off", [-240, -20, 0, 20, 240])
+def test_a_metre_stated_within_a_32nd_of_a_bar_line_counts_from_there(off: int) -> None:
+    marks = MeterMark(Tick(0), Meter()), MeterMark(Tick(7680 + off), Meter(3, 4))
+    read = transcribed(Song(meters=marks, end=Tick(7680 + 2 * 5760)), GM)
+    assert [str(bar.meter) for bar in read.bars] == ["4/4", "3/4", "3/4"]
+
+
+def test_a_hit_just_before_a_cut_belongs_to_the_bar_it_opens() -> None:
+    hits = tuple(Note(Tick(tick), 9, 36, 100, 60) for tick in (1900, 1920 + 7680))
+    marks = MeterMark(Tick(0), Meter()), MeterMark(Tick(1920), Meter())
+    bars = transcribed(Song(hits, meters=marks), GM).bars
+    assert [[(hit.tick, hit.offset) for hit in bar.hits] for bar in bars] == [
+        [],
+        [(0, -20)],
+        [(0, 0)],
+    ]
 
 
 def test_rests_at_the_end_are_bars_too() -> None:
@@ -200,11 +240,9 @@ def test_rests_at_the_end_are_bars_too() -> None:
 
 @given(songs())
 def test_reading_bars_moves_no_note(song: Song) -> None:
-    placed = set()
-    start = 0
-    for bar in bars_from_song(song, FOUR_BY_FOUR):
-        placed |= {start + hit.sounding_tick for hit in bar.hits}
-        start += bar.meter.ticks
+    read = transcribed(song, FOUR_BY_FOUR)
+    lines = zip(read.lines, read.bars, strict=True)
+    placed = {line + hit.sounding_tick for line, bar in lines for hit in bar.hits}
     assert placed <= {note.tick for note in song.notes}
 
 
@@ -248,3 +286,73 @@ def test_notes_that_a_kit_does_not_know_are_left_out() -> None:
 def test_what_no_file_can_hold_is_refused(note: Note) -> None:
     with pytest.raises(MidiFileError):
         Song(notes=(note,))
+
+
+def test_twenty_thousand_metres_take_linear_time() -> None:
+    """Twice as many metres are about twice as many lines of Python, not four times."""
+    steps = []
+    for count in (1_000, 2_000):
+        bar = Meter(2, 4).ticks
+        metres = [Meter(2 + n % 2, 4) for n in range(count)]
+        ticks = [0, *accumulate(meter.ticks for meter in metres)]
+        marks = tuple(MeterMark(Tick(tick), m) for tick, m in zip(ticks, metres, strict=False))
+        song = Song((Note(Tick(ticks[-1] + bar), 9, 36, 100, 60),), meters=marks)
+        steps.append(lines_run(partial(transcribed, song, GM)))
+    assert steps[1] < 2.5 * steps[0]
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """Return how many lines of Python ``call`` runs: work, counted without a clock."""
+    count = 0
+
+    def trace(*_: object) -> Any:  # noqa: ANN401 - as sys.settrace wants
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_song_of_too_many_bars_is_one_line() -> None:
+    marks = (MeterMark(Tick(0), Meter(1, 16)),)
+    late = Song((Note(Tick(TICK_MAX - 60), 9, 36, 100, 60),), meters=marks)
+    with pytest.raises(MidiFileError, match=f"{BARS_MAX} at most"):
+        transcribed(late, GM)
+    silent = Song((Note(Tick(0), 9, 36, 100, 60),), meters=marks, end=Tick(TICK_MAX))
+    assert len(transcribed(silent, GM).bars) == 1
+
+
+def test_silence_at_the_end_is_no_performance() -> None:
+    song = Song((Note(Tick(9000), 9, 36, 100, 60),), end=Tick(100 * 7680))
+    read = transcribed(song, GM)
+    assert (len(read.bars), len(read.played)) == (100, 2)
+
+
+def test_what_a_kit_does_not_know_is_counted() -> None:
+    notes = [(36, 9), (100, 9), (100, 9), (99, 9), (60, 0)]
+    song = Song(tuple(Note(Tick(480 * n), c, k, 90, 60) for n, (k, c) in enumerate(notes)))
+    read = transcribed(song, GM)
+    assert (read.notes, read.left_out, read.elsewhere) == (4, {100: 2, 99: 1}, 1)
+    assert read.losses() == (
+        "3 of 4 notes left out, as the kit does not know: 100 (2 times), 99 (1 time); "
+        "give the kit they are for, or one of your own"
+    )
+    assert transcribed(SONG, GM).losses() is None
+    other = Song((Note(Tick(0), 3, 60, 90, 60), Note(Tick(0), 4, 60, 90, 60)))
+    assert transcribed(other, GM).losses() == (
+        "no notes on the channel of the kit, 2 notes on other channels"
+    )
+
+
+@given(songs())
+def test_every_note_is_a_hit_or_counted(song: Song) -> None:
+    read = transcribed(song, FOUR_BY_FOUR)
+    assert read.notes + read.elsewhere == len(song.notes)
+    hits = sum(len(bar.hits) for bar in read.bars)
+    assert hits <= read.notes - sum(read.left_out.values())

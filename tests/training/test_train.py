@@ -61,15 +61,6 @@ def test_takes_are_read_with_what_the_table_says(takes: list[Take]) -> None:
     assert read_takes(GROOVE, ("validation",)) == [t for t in takes if t.split == "validation"]
 
 
-def test_a_plain_folder_is_a_style_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "Polka").mkdir()
-    source = next(GROOVE.rglob("*.mid"))
-    (tmp_path / "Polka" / "one.mid").write_bytes(source.read_bytes())
-    (tmp_path / "Polka" / "two.mid").write_bytes(b"no midi")
-    (take,) = read_takes(tmp_path)
-    assert (take.style, take.split, take.name) == ("polka", "train", "Polka/one.mid")
-
-
 def test_what_cannot_be_read_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(CorpusError, match="no takes of train"):
         read_takes(tmp_path, ("train",))

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
@@ -14,6 +15,7 @@ from drumigen.training.producers import producer_takes
 from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
+from drumigen_daemon.commands.train import say_how_read
 from drumigen_daemon.controls.values import shipped_styles
 
 TAKES = 80
@@ -28,9 +30,10 @@ def main(options: argparse.Namespace) -> int:
     if options.folder is None:
         message = "give the folder of human takes to be judged by, such as the Groove MIDI Dataset"
         raise CorpusError(message)
+    say_how_read(options.folder)
     checkpoint = load_model(options.model, "cpu")
-    train = read_takes(options.folder, ("train",))
-    human = read_takes(options.folder, (options.split,))
+    takes = read_takes(options.folder)
+    train, human = (_of(takes, split, options.folder) for split in ("train", options.split))
     seeds = range(options.seed, options.seed + options.seeds)
     known = [take for take in human if take.style in checkpoint.learnt]
     generated = Generated(
@@ -42,11 +45,19 @@ def main(options: argparse.Namespace) -> int:
         },
         perform(checkpoint, like(known, LONG_TAKES, options.seed), options.seed + 1, LONG_BARS),
     )
-    corpus = producer_takes(read_takes(options.folder, ("train", "validation")), 1)
+    corpus = producer_takes([take for take in takes if take.split != "test"], 1)
     teacher = teacher_forced(checkpoint, [take for take in known if not take.fill])
     report = evaluate(known, train, generated, corpus, teacher)
     sys.stdout.write(report.text() + "\n")
     return 1 if options.strict and report.missed else 0
+
+
+def _of(takes: Sequence[Take], split: str, folder: Path) -> list[Take]:
+    found = [take for take in takes if take.split == split]
+    if not found:
+        message = f"{folder}: no takes of {split}: add files, or judge by another --split"
+        raise CorpusError(message)
+    return found
 
 
 def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:

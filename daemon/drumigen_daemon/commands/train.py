@@ -6,15 +6,17 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from drumigen.errors import CorpusError
 from drumigen.model.network import ModelConfig
 from drumigen.training.producers import producer_takes
-from drumigen.training.takes import Take, read_takes
+from drumigen.training.takes import Take, plain_folder, read_takes
 from drumigen.training.train import Recipe, train
 from drumigen_daemon.controls.values import shipped_styles
 
 
 def main(options: argparse.Namespace) -> int:
     """Train, or go on with a training that was interrupted."""
+    say_how_read(options.folder)
     takes = corpus(options.folder, options.seed, producers=options.producers)
     sizes = {
         name: value
@@ -32,8 +34,18 @@ def main(options: argparse.Namespace) -> int:
     counts = {style: sum(take.style == style for take in takes) for style in config.styles}
     notes = {"takes": counts, "producers": options.producers}
     path = train(takes, config, recipe, options.output, device=options.device, notes=notes)
+    if not path.is_file():
+        message = f"{options.output}: nothing was learnt, so no network was written; train anew"
+        raise CorpusError(message)
     sys.stdout.write(f"wrote {path}; drumigen eval {options.folder} --model {path} judges it\n")
     return 0
+
+
+def say_how_read(folder: Path) -> None:
+    """Say on stderr which styles and splits a folder without a table is taken for."""
+    plain = plain_folder(folder)
+    if plain is not None:
+        sys.stderr.write(f"drumigen: {plain}\n")
 
 
 def corpus(folder: Path, seed: int, *, producers: bool) -> list[Take]:
