@@ -102,8 +102,8 @@ def test_no_file_moves_into_training_that_judged_before(
     learnt = [path for path, split in before.splits.items() if split == "train"]
     judges = [path for path in learnt if after.splits[path] == "validation"]
     assert "train" in before.splits.values()
-    # two files are both learnt from; the third one makes a judge of one of them
-    assert not judges or len(numbers) == 2
+    # two files are both learnt from until a third one comes, and an only teacher until another
+    assert not judges or len(numbers) == 2 or len(learnt) == 1
     assert len(after.splits) < 3 or "validation" in after.splits.values()
 
 
