@@ -25,6 +25,8 @@ class Mode(StrEnum):
     """Each press switches over, or goes on to the next name."""
     MOMENTARY = "momentary"
     """On, or ``value``, while pressed; off, or what it was, when let go."""
+    LATCHING = "latching"
+    """A button that stays on when it is let go: whatever it sends is a press."""
     TRIGGER = "trigger"
     """A press is enough: the action, or ``value``."""
     TWOS = "relative-twos"
@@ -35,23 +37,27 @@ class Mode(StrEnum):
     """An encoder: 65 and more up, 63 and less down (64 is the middle)."""
 
 
+KINDS: Final = ("cc", "nrpn", "note", "program")
+"""What a controller can send that a binding knows."""
 RELATIVE: Final = frozenset((Mode.TWOS, Mode.SIGN, Mode.OFFSET))
 
 _Seven = Annotated[int, msgspec.Meta(ge=0, le=127)]
 
 
 class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One row: exactly one of ``cc``, ``note`` and ``program``, and the control it moves."""
+    """One row: exactly one of ``cc``, ``nrpn``, ``note`` and ``program``, and what it moves."""
 
     control: str
     cc: _Seven | None = None
     note: _Seven | None = None
     program: Annotated[int, msgspec.Meta(ge=1, le=128)] | Literal["any"] | None = None
-    """As on the instruments, from 1; any program counts as its number."""
+    """From 1, one above what is on the wire; any program counts as its number."""
+    nrpn: Annotated[int, msgspec.Meta(ge=0, le=16383)] | None = None
+    """A non-registered parameter: 128 times what CC 99 says, plus what CC 98 says."""
     channel: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
     """None for any."""
     bits: Literal[7, 14] = 7
-    """With 14 the CC has a finer half, 32 above it."""
+    """With 14 the CC has a finer half, 32 above it; for an NRPN, data entry has both halves."""
     mode: Mode = Mode.AUTO
     low: float | None = None
     """Value at the lower end, the control's lowest if not given; above ``high`` to turn round."""
@@ -70,15 +76,15 @@ class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         Raises:
             ValueError: one line of why.
         """
-        given = [s for s in (self.cc, self.note, self.program) if s is not None]
+        given = [s for s in (self.cc, self.nrpn, self.note, self.program) if s is not None]
         if len(given) != 1:
-            message = f"{self.control}: give one of cc, note and program"
+            message = f"{self.control}: give one of cc, nrpn, note and program"
             raise ValueError(message)
         if self.cc in CHANNEL_MODE:
             message = f"{self.control}: cc {self.cc} is a channel mode message: use 0 to 119"
             raise ValueError(message)
-        if self.bits == 14 and (self.cc is None or self.cc > 31):
-            message = f"{self.control}: only cc 0 to 31 have 14 bits"
+        if self.bits == 14 and self.nrpn is None and (self.cc is None or self.cc > 31):
+            message = f"{self.control}: only cc 0 to 31 and nrpn have 14 bits"
             raise ValueError(message)
         if self.name not in VALUES:
             message = f"no control {self.control!r}: drumigen control --list names them"
@@ -109,12 +115,21 @@ class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     @property
     def sign(self) -> tuple[str, int | str]:
         """What it is on the controller, for telling bindings apart."""
-        for kind in ("cc", "note", "program"):
+        for kind in KINDS:
             number = getattr(self, kind)
             if number is not None:
                 return kind, number
-        message = "a binding has one of the three"
+        message = "a binding has one of them"
         raise AssertionError(message)
+
+    @property
+    def source(self) -> str:
+        """What it is on the controller, for people: "cc 20 on channel 1, 14 bits"."""
+        kind, number = self.sign
+        channel = "" if self.channel is None else f" on channel {self.channel}"
+        bits = ", 14 bits" if self.bits == 14 else ""
+        mode = "" if self.mode is Mode.AUTO else f", {self.mode}"
+        return f"{kind} {number}{channel}{bits}{mode}"
 
 
 class ControllerMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,123 @@
+"""What controllers are shown: LEDs and LED rings, and what comes back of it.  Sans I/O.
+
+Some controllers, and some cables, send back what they are sent.  What we have just shown is no
+move: it is remembered, and taken for an echo once, and for as long as an echo may take.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from drumigen.units import Seconds
+from drumigen_daemon.controls.binding import Binding
+from drumigen_daemon.controls.positions import Positions
+from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.ports.midi import CONTROL_CHANGE, NOTE_OFF, NOTE_ON
+
+ECHO_SECONDS: Final = 0.15
+"""Seconds in which an echo comes: two long JACK periods, or a radio link.  Nobody presses a button
+again so soon after its LED has changed."""
+ECHOES_MAX: Final = 4096
+"""Messages that are waited for at most."""
+
+
+class Feedback:
+    """Brings LEDs and rings up to date, and knows what was shown when it comes back."""
+
+    def __init__(self, positions: Positions) -> None:
+        """Show where controls stand by ``positions``; nothing until :meth:`add`."""
+        self._positions = positions
+        self._shown: dict[Binding, tuple[bytes, ...]] = {}
+        self._heard: dict[Binding, bytes] = {}
+        self._echoes: dict[bytes, list[float | None]] = {}
+        self._waiting = 0
+
+    def add(self, binding: Binding) -> None:
+        """Show the control of ``binding`` from now on."""
+        self._shown.setdefault(binding, ())
+
+    def remove(self, binding: Binding) -> None:
+        """Show it no more."""
+        self._shown.pop(binding, None)
+        self._heard.pop(binding, None)
+
+    def knob_is_at(self, binding: Binding, data: Sequence[int]) -> None:
+        """Take note that a knob was turned: it knows where it is, and need not be told."""
+        self._heard[binding] = _normal(data)
+
+    def shows(self, now: Seconds | None = None) -> list[bytes]:
+        """Return the messages that bring LEDs and rings up to date, to be sent ``now``.
+
+        Without a time their echoes are waited for however long they take.
+        """
+        messages: list[bytes] = []
+        for binding, shown in self._shown.items():
+            due = self._messages(binding)
+            if due == shown:
+                continue
+            self._shown[binding] = due
+            if len(due) != 1 or _normal(due[0]) != self._heard.get(binding):
+                messages += due
+        for message in messages:
+            if self._waiting >= ECHOES_MAX:
+                self._echoes.clear()
+                self._waiting = 0
+            self._echoes.setdefault(_normal(message), []).append(now)
+            self._waiting += 1
+        return messages
+
+    def forget_shown(self) -> None:
+        """Show everything again: the controller is another, or was off."""
+        self._shown = dict.fromkeys(self._shown, ())
+        self._heard.clear()
+
+    def without_echoes(self, heard: Heard) -> Heard | None:
+        """Return what of ``heard`` is no echo; None if all of it is."""
+        if not self._echoes:
+            return heard
+        data, values = heard.data, (*heard.earlier, heard.data[-1])
+        if len(data) < 3:
+            return heard
+        left = [v for v in values if not self._is_echo((*data[:2], v), heard.at)]
+        if len(left) == len(values):
+            return heard
+        if not left:
+            return None
+        return Heard(heard.source, (*data[:2], left[-1]), heard.at, tuple(left[:-1]))
+
+    def _is_echo(self, data: Sequence[int], at: Seconds) -> bool:
+        key = _normal(data)
+        sent = self._echoes.get(key, [])
+        while sent:
+            self._waiting -= 1
+            when = sent.pop(0)
+            if not sent:
+                del self._echoes[key]
+            if when is None or at - when <= ECHO_SECONDS:
+                return True
+        return False
+
+    def _messages(self, binding: Binding) -> tuple[bytes, ...]:
+        kind, number = binding.sign
+        if kind == "program" or not binding.feedback or binding.allowed is None:
+            return ()
+        most = 16383 if binding.bits == 14 else 127
+        level = self._positions.level(binding, most)
+        if level is None:
+            return ()
+        channel, number = (binding.channel or 1) - 1, int(number)
+        if kind == "note":
+            return (bytes((NOTE_ON | channel, number, level)),)
+        coarse, fine = (level >> 7, level & 0x7F) if binding.bits == 14 else (level, None)
+        pairs = [(99, number >> 7), (98, number & 0x7F)] if kind == "nrpn" else []
+        number = 6 if kind == "nrpn" else number
+        pairs.append((number, coarse))
+        if fine is not None:
+            pairs.append((number + 32, fine))
+        return tuple(bytes((CONTROL_CHANGE | channel, *pair)) for pair in pairs)
+
+
+def _normal(data: Sequence[int]) -> bytes:
+    """Return a message as it may come back: a note that is let go has two forms."""
+    if data[0] & 0xF0 == NOTE_OFF or (data[0] & 0xF0 == NOTE_ON and data[2] == 0):
+        return bytes((NOTE_OFF | data[0] & 0x0F, data[1], 0))
+    return bytes(data)
