@@ -29,6 +29,7 @@ from drumigen_daemon.generator.link import GeneratorLink
 from drumigen_daemon.generator.messages import BANK, GeneratorSetup, WrittenBar
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.garbage import sweep
+from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.process.supervision import Part, beside
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
@@ -66,6 +67,7 @@ class Daemon:
         self._failed_listeners: set[Callable[[], None]] = set()
         self._ended = asyncio.Event()
         self._complaint = ""
+        self._log = LimitedLog(log)
         self._turn: asyncio.TimerHandle | asyncio.Handle | None = None
         self._files: asyncio.Queue[FileJob] = asyncio.Queue()
         self._engine = engine_child(
@@ -199,7 +201,7 @@ class Daemon:
                 log.info("playing through %s: %s", report.backend, ", ".join(report.ports))
                 log.info("engine: %s", report.detail)
             case Remark():
-                log.log(LEVELS[report.level], "%s", report.text)
+                self._log.log(LEVELS[report.level], report.text, _now())
                 if report.level == "error":
                     self._complaint = report.text
         self.plane.reported(report, _now())
@@ -234,6 +236,7 @@ class Daemon:
         if self._turn is not None:
             self._turn.cancel()
         self._turn = None
+        self._log.tell(_now())
         turn = self.plane.advance(_now())
         for command in turn.commands:
             self._engine.send(command)

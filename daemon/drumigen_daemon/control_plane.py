@@ -19,7 +19,7 @@ from drumigen.styles import StyleCatalogue
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup, FileJob
 from drumigen_daemon.controls.scenes import Scene, put_on
-from drumigen_daemon.controls.table import Controls, Learn, Recall, Store
+from drumigen_daemon.controls.table import Controls, Forget, Learn, Recall, Store
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
     NUDGE_LIMIT_MS,
@@ -42,6 +42,7 @@ from drumigen_daemon.engine.messages import (
 )
 from drumigen_daemon.generator.messages import Item, WrittenBar
 from drumigen_daemon.planner.planner import Planner
+from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.session import Call, Quantum, Session
 from drumigen_daemon.status.status import Status
 
@@ -96,6 +97,7 @@ class ControlPlane:
             self.controls.value_of,
             lambda control: names if control in ("style", "blend") else (),
         )
+        self._log = LimitedLog(log)
         self._planned_for = session
         self._status = Status(style=session.style)
         self._commands: list[Command] = []
@@ -165,6 +167,8 @@ class ControlPlane:
                 self._controllers.store(number, self.controls.session)
             case Learn(control):
                 self._controllers.learn(control)
+            case Forget(control):
+                self._controllers.forget(control)
             case command:
                 self._tell(command, now)
 
@@ -229,6 +233,7 @@ class ControlPlane:
 
     def advance(self, now: Seconds) -> Turn:
         """Return what is to be done now about all that was told."""
+        self._log.tell(now)
         self._plan_for(self.controls.session, now)
         calls, self._calls = self._calls, {}
         for call in calls:
@@ -257,7 +262,7 @@ class ControlPlane:
             self._takeover = bars = ()
         commands += [*self._commands, *bars]
         self._commands = []
-        shown = self._controllers.shown()
+        shown = self._controllers.shown(now)
         if shown is not None:
             commands.append(shown)
         self._commands_told += len(commands)
@@ -313,7 +318,7 @@ class ControlPlane:
             try:
                 self.control(move.control, move.value, now=now, at=heard.at)
             except ControlError as error:
-                log.info("%s", error)
+                self._log.log(logging.INFO, str(error), now)
 
     def _recall_in_time(self, now: Seconds) -> Seconds:
         """Put a scene on that is due; return when to look again.  The last that was called counts.

@@ -18,8 +18,7 @@ from drumigen_daemon.controls.binding import (
     load_controller,
 )
 from drumigen_daemon.controls.control_map import ControlMap, Move
-from drumigen_daemon.controls.learning import load_learned, save_binding
-from drumigen_daemon.controls.surface import Surface
+from drumigen_daemon.controls.learning import load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import Command, Heard
@@ -52,6 +51,9 @@ class Desk:
 
     def stands(self, name: str) -> object:
         return self.controls.value_of(name)
+
+    def shows(self, at: float = 0.0) -> list[bytes]:
+        return self.map.shows(Seconds(at))
 
 
 CC, ON, OFF, PC = 0xB0, 0x90, 0x80, 0xC0
@@ -87,7 +89,7 @@ def test_every_knob_of_every_shipped_map_moves_its_control_and_is_never_refused(
     [
         (Binding("density", cc=20), (CC, 20, 127), 100),
         (Binding("density", cc=20), (CC, 20, 0), 0),
-        (Binding("push", cc=20), (CC, 20, 64), pytest.approx(0.47, abs=0.01)),
+        (Binding("push", cc=20), (CC, 20, 65), pytest.approx(1.42, abs=0.01)),
         (Binding("tempo", cc=20, low=60, high=180), (CC, 20, 127), 180.0),
         (Binding("density", cc=20, low=100, high=0), (CC, 20, 127), 0),
         (Binding("density", cc=20, curve=2.0), (CC, 20, 64), 25),
@@ -119,7 +121,7 @@ def test_a_map_hears_its_own_port_only() -> None:
     desk = Desk(Binding("density", cc=20), port="nanoKONTROL2")
     assert not desk.hear(CC, 20, 1, source="MIDI Mix:0")
     assert desk.hear(CC, 20, 1, source="nanoKONTROL2 20:0")
-    assert desk.hear(CC, 20, 1, source="in")
+    assert desk.hear(CC, 20, 9, source="in")
 
 
 def test_fourteen_bits_are_finer() -> None:
@@ -242,21 +244,21 @@ def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
 
 def test_lamps_and_rings_show_where_controls_stand_and_only_changes_are_sent() -> None:
     desk = Desk(Binding("mute.snare", note=40), Binding("humanize", cc=20), Binding("fill", cc=64))
-    assert sorted(desk.map.shows()) == [bytes([ON, 40, 0]), bytes([CC, 20, 127])]
-    assert desk.map.shows() == []
+    assert sorted(desk.shows()) == [bytes([ON, 40, 0]), bytes([CC, 20, 127])]
+    assert desk.shows() == []
     desk.controls.apply("mute.snare", True, bar_tick=lambda _: Tick(0))
-    assert desk.map.shows() == [bytes([ON, 40, 127])]
+    assert desk.shows() == [bytes([ON, 40, 127])]
     desk.map.forget_shown()
-    assert len(desk.map.shows()) == 2
+    assert len(desk.shows()) == 2
 
 
 def test_the_pad_of_the_style_that_plays_is_lit() -> None:
     desk = Desk(
         Binding("style", note=1, value="Dilla", channel=9), Binding("style", note=2, value="rock")
     )
-    assert sorted(desk.map.shows()) == [bytes([ON, 2, 127]), bytes([ON | 8, 1, 0])]
+    assert sorted(desk.shows()) == [bytes([ON, 2, 127]), bytes([ON | 8, 1, 0])]
     desk.hear(ON | 8, 1, 90)
-    assert sorted(desk.map.shows()) == [bytes([ON, 2, 0]), bytes([ON | 8, 1, 127])]
+    assert sorted(desk.shows()) == [bytes([ON, 2, 0]), bytes([ON | 8, 1, 127])]
 
 
 @pytest.mark.parametrize(
@@ -286,43 +288,6 @@ def test_a_wrong_row_is_refused_in_one_line(
 def test_an_unknown_controller_is_named() -> None:
     with pytest.raises(SettingsError, match="use default, foot"):
         load_controller("nonesuch")
-
-
-def surface() -> Surface:
-    controls = Controls(shipped_styles(), Session())
-    return Surface([load_controller("default")], controls.value_of)
-
-
-def test_the_next_knob_is_learned_and_moves_its_control_at_once() -> None:
-    desk = surface()
-    desk.learning = "swing"
-    heard = Heard("in", (CC | 4, 99, 127), Seconds(1.0))
-    assert list(desk.heard(heard)) == []
-    binding = desk.learn(heard)
-    assert binding == Binding("swing", cc=99, channel=5)
-    assert desk.learning == ""
-    assert list(desk.heard(heard)) == [Move("swing", 75.0)]
-
-
-def test_what_is_learned_counts_more_than_what_the_knob_did_before() -> None:
-    desk = surface()
-    desk.learning = "swing"
-    desk.learn(Heard("in", (CC, 20, 5), Seconds(1.0)))
-    heard = Heard("in", (CC, 20, 127), Seconds(1.0))
-    assert list(desk.heard(heard)) == [Move("swing", 75.0)]
-    desk.learning = "humanize"
-    desk.learn(heard)
-    assert [move.control for move in desk.heard(heard)] == ["humanize"]
-    other = Heard("in", (CC | 3, 20, 127), Seconds(1.0))
-    assert [move.control for move in desk.heard(other)] == ["density"]
-
-
-def test_channel_mode_messages_and_releases_teach_nothing() -> None:
-    desk = surface()
-    desk.learning = "swing"
-    for data in ((CC, 123, 0), (ON, 40, 0), (OFF, 40, 0), (0xE0, 1, 1)):
-        assert desk.learn(Heard("in", data, Seconds(1.0))) is None
-    assert desk.learning == "swing"
 
 
 def test_what_is_learned_is_written_without_losing_comments(tmp_path: Path) -> None:
@@ -360,6 +325,19 @@ def test_a_broken_file_is_left_as_it_is(tmp_path: Path) -> None:
         assert path.read_text() == broken
 
 
+def test_a_binding_that_is_removed_leaves_the_others_and_their_comments(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "# mine\n[[controls]]\ncontrol = 'metre'\ncc = 1\n\n# the fader\n[[controls]]\n"
+        "control = 'density'\ncc = 2\n"
+    )
+    remove_bindings(path, "meter")
+    assert [row.control for row in load_learned(path).controls] == ["density"]
+    assert "# mine" in path.read_text()
+    remove_bindings(path, "density")
+    assert load_learned(path).controls == ()
+
+
 rows = st.builds(
     Binding,
     control=st.sampled_from([name for name in VALUES if name != "learn"]),
@@ -383,4 +361,4 @@ def test_no_knob_ever_gives_a_value_that_makes_trouble(
         for move in knobs.heard(Heard("in", (CC, number, value), Seconds(1.0))):
             with contextlib.suppress(ControlError):
                 controls.apply(move.control, move.value, bar_tick=lambda _: Tick(0))
-        assert all(len(message) == 3 for message in knobs.shows())
+        assert all(len(message) == 3 for message in knobs.shows(Seconds(1.0)))

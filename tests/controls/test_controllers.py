@@ -23,6 +23,7 @@ from drumigen_daemon.engine.messages import (
     Heard,
     Plan,
     PortMoved,
+    Remark,
     Show,
     Start,
     TransportState,
@@ -97,9 +98,9 @@ async def test_a_flood_is_one_plan_and_one_change() -> None:
 async def test_a_knob_is_learned_while_playing_and_known_after_a_restart(tmp_path: Path) -> None:
     hands = Hands(tmp_path)
     hands.daemon.control("learn", "intensity")
-    hands.hear(CC, 99, 64)
+    hands.hear(CC, 90, 64)
     assert hands.stands("intensity") is None
-    hands.hear(CC, 99, 127)
+    hands.hear(CC, 90, 127)
     assert hands.stands("intensity") == 100
     await hands.settle()
     assert [row.control for row in load_learned(tmp_path / "learned.toml").controls] == [
@@ -111,8 +112,8 @@ async def test_learning_can_be_called_off_and_refuses_what_is_no_control() -> No
     hands = Hands()
     hands.daemon.control("learn", "intensity")
     hands.daemon.control("learn", "off")
-    hands.hear(CC, 99, 64)
-    hands.hear(CC, 99, 127)
+    hands.hear(CC, 90, 64)
+    hands.hear(CC, 90, 127)
     assert hands.session.intensity is None
     with pytest.raises(ControlError, match="no control that a knob"):
         hands.daemon.control("learn", "nonsense")
@@ -194,6 +195,17 @@ async def test_lamps_are_shown_at_once_after_a_change_and_again_after_a_replug()
     again = {message for show in hands.told(Show) for message in show.messages}
     assert (CC, 118, 127) in again
     assert len(again) > 10
+
+
+async def test_input_never_decides_how_much_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    hands = Hands()
+    for number in range(1000):
+        hands.hear(PC, number % 128)
+        remark = Remark("warning", f"nudge: the tempo is of somebody else ({number})")
+        hands.daemon._reported(remark)
+    assert sum("there is no scene" in line for line in caplog.messages) <= 5
+    assert sum("nudge" in line for line in caplog.messages) <= 5
 
 
 async def test_without_a_port_for_it_nothing_is_shown() -> None:

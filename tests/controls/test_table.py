@@ -35,7 +35,7 @@ def controls() -> Controls:
     return Controls(shipped_styles(), Session())
 
 
-TOLD = {"nudge", "scene", "store_scene", "learn"}
+TOLD = {"nudge", "scene", "store_scene", "learn", "forget"}
 
 
 def unlike(name: str) -> object:

@@ -16,7 +16,18 @@ from drumigen_daemon.planner.song_memory import SOUNDED_MAX
 from drumigen_daemon.session import Session
 
 STYLES = ("rock", "funk", "j_dilla", "metro_boomin")
-OUT_OF_HAND = {"bar", "start", "continue", "stop", "re-one", "source", "scene", "learn", "kit"}
+OUT_OF_HAND = {
+    "bar",
+    "start",
+    "continue",
+    "stop",
+    "re-one",
+    "source",
+    "scene",
+    "learn",
+    "forget",
+    "kit",
+}
 """What moves the song, or the clock, has tests of its own; scenes are made below."""
 
 

@@ -12,8 +12,7 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.controls.control_map import CC
+from drumigen_daemon.controls.binding import CC, load_controller
 from drumigen_daemon.engine.messages import ClockSource, Origin, Start, Tune
 from drumigen_daemon.generator.messages import Item
 from drumigen_daemon.planner.planner import Planner

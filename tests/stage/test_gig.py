@@ -17,8 +17,7 @@ from drumigen.kit import TIMEKEEPERS, Voice
 from drumigen.midi.file import read_song, write_song
 from drumigen.pattern import Bar
 from drumigen_daemon.capture.capture import Capture, song_of
-from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.controls.control_map import CC, NOTE_ON, PROGRAM
+from drumigen_daemon.controls.binding import CC, NOTE_ON, PROGRAM, load_controller
 from drumigen_daemon.engine.messages import ClockSource, Origin, Sounded, Tune
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.session import Session
@@ -370,14 +369,15 @@ def unplug(gig: Gig) -> None:
     assert gig.notes(1.5)
     gig.rig.engine.ports_changed([PortChange("in", "nanoKONTROL2", up=True)], gig.rig.now)  # type: ignore[arg-type]
     gig.plugged = True
-    surface = gig.band.plane._controllers._surface
-    surface.shows()
-    surface.forget_shown()
-    shown = {message[:2]: message[2] for message in surface.shows()}
+    controllers = gig.band.plane._controllers._map
+    controllers.shows(gig.rig.now)  # type: ignore[arg-type]
+    controllers.forget_shown()
+    shown = {message[:2]: message[2] for message in controllers.shows(gig.rig.now)}  # type: ignore[arg-type]
     assert shown[bytes([CC, KNOB["drop"][1]])] == 0
     assert all(message[0] in (CC, NOTE_ON) for message in shown)
     gig.press("drop")
-    assert surface.shows()
+    assert controllers.shows(gig.rig.now)  # type: ignore[arg-type]
+    gig.play(1)  # no echo of what was just shown
     gig.press("drop")
     gig.play(2)
 

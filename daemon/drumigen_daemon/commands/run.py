@@ -17,7 +17,6 @@ from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
-from drumigen_daemon.controls.learning import load_learned
 from drumigen_daemon.controls.values import one_line, shipped_styles
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.realtime import go_before_others
@@ -63,10 +62,6 @@ def make_daemon(settings: Settings) -> Daemon:
     Raises:
         SettingsError: a controller map, or what was learned or stored, is wrong.
     """
-    maps = [load_controller(name) for name in settings.control.maps]
-    learned = learned_path(settings, os.environ)
-    if learned is not None:
-        maps.append(load_learned(learned))
     return Daemon(
         settings.session,
         shipped_styles(),
@@ -74,8 +69,8 @@ def make_daemon(settings: Settings) -> Daemon:
         settings.generator_setup,
         settings.capture.bars,
         controllers=ControllerSetup(
-            tuple(maps),
-            learned,
+            tuple(load_controller(name) for name in settings.control.maps),
+            learned_path(settings, os.environ),
             scenes_path(settings, os.environ),
             feedback=bool(settings.midi.feedback_outputs),
         ),

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from drumigen.units import Seconds
-from drumigen_daemon.controls.binding import Binding
+from drumigen_daemon.controls.binding import ADDRESSES, CC, NOTE_OFF, NOTE_ON, Binding
 from drumigen_daemon.controls.positions import Positions
 from drumigen_daemon.engine.messages import Heard
-from drumigen_daemon.ports.midi import CONTROL_CHANGE, NOTE_OFF, NOTE_ON
 
 ECHO_SECONDS: Final = 0.15
 """Seconds in which an echo comes: two long JACK periods, or a radio link.  Nobody presses a button
@@ -28,7 +27,7 @@ class Feedback:
         self._positions = positions
         self._shown: dict[Binding, tuple[bytes, ...]] = {}
         self._heard: dict[Binding, bytes] = {}
-        self._echoes: dict[bytes, list[float | None]] = {}
+        self._echoes: dict[bytes, list[Seconds]] = {}
         self._waiting = 0
 
     def add(self, binding: Binding) -> None:
@@ -44,11 +43,8 @@ class Feedback:
         """Take note that a knob was turned: it knows where it is, and need not be told."""
         self._heard[binding] = _normal(data)
 
-    def shows(self, now: Seconds | None = None) -> list[bytes]:
-        """Return the messages that bring LEDs and rings up to date, to be sent ``now``.
-
-        Without a time their echoes are waited for however long they take.
-        """
+    def shows(self, now: Seconds) -> list[bytes]:
+        """Return the messages that bring LEDs and rings up to date, to be sent ``now``."""
         messages: list[bytes] = []
         for binding, shown in self._shown.items():
             due = self._messages(binding)
@@ -58,6 +54,8 @@ class Feedback:
             if len(due) != 1 or _normal(due[0]) != self._heard.get(binding):
                 messages += due
         for message in messages:
+            if message[0] & 0xF0 == CC and message[1] in ADDRESSES:
+                continue  # moves nothing, and must be heard by whoever enters data
             if self._waiting >= ECHOES_MAX:
                 self._echoes.clear()
                 self._waiting = 0
@@ -92,7 +90,7 @@ class Feedback:
             when = sent.pop(0)
             if not sent:
                 del self._echoes[key]
-            if when is None or at - when <= ECHO_SECONDS:
+            if at - when <= ECHO_SECONDS:
                 return True
         return False
 
@@ -113,7 +111,7 @@ class Feedback:
         pairs.append((number, coarse))
         if fine is not None:
             pairs.append((number + 32, fine))
-        return tuple(bytes((CONTROL_CHANGE | channel, *pair)) for pair in pairs)
+        return tuple(bytes((CC | channel, *pair)) for pair in pairs)
 
 
 def _normal(data: Sequence[int]) -> bytes:

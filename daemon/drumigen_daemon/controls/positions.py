@@ -8,7 +8,7 @@ from drumigen_daemon.controls.binding import Binding
 
 
 class Positions:
-    """Where controls stand on the knobs that are bound to them, by the truth, whoever moved them."""
+    """Where controls stand on the knobs bound to them, by the truth, whoever moved them."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ _Stored = dict[Annotated[int, msgspec.Meta(ge=1, le=128)], dict[str, _Value]]
 
 _NOT_IN_SCENES: Final = frozenset(
     (
-        *("bar", "nudge", "scene", "store_scene", "learn"),
+        *("bar", "nudge", "scene", "store_scene", "learn", "forget"),
         *("source", "drop_out", "start_on_clock", "clock_out", "reading"),
     )
 )

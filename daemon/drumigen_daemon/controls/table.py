@@ -123,7 +123,7 @@ def _learnable(value: str) -> str:
     name = ALIASES.get(value.strip(), value.strip())
     if name == "off":
         return ""
-    if name not in VALUES or name in ("learn", "bar"):
+    if name not in VALUES or name in ("learn", "forget", "bar"):
         message = f"{shown(value)} is no control that a knob can move"
         raise ControlError(message)
     return name
@@ -139,6 +139,7 @@ VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
     "scene": SCENE,
     "store_scene": SCENE,
     "learn": Allowed("the name of a control, or off", (str,), _learnable),
+    "forget": Allowed("the name of a control that was learned", (str,), _learnable),
     "tap": None,
     **dict.fromkeys(Call),
     **dict.fromkeys(_COMMANDS),
@@ -180,17 +181,25 @@ class Learn:
     control: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Take away what was learned for a control."""
+
+    control: str
+
+
 _TOLD: Final[Mapping[str, Callable[[Any], "Outcome"]]] = {
     "nudge": Nudge,
     "scene": Recall,
     "store_scene": Store,
     "learn": Learn,
+    "forget": Forget,
 }
 
 AT_ONCE: Final = Seconds(0.0)
 """The time where none is told."""
 
-Outcome = Command | Call | Recall | Store | Learn | None
+Outcome = Command | Call | Recall | Store | Learn | Forget | None
 """What a control comes to besides a changed session."""
 
 

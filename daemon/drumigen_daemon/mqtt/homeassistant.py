@@ -16,7 +16,7 @@ from drumigen_daemon.mqtt.topics import CONTROLLED, OFFLINE, ONLINE, Message, To
 BIRTH: Final = "online"
 """What Home Assistant says on ``<prefix>/status`` when it has started."""
 
-MOMENTARY: Final = ("bar", "nudge", "scene", "store_scene", "learn")
+MOMENTARY: Final = ("bar", "nudge", "scene", "store_scene", "learn", "forget")
 """Controls that are a movement, and stand at nothing."""
 
 Entity = dict[str, Any]
