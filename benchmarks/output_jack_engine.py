@@ -31,7 +31,7 @@ class RecordingJackBackend(JackBackend):
         """Queue ``data`` for the frame at ``at``."""
         if data[0] & 0xF0 == 0x90 and self._session is not None:
             # the map is refined while the note waits: as it is now is what was intended
-            frame = self._session._timebase.to_base(at)  # noqa: SLF001
+            frame = self._session.queue.timebase.to_base(at)
             self._handed.append((at, round(frame)))
         super().send(port, data, at)
 

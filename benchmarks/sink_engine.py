@@ -32,6 +32,7 @@ class SinkBackend:
     queues = False
     lead = Seconds(0.0)
     thread_priority = 0
+    dropped = 0
 
     def __init__(self, folder: Path) -> None:
         """Use the pipe in ``folder``; write there what was measured."""
@@ -70,6 +71,17 @@ class SinkBackend:
     def withdraw(self) -> Seconds:
         """Return now: nothing is kept."""
         return Seconds(time.monotonic())
+
+    def port_names(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def now(self) -> Seconds:
+        """Return monotonic time."""
+        return Seconds(time.monotonic())
+
+    def drain(self, patience: Seconds) -> None:
+        """Do nothing: nothing is kept."""
 
     def filenos(self) -> Sequence[int]:
         """Return the pipe."""

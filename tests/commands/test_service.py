@@ -137,6 +137,48 @@ def test_a_refusal_of_systemd_is_one_line(
     assert capsys.readouterr().err == "drumigen: systemctl daemon-reload: Access denied\n"
 
 
+def test_an_install_that_nobody_answers_leaves_no_unit(
+    systemctl: Path, program: Path, tmp_path: Path
+) -> None:
+    unit = tmp_path / "config/systemd/user/drumigen.service"
+    arguments = ["service", "install", "--user", "--program", str(program)]
+    (systemctl / "refuse").touch()
+    assert cli.main(arguments) == 1
+    assert not unit.exists()
+    # and one that was there stays as it was
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text("another\n")
+    assert cli.main(arguments) == 1
+    assert unit.read_text() == "another\n"
+
+
+def test_uninstall_needs_nobody_who_answers(
+    systemctl: Path, program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["service", "install", "--user", "--program", str(program)])
+    unit = tmp_path / "config/systemd/user/drumigen.service"
+    link = unit.parent / "default.target.wants/drumigen.service"
+    link.parent.mkdir()
+    link.symlink_to(unit)
+    (systemctl / "refuse").touch()
+    assert cli.main(["service", "uninstall", "--user"]) == 0
+    assert not unit.exists()
+    assert not link.is_symlink()
+    assert "whether it still runs is unknown" in capsys.readouterr().out
+
+
+def test_a_users_service_finds_the_jack_that_install_was_run_with(
+    program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/${LIB}/pipewire-0.3/jack:/opt/my libs")
+    monkeypatch.setenv("PIPEWIRE_QUANTUM", "128/48000")
+    arguments = ("--program", str(program))
+    unit = printed(capsys, "--user", *arguments)
+    path = "LD_LIBRARY_PATH=/usr/${LIB}/pipewire-0.3/jack:/opt/my libs"
+    assert f'\nEnvironment="{path}"\nEnvironment=PIPEWIRE_QUANTUM=128/48000\nExecStart=' in unit
+    assert "Environment=" not in printed(capsys, *arguments)  # JACK belongs to a user
+
+
 def test_the_system_service_is_not_put_where_its_sandbox_cannot_see(
     systemctl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ on for the methods of :class:`Stage`.
 """
 
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import jack
 
 PORTS = ("notes", "clock")
+BREAK = 0.05
+"""Seconds by which a cycle must be late for the cycles to have been broken off."""
 
 
 class Stage:
@@ -25,6 +28,11 @@ class Stage:
         self.events: list[tuple[str, int, float, tuple[int, ...]]] = []
         self.script: list[tuple[int, bytes]] = []
         self.xruns: list[int] = []
+        self.breaks: list[tuple[float, float]] = []
+        """From when to when there were no cycles, for more than ``BREAK`` seconds, or until they
+        came with other frames."""
+        self._expected = (0, 0.0)
+        self._pulse_due, self._pulse_period = math.inf, 0.0
         self.bpm = 120.0
         self.anchor = (0, 0.0)
         """Transport frame and beat at which the present tempo began."""
@@ -35,6 +43,9 @@ class Stage:
     def _process(self, frames: int) -> None:
         start = self.client.last_frame_time
         now = time.monotonic()
+        if start != self._expected[0] or now > self._expected[1] + BREAK:
+            self.breaks.append((min(self._expected[1], now), now))
+        self._expected = start + frames, now + frames / self.client.samplerate
         for name, port in zip(PORTS, self.inputs, strict=True):
             for offset, data in port.incoming_midi_events():
                 at = now + offset / self.client.samplerate
@@ -43,6 +54,15 @@ class Stage:
         while self.script and self.script[0][0] < start + frames:
             frame, data = self.script.pop(0)
             self.voice.write_midi_event(max(0, frame - start), data)
+        self._write_pulses(now, frames)
+
+    def _write_pulses(self, now: float, frames: int) -> None:
+        # what was due in a break comes at once, as from an interface that went on hearing
+        rate = self.client.samplerate
+        while self._pulse_due < now + frames / rate:
+            offset = min(frames - 1, max(0, round((self._pulse_due - now) * rate)))
+            self.voice.write_midi_event(offset, b"\xf8")
+            self._pulse_due += self._pulse_period
 
     def _xrun(self, _delay: float) -> None:
         self.xruns.append(self.client.frame_time)
@@ -103,11 +123,31 @@ class Stage:
         self.script += [(now + round(at * rate), bytes(data)) for at, data in events]
         return now
 
+    def clock(self, bpm: float) -> float:
+        """Begin to send clock by monotonic time, whatever the frames do, and return since when."""
+        begun = time.monotonic() + 0.1
+        self._pulse_period = 60.0 / bpm / 24
+        self._pulse_due = begun
+        return begun
+
+    def say(self, message: list[int]) -> None:
+        """Send a message in the next cycle."""
+        self.script.append((0, bytes(message)))
+
+    def silence(self) -> None:
+        """Send no more clock."""
+        self._pulse_due = math.inf
+
+    def now(self) -> float:
+        return time.monotonic()
+
     def dump(self) -> dict[str, Any]:
         """Return what was heard since the last time, and the frames of xruns."""
         events, self.events = self.events, []
         xruns, self.xruns = self.xruns, []
-        return {"events": events, "xruns": xruns, "rate": self.client.samplerate}
+        breaks, self.breaks = self.breaks, []
+        rate = self.client.samplerate
+        return {"events": events, "xruns": xruns, "rate": rate, "breaks": breaks}
 
 
 def main() -> None:

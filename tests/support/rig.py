@@ -59,7 +59,7 @@ class RecordingOutput:
         self.sent: list[Sent] = []
         self._queue: list[tuple[float, int, Sent]] = []
         self._order = itertools.count()
-        self.withdrawn = 0
+        self.withdrawn = self.dropped = 0
         self.horizon = 0.0
         """Seconds ahead within which nothing can be taken back, as of a period of JACK's."""
 

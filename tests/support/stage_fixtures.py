@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 
 from drumigen.errors import ControlError
 from drumigen_daemon.control_socket import ask
-from fixtures_jack import JackServer, jack_server, wait_for
+from fixtures_jack import JackServer, jack_server
 
 __all__ = ["Daemon", "Recording", "Stage", "jack_server", "stage"]
 
@@ -33,6 +33,8 @@ class Recording:
     events: list[tuple[str, int, float, list[int]]]
     xruns: list[int]
     rate: int
+    breaks: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when there were no cycles, or they went on with other frames; monotonic."""
 
     def ons(self) -> list[tuple[int, int]]:
         """Note-ons as (frame, note)."""
@@ -90,7 +92,8 @@ class Stage:
 
     def dump(self) -> Recording:
         heard = self.do("dump")
-        return Recording([tuple(event) for event in heard["events"]], heard["xruns"], heard["rate"])
+        events = [tuple(event) for event in heard["events"]]
+        return Recording(events, heard["xruns"], heard["rate"], [*map(tuple, heard["breaks"])])
 
     def close(self) -> None:
         self.process.communicate(timeout=5)
@@ -105,7 +108,19 @@ class Daemon:
         command = [sys.executable, "-m", "drumigen_daemon.cli", "run", "--socket", str(self.socket)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*command, *arguments], stderr=log)
-        wait_for(self._ready, 20, f"the daemon did not get ready: {self.log.read_text()}")
+        try:
+            self._await_ready()
+        except BaseException:
+            self.process.kill()
+            self.process.wait(10)
+            raise
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self._ready():
+            if time.monotonic() > deadline:
+                pytest.fail(f"the daemon did not get ready: {self.log.read_text()}")
+            time.sleep(0.05)
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:

@@ -1,6 +1,7 @@
 """``drumigen service``: put drumigen under systemd, see how it goes, take it away again."""
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,14 @@ HIDDEN: Final = (Path("/home"), Path("/root"), Path("/tmp"), Path("/run/user")) 
 """What the system unit's sandbox does not see."""
 NOT_RUNNING: Final = 3
 """Exit status of ``status``, as ``systemctl status`` has it."""
+KEPT: Final = (
+    "LD_LIBRARY_PATH",
+    "JACK_DEFAULT_SERVER",
+    "PIPEWIRE_REMOTE",
+    "PIPEWIRE_QUANTUM",
+    "PIPEWIRE_LATENCY",
+)
+"""What tells which JACK is meant, as under ``pw-jack``: a user's service is to find the same."""
 SHOWN: Final = ("LoadState", "UnitFileState", "ActiveState", "SubState", "StatusText", "NRestarts")
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -77,6 +86,8 @@ def main(options: argparse.Namespace) -> int:
     if options.action == "uninstall":
         return _uninstall(manager)
     unit = unit_text(options.user, program_line(options.program, options.config))
+    if options.user:
+        unit = with_environment(unit, os.environ)
     if options.print:
         sys.stdout.write(unit)
         return 0
@@ -103,6 +114,16 @@ def unit_text(user: bool, command: str) -> str:  # noqa: FBT001 - which of the t
     return text.replace(PLACEHOLDER, f"ExecStart={command}\n")
 
 
+def with_environment(unit: str, environment: Mapping[str, str]) -> str:
+    """Return ``unit`` with what of ``environment`` chose the JACK that is used here."""
+    kept = "".join(
+        f"Environment={_quoted(f'{name}={environment[name]}', dollar='$')}\n"
+        for name in KEPT
+        if environment.get(name)
+    )
+    return unit.replace("ExecStart=", f"{kept}ExecStart=", 1)
+
+
 def program_line(program: Path | None, config: Path | None) -> str:
     """Return the command that runs the daemon, for ``ExecStart=``."""
     words = [str(program)] if program else _ourselves()
@@ -119,9 +140,10 @@ def _ourselves() -> list[str]:
     return [sys.executable, "-m", "drumigen_daemon.cli"]
 
 
-def _quoted(word: str) -> str:
-    # % and $ mean something to systemd, spaces and quotes too
-    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def _quoted(word: str, dollar: str = "$$") -> str:
+    # % means something to systemd, and $ in a command; spaces and quotes too
+    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    word = word.replace("$", dollar)
     return f'"{word}"' if not word or set(word) & set(" \t'\"\\;") else word
 
 
@@ -130,14 +152,21 @@ def _install(manager: Manager, unit: str, program: Path | None) -> int:
     manager.command  # noqa: B018 - refuses before anything is written
     path = manager.unit_file
     try:
+        before = path.read_bytes() if path.is_file() else None
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, unit.encode())
         path.chmod(0o644)
     except OSError as error:
         raise ServiceError(_refusal(path, error)) from error
+    try:
+        manager.do("daemon-reload")
+        manager.do("enable", NAME)
+    except ServiceError:
+        # nobody answers, or refuses: nothing is installed, so nothing is left behind
+        with contextlib.suppress(OSError):
+            path.unlink() if before is None else write_atomically(path, before)
+        raise
     sys.stdout.write(f"wrote {path}\n")
-    manager.do("daemon-reload")
-    manager.do("enable", NAME)
     manager.do("restart", NAME)
     sys.stdout.write("drumigen runs now, and from the next start of the machine on\n")
     if manager.user and not _lingers():
@@ -186,13 +215,22 @@ def _uninstall(manager: Manager) -> int:
     if not path.is_file():
         message = f"there is no {path}: nothing to take away"
         raise ServiceError(message)
-    manager.do("disable", "--now", NAME)
+    refused = ""
     try:
-        path.unlink()
+        manager.do("disable", "--now", NAME)
+    except ServiceError as error:
+        # without a bus nothing of ours runs either: what it would find later is taken away
+        refused = str(error)
+    try:
+        for link in [*path.parent.glob(f"*.wants/{NAME}"), path]:
+            link.unlink()
     except OSError as error:
-        raise ServiceError(_refusal(path, error)) from error
-    manager.do("daemon-reload")
+        raise ServiceError(refused or _refusal(path, error)) from error
+    if not refused:
+        manager.do("daemon-reload")
     sys.stdout.write(f"removed {path}; settings and recordings are where they were\n")
+    if refused:
+        sys.stdout.write(f"whether it still runs is unknown: {refused}\n")
     return 0
 
 

@@ -215,16 +215,7 @@ class Engine:
             over = log.finished.popleft()
             bar, meter = over.planned, str(over.planned.bar.meter)
             self._reports.append(
-                Sounded(
-                    bar.number,
-                    bar.start,
-                    meter,
-                    bar.style,
-                    bar.origin,
-                    over.tempo,
-                    over.notes,
-                    over.tempos,
-                )
+                Sounded(bar.number, bar.start, meter, bar.style, bar.origin, over.tempo, over.notes)
             )
 
     def _report_state(self, now: Seconds) -> None:
@@ -269,7 +260,7 @@ class Engine:
             EngineCounters(
                 notes=self._player.notes,
                 late_notes=self._player.late_notes,
-                dropped_notes=self._player.dropped_notes,
+                dropped_notes=self._player.dropped_notes + self._output.dropped,
                 repeated_bars=self._repeated_bars,
                 pulses=clock.pulses,
                 lost_pulses=clock.lost,

@@ -53,6 +53,10 @@ class Output(Protocol):
     def lead(self) -> Seconds:
         """How long before its time an event must be handed over."""
 
+    @property
+    def dropped(self) -> int:
+        """Note-ons that were long overdue when they could have left, and did not."""
+
     def send(self, port: str, data: bytes, at: Seconds) -> None:
         """Have ``data`` leave ``port`` at ``at``."""
 
@@ -150,7 +154,6 @@ class Player:
         before, self._line = self._line, line
         if before is None or line == before:
             return
-        self.log.follow(line, now)
         if self._handed and abs(_moved(self._handed[-1].at, before, line)) > ASTRAY:
             self.recall(now)
         elif self._voice_offsets:  # else no other tempo changes the order

@@ -41,7 +41,9 @@ CHECK_GAP: Final = 0.02
 """A look may take this long, so it waits for such a gap between events..."""
 CHECK_PATIENCE: Final = 2.0
 """...contenting itself with a smaller one the longer it waits, up to this."""
-SILENCE_BEFORE_CLOSING: Final = 0.02
+CLOSING_PATIENCE: Final = Seconds(0.7)
+"""How long a MIDI system that is stalled is waited for, lest notes ring on after us; less than
+those who end us wait."""
 NO_MIDI: Final = "no MIDI system in use, so nothing will sound: see drumigen doctor"
 
 
@@ -64,17 +66,14 @@ class EngineProcess:
         self._timed = None if backend.queues else TimedOutput(backend)
         self._output: Output = self._timed or backend
         lateness = self._timed.lateness if self._timed is not None else None
-        self._engine = Engine(self._output, Seconds(time.monotonic()), lateness)
+        self._engine = Engine(self._output, backend.now(), lateness)
         self._commands: deque[AnyCommand] = deque()
         self._reports: deque[Report] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD
         self._terminated = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        ports = tuple(
-            f"{setup.plan.client}:{port.name}" for port in (*setup.plan.inputs, *setup.plan.outputs)
-        )
-        channel.send(Ready(self._backend.name, ports, str(granted)))
+        channel.send(Ready(backend.name, backend.port_names(), str(granted)))
         settle()
 
     def run(self) -> None:
@@ -83,7 +82,7 @@ class EngineProcess:
         try:
             while not engine.stopped:
                 self._play_due(QUIET)
-                wake = engine.advance(Seconds(time.monotonic()))
+                wake = engine.advance(self._backend.now())
                 self._reports += engine.take_reports()
                 self._play_due(QUIET)
                 self._report()
@@ -96,10 +95,10 @@ class EngineProcess:
                 self._obey()
                 self._inbox.expect(engine.expected_pulses)
                 if self._terminated:
-                    engine.shut_down(Seconds(time.monotonic()))
+                    engine.shut_down(self._backend.now())
         except ChannelClosedError:
             # the control plane is gone: nobody could ever stop us again
-            engine.shut_down(Seconds(time.monotonic()))
+            engine.shut_down(self._backend.now())
         finally:
             self._close()
 
@@ -116,7 +115,7 @@ class EngineProcess:
     def _obey(self) -> None:
         if self._commands:
             self._play_due(QUIET_FOR_COMMANDS)
-            self._engine.obey(self._commands.popleft(), Seconds(time.monotonic()))
+            self._engine.obey(self._commands.popleft(), self._backend.now())
 
     def _report(self) -> None:
         reports = self._reports
@@ -129,7 +128,7 @@ class EngineProcess:
         if self._timed is not None:
             wake = min(wake, self._timed.due - SPIN)
         busy = self._commands or self._reports
-        pause = 0.0 if busy else max(0.0, wake - time.monotonic())
+        pause = 0.0 if busy else max(0.0, wake - self._backend.now())
         sources: list[Bell | Channel[AnyCommand] | int]
         sources = [self._bell, self._channel, *self._backend.filenos()]
         readable, _, _ = select.select(sources, [], [], pause)
@@ -144,13 +143,13 @@ class EngineProcess:
         """Look which ports came and went, if it is time to and there is time for it."""
         now = time.monotonic()
         late = now - self._check_due
-        gap = min(wake, self._timed.due if self._timed else wake) - now
+        gap = min(wake, self._timed.due if self._timed else wake) - self._backend.now()
         if late < 0.0 or gap < CHECK_GAP * (1.0 - late / CHECK_PATIENCE):
             return False
         self._check_due = now + CHECK_PERIOD
         changes = self._backend.check()
         if changes:
-            self._engine.ports_changed(changes, Seconds(time.monotonic()))
+            self._engine.ports_changed(changes, self._backend.now())
         gc.collect(0)
         return bool(changes)
 
@@ -163,7 +162,7 @@ class EngineProcess:
         # what was handed over last must have left before the ports go
         if self._timed is not None:
             self._timed.play(self._timed.lead)
-        time.sleep(self._output.lead + SILENCE_BEFORE_CLOSING)
+        self._backend.drain(CLOSING_PATIENCE)
         self._backend.close()
         self._bell.close()
         try:

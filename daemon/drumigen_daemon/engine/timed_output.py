@@ -9,13 +9,12 @@ from typing import Final
 
 from drumigen.units import Seconds
 from drumigen_daemon.engine.player import NOTES_PORT
-from drumigen_daemon.ports import Backend
+from drumigen_daemon.ports import OVERDUE, Backend
+from drumigen_daemon.ports.midi import is_note_on
 
 SPIN: Final = 0.0004
 """Seconds before a message that are spent awake."""
 LEAD: Final = Seconds(0.010)
-
-_NOTE_ON: Final = 0x90
 
 
 class TimedOutput:
@@ -31,6 +30,8 @@ class TimedOutput:
         self._order = itertools.count()
         self.lateness: deque[float] = deque(maxlen=4096)
         """Seconds from each note's time to its sending."""
+        self.dropped = 0
+        """Note-ons that were overdue when we came to them, as after a stall, and did not leave."""
 
     @property
     def due(self) -> float:
@@ -38,7 +39,8 @@ class TimedOutput:
         return self._queue[0][0] if self._queue else math.inf
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
-        """Have ``data`` leave ``port`` at ``at``."""
+        """Have ``data`` leave ``port`` at ``at``; what is past by now is due now."""
+        at = max(at, Seconds(time.monotonic()))
         # what is meant for one moment differs by a rounding error, and notes are heard
         place = (round(at, 6), port != NOTES_PORT, next(self._order))
         heapq.heappush(self._queue, (*place, at, port, data))
@@ -57,8 +59,11 @@ class TimedOutput:
             if left > SPIN:
                 time.sleep(left - SPIN)
             _, _, _, at, port, data = heapq.heappop(self._queue)
+            if left < -OVERDUE and is_note_on(data):
+                self.dropped += 1
+                continue
             while (now := monotonic()) < at:
                 pass
             self._send(port, data, at)
-            if data[0] & 0xF0 == _NOTE_ON:
+            if is_note_on(data):
                 self.lateness.append(now - at)

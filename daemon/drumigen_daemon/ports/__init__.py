@@ -3,9 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from drumigen.units import Seconds
+
+OVERDUE: Final = 0.05
+"""Seconds after its time at which a stroke is no longer late but wrong, and is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class PortPlan:
 
     As one client, connected with a program in both directions, we close a loop in JACK's graph;
     JACK then holds one of the two connections back for a period.
+    """
+    controllers: tuple[VirtualPort, ...] = ()
+    """On JACK, which mixes what is connected to one port: an input more for each controller that
+    must be told from the others.  Where the sender is known (ALSA, rtmidi) they are not opened.
     """
 
 
@@ -98,6 +105,13 @@ class Backend(Protocol):
         """How long before its time an event must be handed over; 0 when ``queues`` is false."""
 
     @property
+    def dropped(self) -> int:
+        """Note-ons that were overdue by :data:`OVERDUE` when the system could play again.
+
+        They are dropped, never fired: what stalled us may have lasted for any time.
+        """
+
+    @property
     def thread_priority(self) -> int:
         """SCHED_FIFO priority of the system's own thread in our process; 0 if it has none.
 
@@ -111,6 +125,22 @@ class Backend(Protocol):
 
         Raises:
             PortError: this MIDI system cannot be used here; the message says how to mend it.
+        """
+
+    def port_names(self) -> tuple[str, ...]:
+        """Return the full names of our ports, as others see them."""
+
+    def now(self) -> Seconds:
+        """Return the present, in the time of stamps and of :meth:`send`.
+
+        Monotonic seconds, but where the system has lost time and makes up for it slowly.
+        """
+
+    def drain(self, patience: Seconds) -> None:
+        """Begin no note any more, and let what ends notes, and all else, leave at once.
+
+        Returns when it has left and those who listen had their chance to hear it, or after
+        ``patience``; only :meth:`close` comes after it.
         """
 
     def close(self) -> None:

@@ -107,6 +107,7 @@ class AlsaBackend:
     queues = True
     lead = LEAD
     thread_priority = 0
+    dropped = 0
 
     def __init__(self) -> None:
         """Open nothing yet."""
@@ -128,6 +129,23 @@ class AlsaBackend:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def port_names(self) -> tuple[str, ...]:
+        """Return the names of our ports."""
+        return self._session.port_names if self._session is not None else ()
+
+    def now(self) -> Seconds:
+        """Return monotonic time."""
+        return Seconds(time.monotonic())
+
+    def drain(self, patience: Seconds) -> None:
+        """Wait until the kernel has room for all, and what was about to leave has left."""
+        deadline = time.monotonic() + patience
+        while self._session is not None and not self._session.flush():
+            if time.monotonic() > deadline:
+                return
+            time.sleep(1e-3)
+        time.sleep(min(patience, LEAD + WITHDRAW_MARGIN))
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
         """Queue ``data`` in the kernel."""
@@ -209,6 +227,7 @@ class _Session:
         except PortError:
             client.close()
             raise
+        self.port_names = tuple(f"{plan.client}:{end.ours.name}" for end in self._ends)
         self.fileno = _fileno(client)
         self._encoder = self._new_encoder()
         for _ in range(4):
@@ -219,7 +238,7 @@ class _Session:
         self._client.close()
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
-        self._flush()
+        self.flush()
         if self._backlog or not self._output(port, data, at):
             self._backlog.append((port, data, at))
 
@@ -249,7 +268,7 @@ class _Session:
                 self.overruns += error.errnum == -errno.ENOSPC
                 continue
             self._take(event)
-        self._flush()
+        self.flush()
 
     def check(self) -> Sequence[PortChange]:
         self.receive()
@@ -327,9 +346,11 @@ class _Session:
             self._stamps[at] = stamp
         return stamp
 
-    def _flush(self) -> None:
+    def flush(self) -> bool:
+        """Hand over what the kernel had no room for; tell whether it has all."""
         while self._backlog and self._output(*self._backlog[0]):
             self._backlog.popleft()
+        return not self._backlog
 
     def _take(self, event: Any) -> None:  # noqa: ANN401 - one of many classes
         address = (event.source.client_id, event.source.port_id)

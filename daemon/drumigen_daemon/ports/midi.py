@@ -23,6 +23,10 @@ MESSAGE_LENGTHS: Final[Mapping[int, int]] = {
 CLOCK_PULSE: Final = b"\xf8"
 """The message of MIDI clock, 24 of which make a quarter note."""
 
+NOTE_OFF: Final = 0x80
+NOTE_ON: Final = 0x90
+"""Status of the messages that end and begin a note, on channel 1."""
+
 SYSEX_LIMIT = 256
 """Longest SysEx handed on by default, in bytes; real-time universal messages need under 20."""
 
@@ -31,6 +35,16 @@ _SYSTEM = 0xF0
 _SYSEX = 0xF0
 _SYSEX_END = 0xF7
 _REAL_TIME = 0xF8
+
+
+def is_note_on(message: bytes) -> bool:
+    """Tell whether ``message`` begins a note; with velocity 0 it ends one."""
+    return message[0] & 0xF0 == NOTE_ON and message[2] > 0
+
+
+def note_off(message: bytes) -> bytes:
+    """Return the message that ends what the note-on ``message`` begins."""
+    return bytes((NOTE_OFF | message[0] & 0x0F, message[1], 0))
 
 
 class MidiStream:

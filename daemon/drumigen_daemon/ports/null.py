@@ -18,9 +18,21 @@ class NullBackend:
     queues = True
     lead = Seconds(10e-3)
     thread_priority = 0
+    dropped = 0
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Accept any plan."""
+
+    def port_names(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def now(self) -> Seconds:
+        """Return monotonic time."""
+        return Seconds(time.monotonic())
+
+    def drain(self, patience: Seconds) -> None:
+        """Do nothing: nothing is kept."""
 
     def close(self) -> None:
         """Do nothing."""

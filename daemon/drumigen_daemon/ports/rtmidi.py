@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 from drumigen.errors import PortError
 from drumigen.units import Seconds
-from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort, alsa, jack
+from drumigen_daemon.ports import (
+    Inbox,
+    Peer,
+    PortChange,
+    PortPlan,
+    VirtualPort,
+    alsa,
+    jack,
+    jack_client,
+)
 
 if TYPE_CHECKING:
     import rtmidi
@@ -31,6 +40,9 @@ RETRY: Final = 1.0
 
 REST: Final = 5e-3
 """Seconds in which a thread of the MIDI system ends what it had begun."""
+
+SENT_WITHIN: Final = 30e-3
+"""Seconds in which what was sent has left: at once, but over JACK with the next period."""
 
 PATIENCE: Final = 3.0
 """Seconds after which the changes that others make are no reason to keep a port open."""
@@ -88,6 +100,7 @@ class RtMidiBackend:
     queues = False
     lead = Seconds(0.0)
     thread_priority = 0
+    dropped = 0
 
     def __init__(self, api: str | None = None) -> None:
         """Use ``api`` (alsa, jack, coremidi, winmm), or the first that works."""
@@ -104,6 +117,18 @@ class RtMidiBackend:
         self._session = _Session(_working_api(self._api), plan, inbox)
         self._plan, self._inbox = plan, inbox
         self._news = self._session.connect_peers()
+
+    def port_names(self) -> tuple[str, ...]:
+        """Return the names of the virtual ports: each has a client of its own."""
+        return self._session.port_names if self._session is not None else ()
+
+    def now(self) -> Seconds:
+        """Return monotonic time."""
+        return Seconds(time.monotonic())
+
+    def drain(self, patience: Seconds) -> None:
+        """Wait for the period in which JACK passes on what was sent."""
+        time.sleep(min(patience, SENT_WITHIN))
 
     def close(self) -> None:
         """Close every object."""
@@ -185,7 +210,7 @@ class _Session:
         self._inbox = inbox
         self._ends: list[_End] = []
         self._own = plan.client.lower()
-        self._sentinel = jack.Sentinel(f"{plan.client}-watch") if api == "jack" else None
+        self._sentinel = jack_client.Sentinel(f"{plan.client}-watch") if api == "jack" else None
         # JACK tells its clients of a change in the period after it
         self._rest = REST + (2 * self._sentinel.period if self._sentinel else 0.0)
         self._stirred = self._let_go_at = time.monotonic()
@@ -208,6 +233,10 @@ class _Session:
             raise
         self._failed: set[str] = set()
         self._outputs = {end.ours.name: end for end in self._ends if not end.hears}
+
+    @property
+    def port_names(self) -> tuple[str, ...]:
+        return tuple(f"{end.client}:{end.ours.name}" for end in self._ends)
 
     @property
     def down(self) -> bool:

@@ -38,7 +38,10 @@ SLEW_TIME: Final = 1.0
 """Seconds in which a slewed map closes a gap that is small enough for its rate."""
 
 SLEW_MOST: Final = 0.1
-"""Seconds: a gap beyond this is stepped over, for a slewed map too."""
+"""Seconds: a gap beyond this is stepped over at once, for a slewed map too."""
+
+SKIP: Final = 2e-3
+"""Seconds by which a base that skipped must have moved for a slewed map to step after it."""
 
 USABLE: Final = 2
 """Buckets after which the map is good to a millisecond, and from which on it is slewed."""
@@ -54,8 +57,11 @@ class Timebase:
     it only ever makes the monotonic time too late.  So the line runs along the earliest of them:
     the best of each bucket drives a Kalman filter of offset and rate.
 
-    With ``slew`` the map that is given out never steps, but closes on the fitted line by at most
-    that ratio: for a base that loses time, and that others measure by too.
+    With ``slew`` the map that is given out hardly ever steps, but closes on the fitted line by at
+    most that ratio: for a base that loses time, and that others measure by too.
+
+    A base that is off by more than :data:`SLEW_MOST` is another one, or was stopped: nothing that
+    was known of where it is holds, and the map begins anew with that observation.
 
     One thread observes; any thread may convert or :meth:`suspect`, without a lock.
     """
@@ -68,7 +74,9 @@ class Timebase:
         "_doubtful",
         "_late",
         "_line",
+        "_nominal",
         "_shown",
+        "_skipped",
         "_slew",
         "_suspected",
         "slips",
@@ -78,7 +86,8 @@ class Timebase:
     def __init__(self, nominal_rate: float, slew: float | None = None) -> None:
         """Expect ``nominal_rate`` base units per second."""
         # (monotonic, base, seconds per unit): swapped as a whole, so that readers need no lock
-        self._line = (0.0, 0.0, 1.0 / nominal_rate)
+        self._nominal = 1.0 / nominal_rate
+        self._line = (0.0, 0.0, self._nominal)
         self._shown = self._line
         self._slew = slew
         self._best: tuple[float, float, float] | None = None  # residual, monotonic, base
@@ -88,6 +97,7 @@ class Timebase:
         self._covariance = (NOISE**2, 0.0, RATE_ERROR**2)
         self._late: list[float] = []
         self._suspected = False  # said by any thread
+        self._skipped = False  # the same, and that the base jumped for everybody
         self._doubtful = False  # of the bucket under way
         self.slips = 0
         """Times that the base was found to have lost or skipped time, and the map stepped."""
@@ -113,19 +123,51 @@ class Timebase:
         """Return the monotonic time at which the base shows ``base``."""
         return _time_on(self._shown, base)
 
-    def suspect(self) -> None:
+    def present(self, at: float) -> Seconds:
+        """Return what is given out as the time of monotonic ``at``.
+
+        That is ``at``, but while a slewed map has yet to make up for time that the base lost.
+        """
+        origin, base_origin, period = self._line
+        return _time_on(self._shown, base_origin + (at - origin) / period)
+
+    def suspect(self, *, skipped: bool = False) -> None:
         """Say that the base may just have lost time, as JACK's does in a missed cycle.
 
-        If so, the map steps within :data:`DOUBT` rather than :data:`PATIENCE` buckets.
+        If so, the map steps within :data:`DOUBT` rather than :data:`PATIENCE` buckets.  With
+        ``skipped`` the base was seen to jump: then others do not measure by it either, and a
+        slewed map steps too.
         """
         self._suspected = True
+        self._skipped = self._skipped or skipped
+        self.wanted = -math.inf
+
+    def is_astray(self, at: float, base: float) -> bool:
+        """Tell whether reading ``base`` at monotonic ``at`` puts the map off beyond repair."""
+        known = self._best is not None or self._buckets > 0
+        return known and abs(at - _time_on(self._line, base)) > SLEW_MOST
+
+    def restart(self, at: float, base: float, *, another: bool = False) -> None:
+        """Begin anew with an observation; of a base that is ``another`` no rate is known either."""
+        self._begin(at, base, self._nominal if another else self._line[2])
+        self._covariance = (NOISE**2, 0.0, RATE_ERROR**2 if another else self._covariance[2])
+        self.slips += 1
+
+    def _begin(self, at: float, base: float, period: float) -> None:
+        self._line = self._shown = (at, base, period)
+        self._best = (0.0, at, base)
+        self._bucket_end = at + BUCKET
+        self._buckets = 0
+        self._late.clear()
+        self._suspected = self._doubtful = self._skipped = False
         self.wanted = -math.inf
 
     def observe(self, at: float, base: float) -> None:
         """Learn that ``base`` was read at monotonic ``at`` or a little before."""
-        if not self._buckets and self._best is None:
-            self._line = self._shown = (at, base, self._line[2])
-            self._bucket_end = at + BUCKET
+        if self.is_astray(at, base):
+            self.restart(at, base)
+        elif not self._buckets and self._best is None:
+            self._begin(at, base, self._line[2])
         if self._suspected and self._buckets and not self._doubtful:
             self._suspected, self._doubtful = False, True
             self._best = None
@@ -167,6 +209,8 @@ class Timebase:
         if residual < -EARLY or (doubtful and residual > LATE):
             self._step(at, base)
             return
+        if doubtful:
+            self._skipped = False
         if residual > LATE:
             self._late.append(residual)
             if len(self._late) == PATIENCE:
@@ -201,7 +245,11 @@ class Timebase:
 
     def _step(self, origin: float, base: float) -> None:
         """Start from a new offset; what is known of the rate stays true."""
+        skipped, self._skipped = self._skipped, False
+        moved = abs(origin - _time_on(self._line, base))
         self._line = (origin, base, self._line[2])
+        if skipped and moved > SKIP:
+            self._shown = self._line
         self._buckets = max(self._buckets, 1)
         self._covariance = (NOISE**2, 0.0, self._covariance[2])
         self._late.clear()
