@@ -66,6 +66,7 @@ class SongFollower(Protocol):
 class _Nowhere:
     """An output that nobody listens to."""
 
+    dropped = 0
     lead = Seconds(0.010)
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
