@@ -105,6 +105,10 @@ class Rig:
 
     lead: float = 0.010
     now: float = BEGIN
+    horizon: float = 0.0
+    """Seconds ahead within which nothing can be taken back, as of a period of JACK's."""
+    delay: float = 0.0
+    """Seconds that a message takes to reach the engine; its stamp is when it came."""
     reports: list[Report] = field(default_factory=list)
     on_report: Callable[[Report], None] | None = None
     delay: float = 0.0
@@ -112,6 +116,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.output = RecordingOutput(self.lead)
+        self.output.horizon = self.horizon
         self.engine = Engine(self.output, Seconds(self.now))
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()

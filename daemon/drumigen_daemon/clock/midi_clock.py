@@ -19,9 +19,11 @@ from drumigen.units import (
     Bpm,
     Seconds,
 )
+from drumigen_daemon.clock.first_pulses import FirstPulses
 from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
 
 _TWO_BEATS = 2 * CLOCK_PPQN  # pulses
+_KNOWN_AFTER = 8  # pulses after which a tempo is worth remembering
 _COAST_AFTER = 2.25  # periods since the last pulse: one lost pulse (2) is no drop-out
 _TWICE = 0.002  # seconds within which a pulse that is not due is the last one doubled
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
@@ -83,6 +85,10 @@ class ClockFollower:
     *Bursts.*  The pulses of a burst after a gap fill the numbers that the gap skipped: each returns
     the number that has been reached, and no longer counts as lost.
 
+    *Beginning anew.*  A master may set its clock anew when it starts; after :meth:`restart` the
+    next pulse counts, whatever was heard before it, and where the beat is follows from it and
+    those after it alone.  Of the tempo before it remains a guess.
+
     *Two masters.*  Told apart by ``source`` where it differs: the first heard is followed until it
     has been silent for two beats.  From one source, pulses off the comb that is followed are
     foreign as long as they keep being so.  A second comb half-way, within the jitter, cannot be
@@ -100,6 +106,8 @@ class ClockFollower:
         self._state = LockState.UNLOCKED
         self._last = self._now = 0.0
         self._owed = 0
+        self._restarts = False
+        self._first = FirstPulses(0)
         self._epoch = 0
         self._jumps = 0
         self._heard: dict[str, float] = {}
@@ -111,6 +119,18 @@ class ClockFollower:
         """Start afresh, at the last tempo."""
         self._reset()
 
+    def restart(self, now: Seconds, source: str | None = None) -> None:
+        """Let the next pulse be the first of a clock that begins anew, at about the old tempo.
+
+        ``source`` is who starts it, if known: who was followed so far may have been left.
+        """
+        self._restarts = True
+        self._now = max(now, self._now)
+        if source is not None and source != self._followed and self._heard:
+            silent = self._now - self._heard.get(self._followed, -math.inf)
+            if source in self.masters or silent > _COAST_AFTER * self._period:
+                self._followed = source
+
     def pulse(self, at: Seconds, source: str = "") -> int | None:
         """Take the F8 stamped ``at`` and return its number, or None when it does not count.
 
@@ -120,8 +140,11 @@ class ClockFollower:
         if not abs(at) < _FOREVER or not self._from_followed(at, source):
             return None
         track = self._filter
-        if track is None:
-            return self._acquire(at, 0)
+        if track is None or self._restarts:
+            self._restarts = False
+            self._owed = 0
+            return self._acquire(at, 0 if track is None else track.number + 1, track)
+        self._first.add(at)
         since = at - self._last
         period = track.v
         long_gap = abs(since) > _TWO_BEATS * period
@@ -161,13 +184,18 @@ class ClockFollower:
         heard[source] = at
         return True
 
-    def _acquire(self, at: float, number: int) -> int:
+    def _acquire(self, at: float, number: int, before: TempoFilter | None = None) -> int:
         old = self._filter
         if old is not None:
             self._past = self.counters
             self._filled = self._duplicates = self._foreign = self._pulses = self._drop_outs = 0
         self._pulses += 1
-        self._filter = TempoFilter(at, self._period, number)
+        known = before is not None and before.heard > _KNOWN_AFTER
+        self._filter = TempoFilter(
+            at, self._period, number, before.leader if before is not None and known else None
+        )
+        self._first = FirstPulses(number)
+        self._first.add(at)
         self._jumps = 0
         self._last = at
         self._timeline = None
@@ -177,6 +205,8 @@ class ClockFollower:
     def _follow(self, track: TempoFilter, at: float) -> int | None:
         before = track.number
         track.hear(at)
+        if self._first.count_is_due or self._first.two_are_due:
+            track = self._judged_together(track)
         lead = track.leader
         self._last = at
         self._timeline = None
@@ -197,6 +227,23 @@ class ClockFollower:
             return None
         self._pulses += 1
         return track.number
+
+    def _judged_together(self, track: TempoFilter) -> TempoFilter:
+        """Number the first pulses by time, and part two clocks that look like a fast one."""
+        first = self._first
+        if first.two_are_due:
+            ours = first.of_two(track.v)
+            if ours is not None:
+                begin, *rest = ours
+                track = self._filter = TempoFilter(begin, self._period, first.number)
+                for at in rest:
+                    track.hear(at)
+                return track
+        if first.count_is_due:
+            lead = track.leader
+            counted = track.number - first.number
+            track.count_on(first.span(track.x, track.v, lead.noise, counted) - counted)
+        return track
 
     def _drop_out(self) -> None:
         if self._state is not LockState.COASTING:
@@ -231,6 +278,11 @@ class ClockFollower:
                 _tempo_of(track.v), float(track.number * TICKS_PER_PULSE), Seconds(track.x)
             )
         return self._timeline
+
+    @property
+    def expected(self) -> Timeline | None:
+        """Where the next pulses are expected; None if nothing tells, as before a first one."""
+        return None if self._restarts else self.timeline
 
     @property
     def steady(self) -> bool:

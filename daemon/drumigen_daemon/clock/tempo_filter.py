@@ -26,6 +26,10 @@ _P_SETTLE = 5e-3
 _P_ROUGH = 1e-3
 _P_JUMP = 1e-4
 _P_FRESH = 1e-4
+_BEGUN_ANEW = ((0.3, 0.0, 0.0), (0.05, 0.0, 0.008), (0.15, 0.01, 0.0), (0.1, 0.05, 0.0))
+"""Chances that a clock begun anew has its old tempo, but for such a share, and its first pulse is
+so many seconds off; else it has any tempo."""
+_TEMPO_FOLDS = 3.0  # natural logarithm of PERIOD_MAX / PERIOD_MIN
 
 _STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
 _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
@@ -49,8 +53,14 @@ class TempoFilter:
     (seconds) up to the sixteenth after it.
     """
 
-    def __init__(self, at: float, period: float, number: int = 0) -> None:
-        """Begin with a pulse ``number`` stamped ``at``; ``period`` holds until the second."""
+    def __init__(
+        self, at: float, period: float, number: int = 0, before: Hypothesis | None = None
+    ) -> None:
+        """Begin with a pulse ``number`` stamped ``at``; ``period`` holds until the second.
+
+        ``before`` is what was known of the clock before it began anew here: its tempo and its
+        jitter may be what they were, its phase is not.
+        """
         self.number = number
         self.x = at
         self.v = period
@@ -60,6 +70,13 @@ class TempoFilter:
         self._agreed = 1.0
         self._pool = [Hypothesis(at, period, number, NOISE_START * size) for size in _NOISES]
         self.leader = self._pool[1]
+        self._begun_anew = before is not None
+        self._as_before: list[Hypothesis] = []
+        if before is not None:
+            for chance, spread, off in _BEGUN_ANEW:
+                h = before.begun_anew(at, number, spread, off)
+                h.weight = chance
+                self._as_before.append(h)
 
     def hear(self, at: float) -> None:
         """Take one pulse; stamps may be a little out of order."""
@@ -93,8 +110,17 @@ class TempoFilter:
         self._late = max(0.01, late + 0.005 * (lead.outlying - late))
         self._last = at
         self._crown(lead)
+        if self.heard == _OLD and self._begun_anew:
+            self._doubt_tempo_from_before()
         self._breed()
         self._average()
+
+    def count_on(self, by: int) -> None:
+        """Count every pulse so far ``by`` further: the first ones were miscounted."""
+        if by:
+            self.number += by
+            for h in self._pool:
+                h.number += by
 
     @property
     def certain(self) -> bool:
@@ -126,7 +152,34 @@ class TempoFilter:
         total = len(self._pool)
         for h in self._pool:
             h.weight /= total
+        if self._as_before:
+            self._weigh_as_before(at, gap)
         self._breed()
+        self._average()
+
+    def _weigh_as_before(self, at: float, gap: float) -> None:
+        """Weigh the tempo from before against any other, by the second pulse."""
+        other = (1.0 - sum(h.weight for h in self._as_before)) / (_TEMPO_FOLDS * gap)
+        for h in self._as_before:
+            h.age = _BELIEF
+            h.hear(at, self._late)
+        total = other + sum(h.weight for h in self._as_before)
+        for h in self._pool:
+            h.weight *= other / total
+        for h in self._as_before:
+            h.weight /= total
+        self._pool += self._as_before
+        self._as_before = []
+        self.leader = max(self._pool, key=_weight)
+
+    def _doubt_tempo_from_before(self) -> None:
+        """Be no surer of the tempo than these pulses alone make one: it may be a little another."""
+        n = float(_OLD)
+        for h in self._pool:
+            if h.pvv < 12.0 * h.noise / n**3:  # of a straight line through n stamps, at its end
+                h.pxx = max(h.pxx, 4.0 * h.noise / n)
+                h.pxv = 6.0 * h.noise / n**2
+                h.pvv = 12.0 * h.noise / n**3
 
     def _surprised(self, at: float) -> list[Hypothesis]:
         """Return what else may explain a pulse that the leader did not expect."""

@@ -113,6 +113,25 @@ class Hypothesis:
         new.jumps = self.jumps
         return new
 
+    def begun_anew(self, at: float, number: int, spread: float, late: float) -> Self:
+        """Return who tells that the clock has begun anew with ``number``, stamped ``at``.
+
+        The tempo is as it was but for ``spread`` (a share of it, standard deviation), the jitter is
+        what it was, and that stamp is off by another ``late`` seconds.  Of where the beat was
+        before it knows nothing.
+        """
+        new = self.child(1.0)
+        new.settle()
+        new.weight = 1.0
+        new.number = number
+        new.x = at
+        new.pxx = new.noise + late * late
+        new.pvv += (spread * new.v) ** 2
+        new.pxv = new.outlying = new.extra_at = new.extra_gap = 0.0
+        new.lost = new.extra = new.outliers = new.steps = new.jumps = 0
+        new.took = True
+        return new
+
     def settle(self) -> None:
         """Go on at a steady tempo."""
         self.kind = STEADY

@@ -124,7 +124,7 @@ class Conductor:
 
     def pulse(self, source: str, at: Seconds) -> None:
         """Take one MIDI clock pulse."""
-        expected, epoch = self.follower.timeline, self.follower.epoch
+        expected, epoch = self.follower.expected, self.follower.epoch
         number = self.follower.pulse(at, source)
         if number is None:
             return
@@ -148,8 +148,12 @@ class Conductor:
         elif self._tune.start_on_clock and self._start_may_be_lost:
             self._mind_lost_start(number, at)
 
-    def message(self, message: bytes, at: Seconds) -> None:
-        """Take Start, Continue, Stop or a song position pointer from the master."""
+    def message(self, source: str, message: bytes, at: Seconds) -> None:
+        """Take Start, Continue, Stop or a song position pointer from the master.
+
+        What says only what is so already changes nothing.  Else the next pulse is the position, at
+        its own moment: a master may have set its clock anew.
+        """
         if self._tune.source is ClockSource.INTERNAL:
             return
         status = message[0]
@@ -165,12 +169,16 @@ class Conductor:
             self.stop(at)
         elif status == CONTINUE:
             self._transport.continue_()
-        else:
-            self._halt(at)
-            if status == START:
-                self._transport.start()
-            else:
-                self._transport.song_position(message[1] | message[2] << 7)
+        elif status == SONG_POSITION:
+            tick = self._transport.tick_of_sixteenth(message[1] | message[2] << 7)
+            if not self._is_at(tick, at):
+                self._pause(at)
+                self._transport.locate(tick)
+        elif not self._has_just_started:
+            self._pause(at)
+            self._transport.start()
+        if self._transport.state is TransportState.ARMED:
+            self.follower.restart(at, source)
 
     def advance(self, now: Seconds) -> float:
         """Let time pass: drop-outs, lines held until the bar line, a change of reading.
@@ -213,8 +221,9 @@ class Conductor:
             self._transport.read_as(self._reading())
 
     def start(self, now: Seconds) -> None:
-        """Roll from tick 0 at the next pulse."""
-        self._go(now, self._transport.start)
+        """Roll from tick 0 at the next pulse; nothing if that is where the song is."""
+        if not self._is_at(Tick(0), now):
+            self._go(now, self._transport.start)
 
     def continue_(self, now: Seconds) -> None:
         """Roll from the stored position at the next pulse; nothing while rolling."""
@@ -232,13 +241,16 @@ class Conductor:
         self._choose_clock(now)
 
     def locate(self, tick: Tick, now: Seconds) -> None:
-        """Move the playhead, stopped or rolling."""
+        """Move the playhead, stopped or rolling; nothing if it rolls there already."""
+        if self._is_at(tick, now):
+            return
         rolling = self._player.rolling
-        self._halt(now)
+        self._pause(now)
         self._transport.locate(tick)
         if rolling and not self._external:
             self._tell_followers(bytes([STOP]), now)
             self._roll_internal(now)
+        self._await_pulse(now)
 
     def re_one(self, now: Seconds) -> None:
         """Make the beat nearest to now the nearest bar line."""
@@ -283,6 +295,25 @@ class Conductor:
 
     # --- how it is done --------------------------------------------------------------------
 
+    def _is_at(self, tick: Tick, now: Seconds) -> bool:
+        """Whether the song rolls, and is within half a sixteenth of ``tick``; or will start there.
+
+        A song position pointer knows nothing finer.
+        """
+        if self._transport.state is TransportState.ROLLING:
+            half = TICKS_PER_SIXTEENTH / 2 * self._transport.reading
+            return abs(self.line.tick_at(now) - tick) <= half
+        return self._transport.state is TransportState.ARMED and self._transport.position == tick
+
+    @property
+    def _has_just_started(self) -> bool:
+        """Whether a Start would say nothing new: no second pulse has come since the last one."""
+        transport = self._transport
+        if transport.position != 0 or transport.state is TransportState.STOPPED:
+            return False
+        armed = transport.state is TransportState.ARMED
+        return armed or self._last_pulse == transport.pulse_of_position
+
     @property
     def _clock(self) -> Timeline:
         if self._external and self.follower.timeline is not None:
@@ -315,7 +346,7 @@ class Conductor:
         return 1.0
 
     def _go(self, now: Seconds, arm: Callable[[], None]) -> None:
-        self._halt(now)
+        self._pause(now)
         if self._transport.state is TransportState.STOPPED:
             self._choose_clock(now)
         arm()
@@ -323,6 +354,13 @@ class Conductor:
             self._roll_internal(now)
         elif not self._hearing(now):
             self._remark("warning", "armed, but no MIDI clock is heard: waiting for one")
+        self._await_pulse(now)
+
+    def _await_pulse(self, now: Seconds) -> None:
+        # a count that may be taken back is no place to put a song on
+        armed = self._external and self._transport.state is TransportState.ARMED
+        if armed and self.follower.state is not LockState.LOCKED:
+            self.follower.restart(now)
 
     def _roll_internal(self, now: Seconds) -> None:
         position = self._transport.position
@@ -365,6 +403,11 @@ class Conductor:
         self._held = None
         if self._player.rolling:
             self._player.halt(now)
+
+    def _pause(self, now: Seconds) -> None:
+        self._held = None
+        if self._player.rolling:
+            self._player.pause(now)
 
     def _next_pulse(self, now: Seconds) -> int:
         if not self._external:

@@ -102,7 +102,7 @@ class Engine:
             if message == CLOCK_PULSE:
                 self._conductor.pulse(source, at)
             elif status in (START, CONTINUE, STOP, SONG_POSITION):
-                self._conductor.message(message, at)
+                self._conductor.message(source, message, at)
             elif status < 0xF0:
                 self._controls.put(source, message, at)
 

@@ -8,6 +8,7 @@ Every note-on carries the duty of its note-off, whatever happens next.
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -39,6 +40,10 @@ CALM = 0.05
 """Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
 ASTRAY = 0.00025
 """Seconds by which another line must move what has been handed over for it to be taken back."""
+
+ONE_MOMENT = 0.025
+"""Seconds within which a stroke from before the song re-rolled is the one that is due now: a loop
+comes round, and its first stroke has left already.  At least the lead."""
 
 NOTES_PORT = "out"
 CLOCK_PORT = "clock"
@@ -75,6 +80,13 @@ class _Cue(NamedTuple):
     bar: int
 
 
+class _Stroke(NamedTuple):
+    """A note-on that has been handed over."""
+
+    at: float
+    note: tuple[int, int]
+
+
 class _Kind(IntEnum):
     ON = 0
     OFF = 1
@@ -109,6 +121,8 @@ class Player:
         self._last_filled: PlannedBar | None = None
         self._plans_seen = 0
         self._played: set[tuple[int, Voice, int]] = set()
+        self._strokes: deque[_Stroke] = deque(maxlen=64)  # lately, the latest last
+        self._strokes_before: tuple[_Stroke, ...] = ()
         self._ringing: dict[tuple[int, int], float] = {}
         self._handed: list[_Handed] = []
         self._stale_before = -math.inf
@@ -139,10 +153,14 @@ class Player:
         return self.log.current
 
     def roll(self, line: Timeline, from_tick: int) -> None:
-        """Play along ``line`` whatever is written at ``from_tick`` or later."""
+        """Play along ``line`` whatever is written at ``from_tick`` or later.
+
+        What has left for the very moments that come again counts as played: one moment, one stroke.
+        """
         self._line = line
         self._floor = from_tick
         self._played.clear()
+        self._strokes_before = tuple(self._strokes)
         self.log.current = None
         self._cues = []
         self._filled_to = from_tick
@@ -236,11 +254,15 @@ class Player:
 
     def halt(self, now: Seconds) -> None:
         """Stop playing: take back what waits, end what rings, close the bar."""
+        self.pause(now)
+        self.silence(now)
+
+    def pause(self, now: Seconds) -> None:
+        """Stop playing, about to go on elsewhere: what rings is left to end in its time."""
         self.recall(now)
         self._forget_left(math.inf)
         self._line = None
         self._cues = []
-        self.silence(now)
         self.log.close_all()
 
     def silence(self, now: Seconds) -> None:
@@ -349,6 +371,10 @@ class Player:
         self._played.add((cue.written, cue.voice, cue.nth))
         at = self._due(cue)
         late = now - at
+        place = self._kit.note_of(cue.voice)
+        note = (place.channel, place.note)
+        if self._has_left_for(at, note):
+            return
         if late > 0.0:
             if late > self._late_limit():
                 self.dropped_notes += 1
@@ -356,8 +382,6 @@ class Player:
             if self._voice_played_step(cue):
                 return
             at = now
-        place = self._kit.note_of(cue.voice)
-        note = (place.channel, place.note)
         at = self._in_turn(note, at)
         for ended in (note, *self._choked_by(cue.voice)):
             if self._ringing.get(ended, -1.0) > at:
@@ -371,6 +395,12 @@ class Player:
         if late > 0.001:
             self.late_notes += 1
         self._handed.append(_Handed(at, _Kind.ON, note, cue))
+        self._strokes.append(_Stroke(at, note))
+
+    def _has_left_for(self, at: float, note: tuple[int, int]) -> bool:
+        """Whether ``note`` was struck for this very moment before the song re-rolled."""
+        moment = max(ONE_MOMENT, self._output.lead)
+        return any(s.note == note and abs(s.at - at) < moment for s in self._strokes_before)
 
     def _late_limit(self) -> float:
         if self._line is None:
@@ -424,6 +454,8 @@ class Player:
         elif handed.cue is not None:
             self._ringing.pop(handed.note, None)
             self._played.discard((handed.cue.written, handed.cue.voice, handed.cue.nth))
+            with suppress(ValueError):  # of so many that it has been forgotten
+                self._strokes.remove(_Stroke(handed.at, handed.note))
             self.notes -= 1
 
     def _forget_left(self, now: float) -> None:

@@ -2,7 +2,8 @@
 
 Whoever gives the clock counts pulses from 0 and knows a line of them against time; the
 transport says which song tick a pulse is.  MIDI's rule: the first pulse after Start or Continue
-*is* the position (MIDI 1.0, "MIDI Clock" and "Song Position Pointer").
+*is* the position (MIDI 1.0, "MIDI Clock" and "Song Position Pointer").  It is kept by the number of
+that pulse, so whoever counts must never give that pulse another number.
 """
 
 from drumigen.timeline import Timeline
@@ -28,6 +29,11 @@ class Transport:
         """The stored position: where a Continue would start, or where the song rolled from."""
         return Tick(self._position)
 
+    @property
+    def pulse_of_position(self) -> int:
+        """The pulse that :attr:`position` is; while rolling."""
+        return self._pulse
+
     def start(self) -> None:
         """Arm at tick 0, also while rolling."""
         self._arm(0)
@@ -51,9 +57,9 @@ class Transport:
         else:
             self._arm(tick)
 
-    def song_position(self, sixteenths: int) -> None:
-        """Take a song position pointer, in sixteenths of the clock's own beat."""
-        self.locate(Tick(round(sixteenths * TICKS_PER_SIXTEENTH * self.reading)))
+    def tick_of_sixteenth(self, sixteenths: int) -> Tick:
+        """Return what a song position pointer means, in sixteenths of the clock's own beat."""
+        return Tick(round(sixteenths * TICKS_PER_SIXTEENTH * self.reading))
 
     def pulse(self, number: int) -> bool:
         """Take pulse ``number`` of the clock; return True if the song begins to roll on it."""
