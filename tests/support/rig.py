@@ -105,14 +105,12 @@ class Rig:
 
     lead: float = 0.010
     now: float = BEGIN
-    horizon: float = 0.0
-    """Seconds ahead within which nothing can be taken back, as of a period of JACK's."""
-    delay: float = 0.0
-    """Seconds that a message takes to reach the engine; its stamp is when it came."""
     reports: list[Report] = field(default_factory=list)
     on_report: Callable[[Report], None] | None = None
     delay: float = 0.0
     """Seconds from a message's stamp until it reaches the engine, as of a period of JACK's."""
+    horizon: float = 0.0
+    """Seconds ahead within which nothing can be taken back, as of such a period."""
 
     def __post_init__(self) -> None:
         self.output = RecordingOutput(self.lead)
