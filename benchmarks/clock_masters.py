@@ -96,7 +96,7 @@ class Drumigen:
         if data == CLOCK:
             self._conductor.pulse("master", Seconds(at))
         else:
-            self._conductor.message(data, Seconds(at))
+            self._conductor.message("master", data, Seconds(at))
         self._conductor.advance(Seconds(at))
 
     def sixteenth_after(self, pulse: int) -> float:
