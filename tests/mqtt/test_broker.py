@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.mqtt.homeassistant import MOMENTARY
-from drumigen_daemon.mqtt.messages import Hello, MqttSettings
+from drumigen_daemon.mqtt.messages import AnyFromBridge, Hello, MqttSettings, Said
 from drumigen_daemon.mqtt.process import Bridge
+from drumigen_daemon.process.channel import Unpacker
 from fixtures_broker import Broker, Certificates, Client, broker, certificates, client, flood
 from fixtures_jack import wait_for
 from stage_fixtures import Daemon, drumigen
@@ -223,6 +224,53 @@ def test_the_broker_tells_that_a_killed_one_is_gone(band: Daemon, client: Client
     wait_for(lambda: told()[-2:] == ["offline", "online"], 20, f"it was told {told()}")
     band.process.kill()
     client.expect("drumigen/drumigen/status", "offline")
+
+
+class Speaking:
+    """A bridge in this process, as of a daemon that only listens."""
+
+    def __init__(self, broker: Broker, name: str = "drumigen") -> None:
+        self.said: list[str] = []
+        hello = Hello(MqttSettings(host="127.0.0.1", port=broker.port, id=name), "0")
+        self.bridge = Bridge(cast("asyncio.StreamWriter", self), hello)
+        self.task = asyncio.create_task(self.bridge.serve())
+
+    def write(self, data: bytes) -> None:
+        unpacker: Unpacker[AnyFromBridge] = Unpacker(AnyFromBridge)
+        self.said += [m.text for m in unpacker.feed(data) if isinstance(m, Said)]
+
+    @property
+    def warnings(self) -> int:
+        return sum("another drumigen has the id" in line for line in self.said)
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def reached(what: Callable[[], bool], seconds: float = 30.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not what():  # noqa: ASYNC110 - a broker tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_two_of_one_id_are_warned_once_and_the_living_one_stays_online(
+    broker: Broker, client: Client
+) -> None:
+    one, other, third = Speaking(broker), Speaking(broker), Speaking(broker, "third")
+    await reached(lambda: one.warnings == other.warnings == 1)
+    told = partial(client.all, "drumigen/drumigen/status")
+    await reached(lambda: told().count("online") >= 2)
+    client.forget()
+    await other.end()  # says goodbye for both
+    await reached(lambda: told()[-2:] == ["offline", "online"])
+    client.forget()
+    client.say("drumigen/drumigen/status", "offline", keep=True)  # as the will of one that died
+    await reached(lambda: told()[-2:] == ["offline", "online"])
+    assert (one.warnings, other.warnings, third.warnings) == (1, 1, 0)
+    await one.end()
+    await reached(lambda: told()[-1] == "offline")
+    await third.end()
 
 
 def test_who_ends_says_goodbye(band: Daemon, client: Client) -> None:

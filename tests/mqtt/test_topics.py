@@ -1,6 +1,7 @@
 """What messages mean, what Home Assistant is told, and what waits for a slow broker."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -121,7 +122,7 @@ def test_every_control_is_an_entity_of_the_kind_that_fits() -> None:
     kinds = {
         config["command_topic"]: topic.split("/")[1]
         for topic, config in told.items()
-        if "command_topic" in config
+        if "command_topic" in config and not topic.endswith("_by_style/config")
     }
     assert set(kinds) == {TOPICS.command(control) for control in CONTROLLED}
     fitting = {
@@ -158,6 +159,44 @@ def test_entities_are_told_apart_and_belong_to_one_device() -> None:
     for config in told.values():
         assert config["availability_topic"] == "drumigen/left/status"
         assert config["device"]["identifiers"] == ["drumigen_left"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("drumigen", "drumigen"), ("left", "drumigen_left"), ("Drumigen-2", "drumigen_2")],
+)
+def test_an_entity_bears_the_name_of_its_drumigen_once(name: str, prefix: str) -> None:
+    for message in discovery(Topics(name), "homeassistant", "1.2", {}):
+        component = message.topic.split("/")[1]
+        config = json.loads(message.payload)
+        entity = config["default_entity_id"]
+        assert entity.startswith(f"{component}.{prefix}_")
+        assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", entity)
+        assert "drumigen_drumigen" not in entity
+        assert "object_id" not in config  # refused from 2026.4 on
+    names = [
+        json.loads(m.payload)["default_entity_id"] for m in discovery(Topics(name), "h", "1", {})
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_what_can_be_left_to_the_style_can_be_given_back_and_shows_that_it_is() -> None:
+    told = {config["unique_id"]: config for config in entities().values()}
+    left = [
+        control
+        for control, allowed in CONTROLLED.items()
+        if allowed is not None and leaves_to_style(allowed)
+    ]
+    assert {"swing", "density", "intensity"} <= set(left)
+    for control in left:
+        switch = told[f"drumigen_left_{control}_by_style"]
+        assert switch["command_topic"] == TOPICS.command(control)
+        assert switch["state_topic"] == TOPICS.state(control)
+        allowed = VALUES[control]
+        assert allowed is not None
+        assert allowed.take(switch["payload_on"]) is None
+        assert allowed.take(switch["payload_off"]) is not None
+        assert switch["value_template"] == "{{ 'on' if value == 'style' else 'off' }}"
 
 
 def state(topic: str, payload: str) -> Message:

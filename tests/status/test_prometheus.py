@@ -14,8 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drumigen_daemon.engine.messages import EngineCounters, Origin
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Histogram, Tally
 from drumigen_daemon.status import prometheus as metrics_server
-from drumigen_daemon.status.metrics import exposition
-from drumigen_daemon.status.prometheus import MetricsServer
+from drumigen_daemon.status.prometheus import MetricsServer, exposition
 from drumigen_daemon.status.status import PlanCounters, Status
 
 
@@ -75,8 +74,27 @@ def test_prometheus_understands_every_line() -> None:
     assert told["drumigen_output_lateness_seconds_sum", ""] == pytest.approx(7.0021)
 
 
+MQTT = {
+    "mqtt_connected": True,
+    "mqtt_connections": 3,
+    "mqtt_messages_ignored": 2,
+    "mqtt_bridge_restarts": 0,
+}
+
+
+def test_what_only_grows_is_a_counter_and_what_is_off_is_not_told() -> None:
+    kinds = {
+        family.name: family.type
+        for family in text_string_to_metric_families(exposition(STATUS, MQTT))
+    }
+    assert kinds["drumigen_mqtt_connected"] == "gauge"
+    for name in ("mqtt_connections", "mqtt_messages_ignored", "mqtt_bridge_restarts"):
+        assert kinds[f"drumigen_{name}"] == "counter"
+    assert "mqtt" not in exposition(STATUS, {})
+
+
 def test_every_metric_is_explained_once() -> None:
-    lines = exposition(STATUS, {}).splitlines()
+    lines = exposition(STATUS, MQTT).splitlines()
     explained = [line.split()[2] for line in lines if line.startswith("# HELP")]
     assert len(set(explained)) == len(explained)
     assert all(len(line.split(maxsplit=3)[3]) > 5 for line in lines if line.startswith("# HELP"))

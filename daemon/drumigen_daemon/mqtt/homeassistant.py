@@ -2,7 +2,8 @@
 
 One retained message an entity, on ``<prefix>/<component>/drumigen_<id>/<object>/config``.  Which
 component a control becomes follows from what it takes: a few names are a select, on and off a
-switch, numbers a number, nothing a button, and the rest is text.
+switch, numbers a number, nothing a button, and the rest is text.  What can be left to the style
+has a switch besides: on while it is, and to give it back.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,14 @@ from typing import Any, Final
 import msgspec
 
 from drumigen_daemon.controls.values import SWITCH, Allowed, plain
-from drumigen_daemon.mqtt.topics import CONTROLLED, OFFLINE, ONLINE, Message, Topics
+from drumigen_daemon.mqtt.topics import (
+    CONTROLLED,
+    OFFLINE,
+    ONLINE,
+    Message,
+    Topics,
+    leaves_to_style,
+)
 
 BIRTH: Final = "online"
 """What Home Assistant says on ``<prefix>/status`` when it has started."""
@@ -63,6 +71,9 @@ def discovery(
     for control, allowed in CONTROLLED.items():
         component, entity = _control(topics, control, allowed, options.get(control, ()))
         yield _config(topics, prefix, version, component, control, entity)
+        if allowed is not None and leaves_to_style(allowed):
+            entity = _by_style(topics, control, allowed)
+            yield _config(topics, prefix, version, "switch", f"{control}_by_style", entity)
     for name, (component, where, rest) in _SENSORS.items():
         entity = {**rest, "state_topic": topics.told(where)}
         entity["value_template"] = f"{{{{ value_json.{rest['value_template']} }}}}"
@@ -91,6 +102,24 @@ def _control(
     return "text", entity
 
 
+def _by_style(topics: Topics, control: str, allowed: Allowed[Any]) -> Entity:
+    """Return the switch that leaves a control to the style; off, it begins in the middle."""
+    low, high = allowed.low or 0.0, allowed.high or 0.0
+    middle = (low + high) / 2
+    left = plain(None)
+    return {
+        "command_topic": topics.command(control),
+        "state_topic": topics.state(control),
+        "value_template": f"{{{{ 'on' if value == '{left}' else 'off' }}}}",
+        "state_on": "on",
+        "state_off": "off",
+        "payload_on": left,
+        "payload_off": plain(round(middle) if allowed.whole else middle),
+        "qos": 1,
+        "entity_category": "config",
+    }
+
+
 def _config(  # noqa: PLR0913, PLR0917 - what one message is made of
     topics: Topics, prefix: str, version: str, component: str, name: str, entity: Entity
 ) -> Message:
@@ -99,7 +128,7 @@ def _config(  # noqa: PLR0913, PLR0917 - what one message is made of
     config = {
         "name": name.replace("_", " ").replace(".", " "),
         "unique_id": f"{node}_{object_id}",
-        "object_id": f"{node}_{object_id}",
+        "default_entity_id": f"{component}.{_slug(topics.id)}_{object_id}",
         "availability_topic": topics.availability,
         "payload_available": ONLINE,
         "payload_not_available": OFFLINE,
@@ -115,3 +144,9 @@ def _config(  # noqa: PLR0913, PLR0917 - what one message is made of
     }
     where = f"{prefix}/{component}/{node}/{object_id}/config"
     return Message(where, msgspec.json.encode(config).decode(), qos=1, retain=True)
+
+
+def _slug(name: str) -> str:
+    """Return the id of a drumigen as part of an entity's: its own name said once."""
+    slug = "".join(c if c.isalnum() else "_" for c in name.lower())
+    return slug if slug.startswith("drumigen") else f"drumigen_{slug}"

@@ -101,7 +101,9 @@ class MqttLink:
         return 0 if self._child is None else self._child.restarts
 
     def figures(self) -> Mapping[str, float]:
-        """Return what metrics tell of it."""
+        """Return what metrics tell of it; nothing while no broker is set."""
+        if not self._settings.host:
+            return {}
         return {
             "mqtt_connected": self.link.connected,
             "mqtt_connections": self.link.connections,

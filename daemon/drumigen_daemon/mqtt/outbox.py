@@ -40,6 +40,11 @@ class Outbox:
             return self._states[topic]
         return self._events.popleft() if self._events else None
 
+    def again(self, topic: str) -> None:
+        """Have the state of ``topic`` published again: somebody else has written there."""
+        if topic in self._states:
+            self._due[topic] = None
+
     def renew(self) -> None:
         """Have every state published again; events of the time before mean nothing any more."""
         self._due = dict.fromkeys(self._states)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -58,6 +59,9 @@ MEMORY_MAX: Final = 512 * 2**20
 """Bytes; a broker that sends more is served by the next process."""
 NICENESS: Final = 10
 CAUSES_MAX: Final = 5
+OTHERS_MAX: Final = 8
+"""Others of the same id that are warned of in one connection."""
+INSTANCE_MAX: Final = 64
 FAREWELL_PATIENCE: Final = 2.0
 """Seconds; a daemon that ends in order waits less, and then the broker says it."""
 
@@ -78,6 +82,8 @@ class Bridge:
         self._connections = self._received = self._ignored = 0
         self._renewal: asyncio.TimerHandle | None = None
         self._complained = False
+        self._instance = secrets.token_hex(8)
+        self._others: set[str] = set()
         self._put(Message(self._topics.availability, ONLINE, qos=1, retain=True))
         if hello.settings.discovery:
             for message in discovery(
@@ -214,13 +220,15 @@ class Bridge:
         async with self.client() as client:
             await client.subscribe([(topic, 1) for topic in self._topics.commands])
             births = f"{self._settings.discovery_prefix}/status"
+            await client.subscribe([(self._topics.availability, 1), (self._topics.presence, 1)])
             if self._settings.discovery:
                 await client.subscribe(births)
             self._connected, self._complained = True, False
             self._connections += 1
             self._say("info", f"MQTT broker {self._where}: connected as {self._topics.base}")
             self._outbox.renew()
-            self._news.set()
+            self._others.clear()
+            self._say_who_we_are()
             self._asked.set()  # the daemon hears at once that someone listens
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -265,6 +273,12 @@ class Bridge:
                 if payload == BIRTH.encode():
                     self._renew_soon()
                 continue
+            if topic == self._topics.availability:
+                self._stay_online(payload)
+                continue
+            if topic == self._topics.presence:
+                self._meet(payload)
+                continue
             wanted = None
             if isinstance(payload, bytes):
                 wanted = self._topics.wanted(topic, payload, retained=message.retain)
@@ -276,6 +290,31 @@ class Bridge:
                 self._asked.set()
             else:
                 self._ignored += 1
+
+    # --- others of the same id --------------------------------------------------------------
+
+    def _say_who_we_are(self) -> None:
+        self._put(Message(self._topics.presence, self._instance, qos=1))
+
+    def _stay_online(self, payload: object) -> None:
+        """Take back what is said of one that died, or left, and had the same id."""
+        if payload != ONLINE.encode():
+            self._outbox.again(self._topics.availability)
+            self._news.set()
+
+    def _meet(self, payload: object) -> None:
+        """Warn once of each other that has our id, and let it know of us."""
+        other = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
+        if other in (self._instance, "") or len(other) > INSTANCE_MAX or other in self._others:
+            return
+        if len(self._others) < OTHERS_MAX:
+            self._others.add(other)
+            self._say_who_we_are()
+            self._say(
+                "warning",
+                f"MQTT: another drumigen has the id {self._settings.id} at {self._where}, and both "
+                "are controlled together: give each its own by mqtt.id",
+            )
 
     def _renew_soon(self) -> None:
         if self._renewal is None:

@@ -62,6 +62,11 @@ class Topics:
         return f"{self.base}/status"
 
     @property
+    def presence(self) -> str:
+        """Where each that has this id says who it is, so that two of one id notice each other."""
+        return f"{self.base}/instance"
+
+    @property
     def commands(self) -> tuple[str, ...]:
         """What to subscribe to, to be controlled."""
         group = (f"{ROOT}/group/{self.group}/+/set",) if self.group else ()

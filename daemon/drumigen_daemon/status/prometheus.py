@@ -1,19 +1,24 @@
 """Answers Prometheus over HTTP: ``/metrics``, and ``/health`` for who only asks if all is well.
 
+The text format (version 0.0.4) is written by hand: it is a few lines, while the client library
+keeps counts and threads of its own beside those that exist, and takes 2 MB.
+
 Only reads.  Clients, bytes and patience are limited, and an answer is made at most twice a second,
 however often it is asked for.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
-from drumigen_daemon.status.metrics import CONTENT_TYPE, exposition
-from drumigen_daemon.status.status import Status
+from drumigen_daemon.engine.messages import TransportState
+from drumigen_daemon.histogram import Histogram
+from drumigen_daemon.status.status import Status, described_counters, histograms
 
 log = logging.getLogger(__name__)
 
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 HEAD_MAX: Final = 8_192
 CLIENTS_MAX: Final = 16
 PATIENCE: Final = 5.0
@@ -31,7 +36,7 @@ class MetricsServer:
         status: Callable[[], Status],
         more: Callable[[], Mapping[str, float]],
     ) -> None:
-        """Tell ``status`` and the gauges ``more`` at ``host``; :meth:`run` does it."""
+        """Tell ``status``, and what ``more`` there is, at ``host``; :meth:`run` does it."""
         self._host = host
         self._wanted = port
         self._status = status
@@ -107,3 +112,89 @@ def _response(status: str, body: str) -> bytes:
         f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + content
+
+
+# --- the text --------------------------------------------------------------------------------
+
+_COUNTERS: Final[Mapping[str, str]] = {
+    "bars": "Bars that sounded.",
+    "fallback_bars": "Bars that sounded and were not the generator's own for their place.",
+    "late_bars": "Bars that the generator delivered after their bar line.",
+    "generator_restarts": "Generators that had to be replaced.",
+    "engine_restarts": "Engines that had to be replaced.",
+    "notes": "Notes that left.",
+    "late_notes": "Notes that left more than 1 ms late: deadline misses.",
+    "dropped_notes": "Notes that were too late to be played.",
+    "repeated_bars": "Bars that the engine repeated because nobody planned.",
+    "pulses": "MIDI clock pulses heard.",
+    "lost_pulses": "MIDI clock pulses that were missing.",
+    "duplicate_pulses": "MIDI clock pulses that came twice.",
+    "foreign_pulses": "MIDI clock pulses of a second master.",
+    "drop_outs": "Times that the MIDI clock fell silent.",
+    "resyncs": "Times that the song was moved against the clock.",
+    "port_losses": "MIDI ports, or systems, that went away.",
+    "controls_coalesced": "Control messages of a flood that gave way to later ones.",
+}
+
+_HISTOGRAMS: Final[Mapping[str, str]] = {
+    "output_lateness_seconds": "How late notes were handed to the MIDI system.",
+    "clock_phase_error_seconds": "How far MIDI clock pulses came from where they were expected.",
+    "generation_seconds": "How long the generator took for a batch of bars.",
+}
+
+
+_MORE: Final[Mapping[str, tuple[str, str]]] = {
+    "mqtt_connected": ("gauge", "Whether the MQTT broker is connected."),
+    "mqtt_connections": ("counter", "Connections to the MQTT broker."),
+    "mqtt_messages_ignored": ("counter", "MQTT messages that meant nothing."),
+    "mqtt_bridge_restarts": ("counter", "MQTT bridges that had to be replaced."),
+}
+"""What only some have; their names came before the custom of ending counters with _total."""
+
+
+def exposition(status: Status, more: Mapping[str, float]) -> str:
+    """Return everything, with what ``more`` there is, by name."""
+    return "\n".join([*_lines(status, more), ""])
+
+
+def _lines(status: Status, more: Mapping[str, float]) -> Iterator[str]:
+    counters = described_counters(status)
+    for name, about in _COUNTERS.items():
+        yield from _metric(f"{name}_total", "counter", about, counters[name])
+    yield from _head("bars_by_origin_total", "counter", "Bars that sounded, by origin.")
+    for origin, count in counters["by_origin"].items():
+        yield f'drumigen_bars_by_origin_total{{origin="{origin}"}} {count}'
+    for name, histogram in histograms(status).items():
+        yield from _histogram(f"{name}_seconds", _HISTOGRAMS[f"{name}_seconds"], histogram)
+    gauges: dict[str, tuple[str, Any]] = {
+        "ready": ("Whether the ports are open and the first bar is there.", status.ready),
+        "rolling": ("Whether it plays.", status.transport is TransportState.ROLLING),
+        "locked": ("Whether the tempo is known.", status.lock in ("locked", "internal")),
+        "tempo_bpm": ("Quarter notes per minute.", round(status.line.tempo, 3)),
+    }
+    for name, (about, value) in gauges.items():
+        yield from _metric(name, "gauge", about, float(value))
+    for name, value in more.items():
+        kind, about = _MORE[name]
+        yield from _metric(name, kind, about, value)
+
+
+def _head(name: str, kind: str, about: str) -> Iterator[str]:
+    yield f"# HELP drumigen_{name} {about}"
+    yield f"# TYPE drumigen_{name} {kind}"
+
+
+def _metric(name: str, kind: str, about: str, value: float) -> Iterator[str]:
+    yield from _head(name, kind, about)
+    yield f"drumigen_{name} {float(value):g}" if kind == "gauge" else f"drumigen_{name} {value}"
+
+
+def _histogram(name: str, about: str, histogram: Histogram) -> Iterator[str]:
+    yield from _head(name, "histogram", about)
+    reached = 0
+    for bound, count in zip(histogram.bounds, histogram.counts, strict=False):
+        reached += count
+        yield f'drumigen_{name}_bucket{{le="{bound:g}"}} {reached}'
+    yield f'drumigen_{name}_bucket{{le="+Inf"}} {histogram.count}'
+    yield f"drumigen_{name}_sum {histogram.sum:.9g}"
+    yield f"drumigen_{name}_count {histogram.count}"
