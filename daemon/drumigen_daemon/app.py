@@ -14,6 +14,7 @@ from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.control_plane import ControlPlane
+from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.controllers import ControllerSetup, FileJob
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.engine.link import ENGINE_MODULE, engine_child
@@ -90,6 +91,11 @@ class Daemon:
     def controls(self) -> Controls:
         """What can be turned, and where it stands."""
         return self.plane.controls
+
+    @property
+    def learned(self) -> Sequence[Binding]:
+        """What was learned from controllers."""
+        return self.plane.learned
 
     @property
     def planner(self) -> Planner:

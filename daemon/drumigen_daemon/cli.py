@@ -280,8 +280,12 @@ def _add_socket(to: argparse.ArgumentParser) -> None:
 def _add_control(to: argparse.ArgumentParser) -> None:
     _add_socket(to)
     to.add_argument("--list", action="store_true", help="list what can be controlled")
+    to.add_argument("--show", action="store_true", help="show what every control is set to")
+    to.add_argument(
+        "--learned", action="store_true", help="list what was learned; control forget removes it"
+    )
     to.add_argument("name", nargs="?", help="what, as in: drumigen control tempo 128")
-    to.add_argument("value", nargs="?", help="its new value")
+    to.add_argument("value", nargs="?", help="its new value; without one, what it is set to")
 
 
 def _add_status(to: argparse.ArgumentParser) -> None:

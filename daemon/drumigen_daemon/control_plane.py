@@ -17,6 +17,7 @@ from drumigen.bank.bank import load_bank
 from drumigen.errors import ControlError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Bpm, Seconds, Tick
+from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup, FileJob
 from drumigen_daemon.controls.scenes import Scene, put_on
 from drumigen_daemon.controls.table import Controls, Forget, Learn, Recall, Store
@@ -125,6 +126,11 @@ class ControlPlane:
             ready=self._status.ready and self._has_first_bar,
             ahead=self.planner.ahead,
         )
+
+    @property
+    def learned(self) -> Sequence[Binding]:
+        """What was learned from controllers."""
+        return self._controllers.learned
 
     @property
     def rolling(self) -> bool:

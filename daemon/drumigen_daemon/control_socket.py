@@ -1,8 +1,9 @@
 """The local socket: one JSON request a line, one JSON reply a line; and a client for it.
 
-``{"control": "tempo", "value": 128}``, ``{"status": true}`` or ``{"export": 16}``; what goes wrong
-is answered by ``{"error": "one line"}``.  Whatever a client does, the daemon plays on: lines,
-clients and patience are limited, and a reply is made in pieces.
+``{"control": "tempo", "value": 128}``, ``{"show": "tempo"}`` (an empty text shows all),
+``{"learned": true}``, ``{"status": true}`` or ``{"export": 16}``; what goes wrong is answered by
+``{"error": "one line"}``.  Whatever a client does, the daemon plays on: lines, clients and patience
+are limited, and a reply is made in pieces.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ import msgspec
 from drumigen.errors import ControlError, DrumigenError, SettingsError
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
+from drumigen_daemon.controls.binding import Binding
+from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import one_line, whole
 from drumigen_daemon.engine.messages import Sounded
 from drumigen_daemon.status.status import Status, described
@@ -46,6 +49,14 @@ class Controlled(Protocol):
     capture: Capture
 
     @property
+    def controls(self) -> Controls:
+        """What can be turned, and where it stands."""
+
+    @property
+    def learned(self) -> Sequence[Binding]:
+        """What was learned from controllers."""
+
+    @property
     def status(self) -> Status:
         """Where everything stands."""
 
@@ -58,10 +69,12 @@ class Controlled(Protocol):
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """One line from a client; exactly one of control, status and export is given."""
+    """One line from a client; exactly one of them, but for the value of a control, is given."""
 
     control: str | None = None
     value: str | int | float | bool | None = None
+    show: str | None = None
+    learned: bool = False
     status: bool = False
     export: int | None = None
 
@@ -145,13 +158,19 @@ class ControlSocket:
     async def _reply(self, line: bytes) -> AsyncGenerator[bytes, None]:
         try:
             request = _DECODER.decode(line)
-            asked = [request.control is not None, request.status, request.export is not None]
+            given = (request.control, request.show, request.export)
+            asked = [*(each is not None for each in given), request.status, request.learned]
             if sum(asked) != 1:
                 message = 'ask one thing: {"control": NAME}, {"status": true} or {"export": BARS}'
                 raise ControlError(message)
             if request.control is not None:
                 self._daemon.control(request.control, request.value)
                 yield _line({"ok": True})
+            elif request.show is not None:
+                yield _line({"values": self._daemon.controls.shown(request.show)})
+            elif request.learned:
+                rows = [{"control": row.name, "source": row.source} for row in self._daemon.learned]
+                yield _line({"learned": rows})
             elif request.status:
                 yield _line({"status": described(self._daemon.status, _now())})
             else:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,18 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from drumigen.kit import Voice
 from drumigen.midi.file import Song, read_song
 from drumigen.timeline import Meter
 from drumigen.units import Seconds
 from drumigen_daemon import cli
 from drumigen_daemon.capture import wav
 from drumigen_daemon.commands import ports as ports_command
+from drumigen_daemon.commands import remote
 from drumigen_daemon.commands.doctor import Finding, Mark
 from drumigen_daemon.commands.ports import listing, rows
 from drumigen_daemon.commands.remote import summary
-from drumigen_daemon.controls.table import CONTROLS
+from drumigen_daemon.controls.table import CONTROLS, Controls
+from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
 from drumigen_daemon.ports.choose import BackendReport
+from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status.status import Status, described
 
@@ -95,6 +100,11 @@ def test_drumigen_alone_shows_what_it_can_do(capsys: pytest.CaptureFixture[str])
         (("status",), 1, "start one with drumigen run"),
         (("control", "tempo", "100"), 1, "no drumigen runs"),
         (("control",), 1, "see --list"),
+        (("control", "tempoo"), 1, "did you mean tempo?"),
+        (("control", "xyzzy", "3"), 1, "drumigen control --list names them"),
+        (("control", "tempo"), 1, "no drumigen runs"),
+        (("control", "--show"), 1, "no drumigen runs"),
+        (("control", "--learned"), 1, "no drumigen runs"),
         (("export",), 1, "no drumigen runs"),
     ],
 )
@@ -162,11 +172,36 @@ def test_without_a_synthesizer_the_midi_file_is_still_written(
     assert "apt install fluidsynth" in capsys.readouterr().err
 
 
-def test_controls_are_listed_with_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_controls_are_listed_in_groups_with_meaning_unit_and_range(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["control", "--list"]) == 0
-    listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == list(CONTROLS)
-    assert "20 to 400" in listed[list(CONTROLS).index("tempo")]
+    text = capsys.readouterr().out
+    assert "(20 to 400 BPM)" in text
+    assert "(50 to 75 %, or style)" in text
+    assert "program change 1 (0 on the wire)" in text
+    lines = text.splitlines()
+    assert lines[0] == "Play"
+    assert max(map(len, lines)) <= 100
+    named = {line.split()[0] for line in lines if re.match(r"  \S", line)}
+    assert named == {name.replace(".kick", ".VOICE") for name in CONTROLS if _of_one_voice(name)}
+    for voice in Voice:
+        assert re.search(rf"\b{voice}\b", text)
+
+
+def _of_one_voice(name: str) -> bool:
+    return "." not in name or name.endswith(".kick")
+
+
+def test_what_controls_are_set_to_is_shown_with_units_and_voices_together() -> None:
+    values = Controls(shipped_styles(), Session()).shown()
+    lines = list(remote.shown({**values, "mute.snare": "on"}))
+    assert "tempo                 120 BPM" in lines
+    assert "swing                 style" in lines
+    assert "solo.VOICE            off" in lines
+    assert "mute.snare            on" in lines
+    assert "mute, the others      off" in lines
+    assert len(lines) < 50
 
 
 def test_ports_are_listed_with_what_connects_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from drumigen.units import Bpm, Tick
 from drumigen_daemon import control_socket
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.control_socket import CLIENTS_MAX, LINE_MAX, ControlSocket, ask
-from drumigen_daemon.controls.table import Controls
+from drumigen_daemon.controls.binding import Binding
+from drumigen_daemon.controls.table import STANDING, Controls
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
 from drumigen_daemon.session import Session
@@ -31,6 +32,7 @@ class FakeDaemon:
     def __init__(self) -> None:
         self.capture = Capture(10_000)
         self.controls = Controls(shipped_styles(), Session())
+        self.learned = (Binding("swing", cc=20, channel=1, bits=14),)
 
     @property
     def status(self) -> Status:
@@ -118,6 +120,26 @@ async def test_a_refused_control_says_why_and_the_conversation_goes_on(path: Pat
     assert "20 to 400" in reply["error"]
     assert await client.say(b'{"control": "tempo", "value": "100"}\n') == {"ok": True}
     await client.close()
+
+
+@pytest.mark.usefixtures("opened")
+async def test_what_a_control_is_set_to_is_shown_by_itself_or_with_all(path: Path) -> None:
+    async with asyncio.timeout(20):
+        await asked(path, {"control": "tempo", "value": 99.5})
+        assert await asked(path, {"show": "bpm"}) == {"values": {"tempo": "99.5"}}
+        values = (await asked(path, {"show": ""}))["values"]
+        assert list(values) == list(STANDING)
+        assert (values["swing"], values["hold"], values["tempo"]) == ("style", "off", "99.5")
+        with pytest.raises(ControlError, match="it takes a whole number from 1"):
+            await asked(path, {"show": "bar"})
+        with pytest.raises(ControlError, match="did you mean tempo"):
+            await asked(path, {"show": "tempoo"})
+
+
+@pytest.mark.usefixtures("opened")
+async def test_what_was_learned_is_listed(path: Path) -> None:
+    row = {"control": "swing", "source": "cc 20 on channel 1, 14 bits"}
+    assert await asked(path, {"learned": True}) == {"learned": [row]}
 
 
 @pytest.mark.usefixtures("opened")

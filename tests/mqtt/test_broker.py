@@ -14,8 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from drumigen_daemon.controls.table import VALUES
-from drumigen_daemon.mqtt.homeassistant import MOMENTARY
+from drumigen_daemon.controls.table import STANDING, VALUES
 from drumigen_daemon.mqtt.messages import AnyFromBridge, Hello, MqttSettings, Said
 from drumigen_daemon.mqtt.process import Bridge
 from drumigen_daemon.process.channel import Unpacker
@@ -84,9 +83,7 @@ def test_every_control_is_asked_for_on_one_topic_and_told_on_another(
 ) -> None:
     told = {topic.split("/")[2] for topic, _, _ in client.heard if topic.endswith("/state")}
     valued = {
-        str(name)
-        for name, allowed in VALUES.items()
-        if allowed is not None and name not in MOMENTARY
+        str(name) for name, allowed in VALUES.items() if allowed is not None and name in STANDING
     }
     assert told >= valued
     for control, (asked, _) in changes.items():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drumigen_daemon.controls.table import VALUES, Controls
+from drumigen_daemon.controls.table import STANDING, VALUES, Controls
 from drumigen_daemon.controls.values import plain, shipped_styles
-from drumigen_daemon.mqtt.homeassistant import MOMENTARY, discovery
+from drumigen_daemon.mqtt.homeassistant import discovery
 from drumigen_daemon.mqtt.messages import Wanted
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
 from drumigen_daemon.mqtt.topics import CONTROLLED, Message, Topics, leaves_to_style
@@ -98,7 +98,7 @@ def test_a_kept_command_is_none() -> None:
     assert TOPICS.wanted("drumigen/left/start/set", b"", retained=True) is None
 
 
-SETTINGS = [name for name, allowed in VALUES.items() if allowed and name not in MOMENTARY]
+SETTINGS = [name for name, allowed in VALUES.items() if allowed and name in STANDING]
 
 
 @pytest.mark.parametrize("control", SETTINGS)

@@ -3,20 +3,21 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from drumigen.errors import ControlError, SettingsError
-from drumigen.kit import load_kit
+from drumigen.kit import Voice, load_kit
 from drumigen.midi.file import write_song
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ask
-from drumigen_daemon.controls.table import CONTROLS
+from drumigen_daemon.controls.about import listing, standing
+from drumigen_daemon.controls.table import VALUES, own_name
 from drumigen_daemon.engine.messages import Sounded
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
@@ -43,13 +44,42 @@ def _ask(options: argparse.Namespace, request: object) -> dict[str, Any]:
 
 def _control(options: argparse.Namespace) -> int:
     if options.list:
-        for name, said in CONTROLS.items():
-            sys.stdout.write(f"{name:<22}{said}".rstrip() + "\n")
+        sys.stdout.write("\n".join(listing()) + "\n")
         return 0
-    if options.name is None:
-        message = "say what to control, as in: drumigen control tempo 128; or see --list"
+    if options.learned:
+        return _learned(options)
+    if options.name is None and not options.show:
+        message = "say what to control, as in: drumigen control tempo 128; or see --list, --show"
         raise ControlError(message)
-    _ask(options, {"control": options.name, "value": options.value})
+    name = own_name(options.name) if options.name is not None else ""
+    if options.show or (options.value is None and VALUES[name] is not None):
+        values = _ask(options, {"show": name})["values"]
+        sys.stdout.write("".join(f"{line}\n" for line in shown(values)))
+        return 0
+    _ask(options, {"control": name, "value": options.value})
+    return 0
+
+
+def shown(values: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines that say what controls are set to; voices that are all alike in one."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, value in values.items():
+        kind, dot, voice = name.partition(".")
+        alike.setdefault((kind + dot, value), []).append(voice)
+    for (kind, value), voices in alike.items():
+        names = [f"{kind}{voice}" for voice in voices]
+        if len(voices) > len(Voice) // 2:
+            names = [f"{kind}VOICE" if len(voices) == len(Voice) else f"{kind[:-1]}, the others"]
+        for name in names:
+            yield f"{name:<22}{standing(f'{kind}{voices[0]}', value)}"
+
+
+def _learned(options: argparse.Namespace) -> int:
+    rows = _ask(options, {"learned": True})["learned"]
+    for row in rows:
+        sys.stdout.write(f"{row['control']:<22}{row['source']}\n")
+    if not rows:
+        sys.stdout.write("nothing was learned yet: drumigen control learn NAME, then move a knob\n")
     return 0
 
 

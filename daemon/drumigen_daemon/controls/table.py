@@ -39,6 +39,7 @@ from drumigen_daemon.controls.values import (
     TEXT_MAX,
     Allowed,
     choice,
+    plain,
     shown,
 )
 from drumigen_daemon.engine.messages import (
@@ -160,6 +161,30 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 
 
+STANDING: Final = tuple(
+    str(name)
+    for name, allowed in VALUES.items()
+    if allowed is not None
+    and name not in ("bar", "nudge", "scene", "store_scene", "learn", "forget")
+)
+"""Controls that stand at something: what is neither an action nor a movement."""
+
+
+def own_name(name: str) -> str:
+    """Return a control's own name.
+
+    Raises:
+        ControlError: there is none of that name, or alias.
+    """
+    name = ALIASES.get(name, name)
+    if name not in VALUES:
+        near = get_close_matches(name[:TEXT_MAX], (*CONTROLS, *ALIASES), n=1)
+        hint = f"did you mean {near[0]}?" if near else "drumigen control --list names them"
+        message = f"no control {shown(name)}: {hint}"
+        raise ControlError(message)
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class Recall:
     """Recall a scene at the bar line."""
@@ -243,17 +268,27 @@ class Controls:
         Raises:
             ControlError: no such control, or a value it does not take; nothing has changed.
         """
-        name = ALIASES.get(name, name)
-        if name not in VALUES:
-            near = get_close_matches(name[:TEXT_MAX], CONTROLS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "drumigen control --list names them"
-            message = f"no control {shown(name)}: {hint}"
-            raise ControlError(message)
+        name = own_name(name)
         try:
             return self._apply(name, value, bar_tick, now)
         except DrumigenError as error:
             message = f"{name}: {error}"
             raise ControlError(message) from error
+
+    def shown(self, name: str = "") -> dict[str, str]:
+        """Return what control ``name`` stands at, or all of them, as the text that it takes.
+
+        Raises:
+            ControlError: there is no such control, or it stands at nothing.
+        """
+        if not name:
+            return {each: plain(self.value_of(each)) for each in STANDING}
+        name = own_name(name)
+        if name not in STANDING:
+            takes = CONTROLS[name] and f"; it takes {CONTROLS[name]}"
+            message = f"{name} is done and over, and stands at nothing{takes}"
+            raise ControlError(message)
+        return {name: plain(self.value_of(name))}
 
     def value_of(self, name: str) -> object:
         """Return what setting ``name`` of :data:`VALUES` stands at; None for actions."""

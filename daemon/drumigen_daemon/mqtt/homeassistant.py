@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
+from drumigen_daemon.controls.table import STANDING
 from drumigen_daemon.controls.values import SWITCH, Allowed, plain
 from drumigen_daemon.mqtt.topics import (
     CONTROLLED,
     OFFLINE,
     ONLINE,
+    PLAYING,
     Message,
     Topics,
     leaves_to_style,
@@ -23,9 +25,6 @@ from drumigen_daemon.mqtt.topics import (
 
 BIRTH: Final = "online"
 """What Home Assistant says on ``<prefix>/status`` when it has started."""
-
-MOMENTARY: Final = ("bar", "nudge", "scene", "store_scene", "learn", "forget")
-"""Controls that are a movement, and stand at nothing."""
 
 Entity = dict[str, Any]
 
@@ -88,7 +87,7 @@ def _control(
         entity |= {"enabled_by_default": False, "entity_category": "config"}
     if allowed is None:
         return "button", entity
-    if control not in MOMENTARY:
+    if control in STANDING or control == PLAYING:
         entity["state_topic"] = topics.state(control)
     options = options or tuple(map(str, allowed.names))
     if options:
