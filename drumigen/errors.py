@@ -6,6 +6,7 @@ DrumigenError
 ├── KitError             a kit map is wrong or missing
 ├── PatternError         a bar or a metre breaks a rule
 ├── MidiFileError        a Standard MIDI File cannot be read or written
+├── OutputError          a file that was asked for cannot be written
 ├── SoundError           a sound file cannot be made
 ├── CorpusError          a folder to train on or to judge by cannot be used
 ├── ModelError           what is asked of the model, or a checkpoint of it, is wrong
@@ -45,6 +46,10 @@ class PatternError(DrumigenError):
 
 class MidiFileError(DrumigenError):
     """Raised when a Standard MIDI File cannot be read or written."""
+
+
+class OutputError(DrumigenError):
+    """Raised when a file that was asked for cannot be written."""
 
 
 class SoundError(DrumigenError):

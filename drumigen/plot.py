@@ -8,6 +8,8 @@ from xml.sax.saxutils import escape
 from drumigen.errors import PatternError
 from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar, Hit
+from drumigen.text import one_line
+from drumigen.timeline import TempoMap, bar_lines, tempo_map_of
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 92, 16, 40, 30, 24
@@ -34,13 +36,15 @@ _COLOURS: Final = {
 class Panel:
     """What one picture shows: consecutive bars at a tempo, under a title.
 
-    ``first`` is the number of the first bar, from 1.
+    ``first`` is the number of the first bar, from 1.  With a tempo map ``lines`` are the ticks of
+    the bar lines on it; by default bar follows bar.
     """
 
     title: str
     bars: tuple[Bar, ...]
-    tempo: Bpm
+    tempo: Bpm | TempoMap
     first: int = 1
+    lines: tuple[int, ...] = ()
 
 
 def piano_roll(panels: Sequence[Panel]) -> str:
@@ -79,21 +83,23 @@ def _width(panel: Panel) -> float:
 
 
 def _panel(panel: Panel, rows: Sequence[Voice]) -> Iterator[str]:
-    yield _text(_LEFT, 24, panel.title, size=15, weight="bold")
+    yield _text(_LEFT, 24, one_line(panel.title), size=15, weight="bold")
     yield from _grid(panel, len(rows))
     for index, voice in enumerate(rows):
         y = _TOP + index * _ROW + _ROW / 2 + 4
         yield _text(_LEFT - 8, y, VOICES[voice].title, anchor="end")
     scale = _BAR_WIDTH / (4 * TICKS_PER_BEAT)
-    ms = 60_000 / (panel.tempo * TICKS_PER_BEAT)
+    tempos = tempo_map_of(panel.tempo)
+    lines = panel.lines or bar_lines(bar.meter for bar in panel.bars)
     zero = _zero(len(rows))
     start = 0
-    for bar in panel.bars:
+    for line, bar in zip(lines, panel.bars, strict=True):
         for hit in bar.hits:
             written = _LEFT + (start + hit.tick) * scale
             sounding = _LEFT + (start + hit.sounding_tick) * scale
             yield _stroke(hit, sounding, rows.index(hit.voice))
-            off = max(-_TIMING_MAX_MS, min(_TIMING_MAX_MS, hit.offset * ms))
+            ms = tempos.milliseconds(line + hit.tick, line + hit.sounding_tick)
+            off = max(-_TIMING_MAX_MS, min(_TIMING_MAX_MS, ms))
             y = zero - off / _TIMING_MAX_MS * _TIMING / 2
             yield (
                 f'<circle cx="{written:.1f}" cy="{y:.1f}" r="{1.5 + hit.velocity / 64:.1f}" '

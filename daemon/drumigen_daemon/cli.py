@@ -22,6 +22,7 @@ EXIT_INTERRUPTED: Final = 130
 
 BARS_MAX: Final = 100_000
 SET_EXAMPLE: Final = "--set clock.tempo=100"
+SOUND_SUFFIXES: Final = frozenset((".wav", ".mp3", ".ogg", ".flac", ".aif", ".aiff", ".m4a"))
 SEED_MAX: Final = 2**32 - 1
 MINUTES_MAX: Final = 60.0 * 24 * 30
 
@@ -205,7 +206,7 @@ def _add_plot(to: argparse.ArgumentParser) -> None:
     to.add_argument("--metre", "--meter", metavar="N/D", help="metre of styles, such as 7/8")
     to.add_argument("--seed", metavar="N", help="the same seed plays the same song")
     to.add_argument("--kit", metavar="KIT", help="kit that files are read by")
-    to.add_argument("--output", type=Path, metavar="FILE.svg", help="picture to write")
+    to.add_argument("--output", type=Path, metavar="FILE.svg", help="picture to write, or -")
     _add_set(to)
 
 
@@ -213,7 +214,7 @@ def _add_groove(to: argparse.ArgumentParser) -> None:
     to.add_argument("action", choices=("extract",))
     to.add_argument("file", type=Path, metavar="FILE.mid", help="performance, in one metre")
     to.add_argument("--kit", default="gm", metavar="KIT", help="kit that it is read by")
-    to.add_argument("--output", type=Path, metavar="FILE.toml", help="groove to write")
+    to.add_argument("--output", type=Path, metavar="FILE.toml", help="groove to write, or -")
 
 
 def _add_song_flags(to: argparse.ArgumentParser) -> None:
@@ -232,8 +233,15 @@ def _add_set(to: argparse.ArgumentParser) -> None:
 
 
 def _add_file_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--output", type=Path, metavar="FILE.mid", help="MIDI file to write")
-    to.add_argument("--wav", type=Path, metavar="FILE.wav", help="also render it by FluidSynth")
+    to.add_argument(
+        "--output",
+        type=_midi_file,
+        metavar="FILE.mid",
+        help="MIDI file to write; - for standard output",
+    )
+    to.add_argument(
+        "--wav", type=_wav_file, metavar="FILE.wav", help="also render it by FluidSynth"
+    )
 
 
 def _add_play(to: argparse.ArgumentParser) -> None:
@@ -296,6 +304,11 @@ def _add_status(to: argparse.ArgumentParser) -> None:
 def _add_export(to: argparse.ArgumentParser) -> None:
     _add_socket(to)
     to.add_argument("--bars", type=_count(1), default=64, metavar="N", help="the last N bars (64)")
+    to.add_argument(
+        "--notation",
+        action="store_true",
+        help="a chart for a notation program: on the grid, with lengths to read",
+    )
     _add_file_flags(to)
 
 
@@ -304,6 +317,22 @@ def _add_service(to: argparse.ArgumentParser) -> None:
     to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
     to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
     to.add_argument("--print", action="store_true", help="only show the unit that install writes")
+
+
+def _midi_file(value: str) -> Path:
+    path = Path(value)
+    if path.suffix.lower() in SOUND_SUFFIXES:
+        message = f"{value!r} would be a MIDI file: name it .mid, and give sound to --wav"
+        raise argparse.ArgumentTypeError(message)
+    return path
+
+
+def _wav_file(value: str) -> Path:
+    path = Path(value)
+    if path.suffix.lower() != ".wav":
+        message = f"{value!r} is not allowed: sound is written as .wav; ffmpeg makes MP3 of it"
+        raise argparse.ArgumentTypeError(message)
+    return path
 
 
 def _count(low: int, high: int = BARS_MAX) -> Callable[[str], int]:

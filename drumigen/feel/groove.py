@@ -23,7 +23,9 @@ from drumigen.feel.humanize import RESIDUAL_EXPONENT, RESIDUAL_TEMPO, template_s
 from drumigen.feel.swing import HAND, Placed, own_lateness, straight, warped
 from drumigen.kit import Voice
 from drumigen.pattern import Bar
-from drumigen.units import TICKS_PER_BEAT, Bpm
+from drumigen.text import one_line
+from drumigen.timeline import Meter, TempoMap, bar_lines, tempo_map_of
+from drumigen.units import Bpm
 
 FROZEN_BELOW_MS: Final = 1.0
 """A template that explains all but so much (SD) was not played by a human."""
@@ -49,8 +51,11 @@ _Row = tuple[int, Placed, float]
 """Number of the bar, hit, and milliseconds that swing does not explain."""
 
 
-def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
+def extract(bars: Sequence[Bar], tempo: Bpm | TempoMap, lines: Sequence[int] | None = None) -> Feel:
     """Return the feel of ``bars``, played at ``tempo``: what they have in common, bar after bar.
+
+    With a tempo map ``lines`` are the ticks of the bar lines on it; by default bar follows bar.
+    Bars in another metre than most, such as pick-ups, are passed over: a place there is another.
 
     Swing is that of eighths or sixteenths, per voice; push is the mean of each voice; template
     and levels are means per voice and sixteenth over one bar, or over two where that says more.
@@ -63,14 +68,20 @@ def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
     if not any(bar.hits for bar in bars):
         message = "there are no drum hits to take a groove from; check the kit and the channel"
         raise PatternError(message)
+    tempos = tempo_map_of(tempo)
+    starts = bar_lines(bar.meter for bar in bars) if lines is None else lines
+    usual = _usual(bars)
+    placed = [(line, bar) for line, bar in zip(starts, bars, strict=True) if bar.meter == usual]
+    bars = [bar for _, bar in placed]
+    mean = tempos.mean(placed[0][0], placed[-1][0] + usual.ticks)
     swung = _swung(bars)
-    ms = 60_000 / (tempo * TICKS_PER_BEAT)
     rows = []
-    for number, bar in enumerate(bars):
+    for number, (line, bar) in enumerate(placed):
         for place in straight(bar, swung.swing_unit):
             percent = swung.swing_of(place.hit.voice) if place.swings else SWING_MIN
-            late = warped(place.tick, percent, swung.swing_unit.ticks) - place.tick
-            rows.append((number, place, (place.offset - late) * ms))
+            due = line + warped(place.tick, percent, swung.swing_unit.ticks)
+            sounds = line + place.tick + place.offset
+            rows.append((number, place, tempos.milliseconds(due, sounds)))
     (one, one_left), (two, two_left) = (
         _templated(replace(swung, template_bars=length), rows, 0.0) for length in (1, 2)
     )
@@ -81,7 +92,7 @@ def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
         return replace(feel, model=FeelModel.FROZEN, residual_ms=0.0, spread_ms=0.0)
     feel, left = _templated(feel, rows, _DOUBT)
     alone = _spread(rows, left)
-    scale = (tempo / RESIDUAL_TEMPO) ** RESIDUAL_EXPONENT
+    scale = (mean / RESIDUAL_TEMPO) ** RESIDUAL_EXPONENT
     common = math.sqrt(max(0.0, pstdev(left) ** 2 - alone**2))
     return replace(
         feel,
@@ -91,10 +102,15 @@ def extract(bars: Sequence[Bar], tempo: Bpm) -> Feel:
     )
 
 
+def _usual(bars: Sequence[Bar]) -> Meter:
+    """Return the metre of most bars with hits."""
+    return Counter(bar.meter for bar in bars if bar.hits).most_common(1)[0][0]
+
+
 def groove_toml(feel: Feel, source: str) -> str:
     """Return ``feel`` as a TOML file that :func:`drumigen.feel.feel_file.read_feel` reads."""
     lines = [
-        f"# Groove of {source}, by drumigen groove extract.",
+        f"# Groove of {one_line(source)}, by drumigen groove extract.",
         '# A style takes it as its feel with  groove = "FILE"  in place of its own [feel].',
         "[feel]",
         f'model = "{feel.model}"',

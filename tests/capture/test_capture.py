@@ -1,4 +1,6 @@
 import pytest
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
 from drumigen.midi.file import song_from_bytes, song_to_bytes
 from drumigen.timeline import Meter
@@ -46,6 +48,20 @@ def test_tempo_changes_are_kept_and_jitter_is_not() -> None:
         (0, 120.0),
         (3 * BAR, 140.0),
     ]
+
+
+def test_a_tempo_turned_within_a_bar_is_kept_where_it_was_turned() -> None:
+    turned = replace(bar(1, tempo=105), tempos=((0, Bpm(120)), (3840, Bpm(90))))
+    song = song_of([bar(0), turned, bar(2, tempo=90)])
+    assert [(mark.tick, round(mark.tempo, 1)) for mark in song.tempos] == [
+        (0, 120.0),
+        (BAR + 3840, 90.0),
+    ]
+
+
+def test_bars_of_an_older_journal_have_no_tempi_within_them() -> None:
+    old = {key: value for key, value in to_builtins(bar(3)).items() if key != "tempos"}
+    assert convert(old, Sounded) == bar(3)
 
 
 def test_metre_changes_are_kept() -> None:

@@ -27,6 +27,8 @@ def test_the_shipped_kits_are_those_musicians_have() -> None:
         "tr8s",
         "superior_drummer",
         "digitakt",
+        "hydrogen",
+        "drumgizmo",
     }
 
 
@@ -75,6 +77,31 @@ def test_the_voice_table_is_general_midi(voice: Voice) -> None:
 )
 def test_rims_and_edges_of_an_e_kit_are_read(note: int, voice: Voice) -> None:
     assert load_kit("roland_td").voice_of(note) == voice
+
+
+def test_hydrogen_plays_instruments_in_order_from_36() -> None:
+    kit = load_kit("hydrogen")
+    order = ["kick", "side_stick", "snare", "clap", "snare", "low_tom", "closed_hat", "mid_tom"]
+    order += ["pedal_hat", "high_tom", "open_hat", "cowbell", "ride", "crash", "ride", "splash"]
+    assert [kit.voice_of(36 + number) for number in range(16)] == order
+
+
+def test_drumgizmo_stays_on_the_notes_of_every_map_of_the_drskit() -> None:
+    kit = load_kit("drumgizmo")
+    minimal = {35, 36, 37, 38, 40, 41, 42, 43, 44, 46, 47, 49, 51, 53, 57}
+    assert {kit.note_of(voice).note for voice in Voice} <= minimal
+    assert [
+        kit.note_of(voice).note for voice in (Voice.HIGH_TOM, Voice.MID_TOM, Voice.LOW_TOM)
+    ] == [
+        47,
+        43,
+        41,
+    ]
+
+
+@pytest.mark.parametrize(("note", "voice"), [(22, Voice.CLOSED_HAT), (26, Voice.OPEN_HAT)])
+def test_general_midi_reads_the_hat_edges_of_an_e_kit(note: int, voice: Voice) -> None:
+    assert load_kit("gm").voice_of(note) == voice
 
 
 def test_the_tr8s_has_its_eleven_notes() -> None:

@@ -1,5 +1,7 @@
 """Pictures of bars, and the commands that draw them and take grooves."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -8,9 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumigen.errors import PatternError
+from drumigen.feel.feel import FeelModel
 from drumigen.feel.feel_file import read_feel
 from drumigen.kit import Voice, load_kit
-from drumigen.midi.file import song_from_bars, write_song
+from drumigen.midi.file import (
+    MeterMark,
+    Note,
+    Song,
+    TempoMark,
+    song_from_bars,
+    song_to_bytes,
+    write_song,
+)
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, Hit
 from drumigen.plot import Panel, piano_roll
@@ -111,3 +122,106 @@ def test_groove_extract_writes_a_feel_beside_the_file(take: Path, tmp_path: Path
 def test_groove_extract_of_no_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["groove", "extract", "nowhere.mid"]) == 1
     assert "nowhere.mid" in capsys.readouterr().err
+
+
+def tempo_map_song(late_ms: float = 20.0) -> Song:
+    """Return 16 bars of backbeats ``late_ms`` late, the first half at 90 BPM, the rest at 180."""
+    notes = []
+    for number in range(16):
+        tempo = 90 if number < 8 else 180
+        late = round(late_ms / 1000 * tempo / 60 * 1920)
+        start = number * FOUR.ticks
+        notes += [Note(Tick(start + 480 * n), 9, 42, 80, 60) for n in range(16)]
+        notes += [Note(Tick(start + tick), 9, 36, 100, 60) for tick in (0, 3840)]
+        notes += [Note(Tick(start + tick + late), 9, 38, 110, 60) for tick in (1920, 5760)]
+    tempos = TempoMark.of(Bpm(90)), TempoMark.of(Bpm(180), Tick(8 * FOUR.ticks))
+    return Song(tuple(notes), tempos)
+
+
+def test_a_groove_is_taken_by_the_tempo_map(tmp_path: Path) -> None:
+    write_song(tempo_map_song(), tmp_path / "take.mid")
+    assert main(["groove", "extract", str(tmp_path / "take.mid")]) == 0
+    feel = read_feel(tmp_path / "take.groove.toml")
+    assert feel.model is FeelModel.FROZEN
+    assert feel.push_ms[Voice.SNARE] - feel.push_ms[Voice.CLOSED_HAT] == pytest.approx(20, abs=0.3)
+
+
+def test_a_picture_shows_milliseconds_by_the_tempo_map(tmp_path: Path) -> None:
+    write_song(tempo_map_song(), tmp_path / "take.mid")
+    heights = []
+    for first in (1, 9):
+        picture = tmp_path / f"{first}.svg"
+        command = ["plot", str(tmp_path / "take.mid"), "--from", str(first), "--bars", "1"]
+        assert main([*command, "--output", str(picture)]) == 0
+        drawn_ = ET.fromstring(picture.read_text())  # noqa: S314 - our own text
+        heights.append([float(dot.get("cy", "0")) for dot in drawn_.iter(f"{SVG}circle")])
+    assert heights[0] == pytest.approx(heights[1], abs=0.3)
+    assert len(set(heights[0])) == 2
+
+
+def test_a_pick_up_leaves_the_backbeats_where_they_are(tmp_path: Path) -> None:
+    groove = tempo_map_song(0.0)
+    notes = [Note(Tick(0), 9, 45, 90, 60)]
+    notes += [replace(note, tick=Tick(note.tick + 1920)) for note in groove.notes]
+    marks = MeterMark(Tick(0), FOUR), MeterMark(Tick(1920), FOUR)
+    write_song(Song(tuple(notes), meters=marks), tmp_path / "take.mid")
+    assert main(["groove", "extract", str(tmp_path / "take.mid")]) == 0
+    assert read_feel(tmp_path / "take.groove.toml").dynamics.backbeats == (4, 12)
+
+
+@pytest.mark.parametrize("command", ["groove", "plot"])
+def test_what_is_lost_and_odd_is_said(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = tempo_map_song()
+    odd = [replace(note, note=100) if note.note == 42 else note for note in song.notes]
+    data = song_to_bytes(replace(song, notes=tuple(odd)))
+    path = tmp_path / "take.mid"
+    path.write_bytes(data[:10] + b"\0\5" + data[12:])
+    asked = ["groove", "extract", str(path)] if command == "groove" else ["plot", str(path)]
+    suffix = "toml" if command == "groove" else "svg"
+    assert main([*asked, "--output", str(tmp_path / f"out.{suffix}")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert f"drumigen: {path}: 5 tracks are promised, 1 are there" in said
+    lost = "256 of 320 notes left out, as the kit does not know: 100 (256 times)"
+    assert any(lost in line for line in said)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"tab\there\x1b[31m"])
+def test_any_name_of_a_file_is_read_drawn_and_named_on_one_line(
+    name: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / os.fsdecode(name + b".mid")
+    write_song(tempo_map_song(), path)
+    picture = tmp_path / os.fsdecode(name + b".svg")
+    assert main(["groove", "extract", str(path)]) == 0
+    assert main(["plot", str(path), "--output", str(picture)]) == 0
+    assert read_feel(path.with_suffix(".groove.toml")).swing == 50.0
+    ET.parse(picture)  # noqa: S314 - our own text
+    assert main(["plot", str(path), "--from", "99"]) == 1
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 2
+    assert len(streams.err.splitlines()) == 1
+    assert all(line.isprintable() for line in (streams.out + streams.err).splitlines())
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "take.mid"
+    write_song(tempo_map_song(), path)
+    assert main(["groove", "extract", str(path), "--output", str(tmp_path / "no" / "a.toml")]) == 1
+    assert main(["plot", str(path), "--output", str(tmp_path / "no" / "a.svg")]) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("command", "begins"), [("groove", "# Groove of"), ("plot", "<svg")])
+def test_a_dash_is_standard_output(
+    command: str, begins: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "take.mid"
+    write_song(tempo_map_song(), path)
+    asked = ["groove", "extract", str(path)] if command == "groove" else ["plot", str(path)]
+    assert main([*asked, "--output", "-"]) == 0
+    streams = capsys.readouterr()
+    assert streams.out.startswith(begins)
+    assert "wrote standard output" in streams.err

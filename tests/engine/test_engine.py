@@ -651,6 +651,36 @@ def test_tempo_of_our_own_clock_changes_without_a_jump() -> None:
     assert gaps[3:] == pytest.approx([1.0] * len(gaps[3:]))
 
 
+def test_a_tempo_turned_within_a_bar_is_reported_where_it_was_turned() -> None:
+    rig = Rig()
+    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    rig.plan(song(quarter_bar(), 10))
+    rig.obey(Start())
+    rig.run(3.0)  # half of the second bar
+    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
+    rig.run(12.0)
+    steady, turned, after = rig.told(Sounded)[:3]
+    assert steady.tempos == after.tempos == ()
+    assert [tick for tick, _ in turned.tempos] == pytest.approx([0, 3840], abs=160)
+    assert [tempo for _, tempo in turned.tempos] == pytest.approx([120, 60], abs=0.5)
+    # the seconds of the bar are those of its tempi
+    (_, first), (tick, second) = turned.tempos
+    seconds = tick / 1920 * 60 / first + (7680 - tick) / 1920 * 60 / second
+    assert seconds == pytest.approx(4 * 60 / turned.tempo, abs=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.001])
+def test_a_steady_master_turns_no_tempo(sigma: float) -> None:
+    rig = Rig()
+    rig.plan(song(quarter_bar(), 10))
+    master = Master(rig, 120, gaussian(sigma))
+    master.say(START)
+    master.clock(6 * 96)
+    master.finish()
+    settled = rig.told(Sounded)[2:]
+    assert [bar.tempos for bar in settled] == [()] * len(settled)
+
+
 def test_auto_leaves_our_clock_for_a_master_that_starts() -> None:
     rig = Rig()
     rig.plan(song(quarter_bar(), 10))

@@ -97,9 +97,10 @@ def song_of(bars: Iterable[Sounded], name: str = "") -> Song:
         meter = Meter.parse(bar.meter)
         end = start + meter.ticks
         here = Tick(start)
-        if abs(bar.tempo - tempo) >= TEMPO_STEP:
-            tempo = bar.tempo
-            tempos.append(TempoMark.of(bar.tempo, here))
+        for tick, there in bar.tempos or ((0, bar.tempo),):
+            if abs(there - tempo) >= TEMPO_STEP:
+                tempo = there
+                tempos.append(TempoMark.of(there, Tick(start + tick)))
         if before is None or before.meter != bar.meter:
             meters.append(MeterMark(here, meter))
         if before is None or _label(before) != _label(bar):

@@ -1,8 +1,10 @@
 """Sound from a song, through FluidSynth where it is installed."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +12,7 @@ from typing import Final
 
 from drumigen.errors import SoundError
 from drumigen.kit import KitMap, load_kit
-from drumigen.midi.file import write_song
+from drumigen.midi.file import song_to_bytes
 from drumigen.midi.song import Song
 
 SOUNDFONTS: Final = (
@@ -30,6 +32,9 @@ HOW_TO_GET: Final = (
 )
 PATIENCE: Final = 600.0
 """Seconds; an hour of drums takes about one minute."""
+LOOK: Final = 0.5
+"""Seconds between two looks at how far it is."""
+BYTES_PER_SECOND: Final = 44_100 * 2 * 2
 
 
 def soundfont(candidates: Sequence[str] = SOUNDFONTS) -> Path | None:
@@ -54,8 +59,13 @@ def in_general_midi(song: Song, kit: KitMap) -> Song:
     return replace(song, notes=tuple(notes))
 
 
-def write_wav(song: Song, kit: KitMap, wav: Path) -> None:
+def write_wav(
+    song: Song, kit: KitMap, wav: Path, progress: Callable[[float], None] | None = None
+) -> None:
     """Render ``song``, which plays ``kit``, to ``wav``: 16 bit stereo at 44.1 kHz.
+
+    The file is there when it is whole; one that was there stays until then.  ``progress`` is
+    told the share that is done, 0 to 1, twice a second.
 
     Raises:
         SoundError: FluidSynth or a soundfont is missing, or it failed; one line.
@@ -65,24 +75,53 @@ def write_wav(song: Song, kit: KitMap, wav: Path) -> None:
         missing = "FluidSynth" if program is None else "a soundfont"
         message = f"{missing} is not installed, so there is no {wav}: {HOW_TO_GET}"
         raise SoundError(message)
+    length = max(1.0, song.tempo_map.seconds_at(song.end)) * BYTES_PER_SECOND
     with TemporaryDirectory(prefix="drumigen-") as folder:
         midi = Path(folder) / "song.mid"
-        write_song(in_general_midi(song, kit), midi)
-        command = [program, "-ni", "-q", "-g", "1", "-r", "44100", "-F", str(wav.absolute())]
-        _run([*command, str(font), str(midi)], wav)
+        midi.write_bytes(song_to_bytes(in_general_midi(song, kit)))
+        # beside its place, so that it can take that whole; FluidSynth goes by the ending
+        new = wav.absolute().with_name(f".{wav.stem[:40]}.{os.getpid()}.wav")
+        command = [program, "-ni", "-q", "-g", "1", "-r", "44100", "-F", str(new)]
+
+        def show() -> None:
+            if progress and new.is_file():
+                progress(min(1.0, new.stat().st_size / length))
+
+        try:
+            _run([*command, str(font), str(midi)], wav, new, show)
+            new.replace(wav)
+        except OSError as error:
+            message = f"{wav}: cannot be written ({error.strerror}); check folder and permissions"
+            raise SoundError(message) from error
+        finally:
+            new.unlink(missing_ok=True)
 
 
-def _run(command: list[str], wav: Path) -> None:
+def _run(command: list[str], wav: Path, new: Path, show: Callable[[], None]) -> None:
     program = command[0]
+    patience = time.monotonic() + PATIENCE
     try:
-        wav.unlink(missing_ok=True)
-        done = subprocess.run(  # noqa: S603 - the program was found on PATH
-            command, check=False, capture_output=True, text=True, errors="replace", timeout=PATIENCE
+        child = subprocess.Popen(  # noqa: S603 - the program was found on PATH
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         message = f"{program} did not make {wav}: {error}"
         raise SoundError(message) from error
-    if done.returncode or not wav.is_file():
-        said = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
-        message = f"{program} did not make {wav}: {said}"
+    try:
+        while True:
+            try:
+                _, said = child.communicate(timeout=LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                show()
+                if time.monotonic() > patience:
+                    message = f"{program} did not make {wav} in {PATIENCE:g} s; render fewer bars"
+                    raise SoundError(message) from None
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    if child.returncode or not new.is_file():
+        why = (said.strip().splitlines() or ["it did not say why"])[-1]
+        message = f"{program} did not make {wav}: {why}"
         raise SoundError(message)

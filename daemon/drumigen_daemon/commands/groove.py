@@ -1,27 +1,23 @@
 """``drumigen groove extract``: the feel of a performance, as a file that a style can use."""
 
 import argparse
-import sys
 
-from drumigen.errors import MidiFileError
 from drumigen.feel.groove import extract, groove_toml
-from drumigen.kit import load_kit
-from drumigen.midi.file import bars_from_song, read_song
+from drumigen.text import counted
+from drumigen_daemon.commands.output import say, write_output, wrote
+from drumigen_daemon.commands.performance import read_performance, tempo_text
 
 
 def main(options: argparse.Namespace) -> int:
     """Write the groove of one file."""
-    song = read_song(options.file)
-    bars = bars_from_song(song, load_kit(options.kit))
-    feel = extract(bars, song.tempo)
+    read = read_performance(options.file, options.kit)
+    bars = read.played
+    feel = extract(bars, read.tempo_map, read.lines[: len(bars)])
     output = options.output or options.file.with_suffix(".groove.toml")
-    try:
-        output.write_text(groove_toml(feel, options.file.name), encoding="utf-8")
-    except OSError as failure:
-        message = f"{output}: cannot be written ({failure.strerror}); check folder and permissions"
-        raise MidiFileError(message) from failure
-    sys.stdout.write(
-        f"wrote {output}: {feel.model}, {feel.swing_unit} swing {feel.swing:g} %, "
-        f"{feel.template_bars}-bar template of {len(bars)} bars at {song.tempo:g} BPM\n"
+    write_output(output, groove_toml(feel, options.file.name).encode())
+    text = (
+        f"{feel.model}, {feel.swing_unit} swing {feel.swing:g} %, "
+        f"{feel.template_bars}-bar template of {counted(len(bars), 'bar')} at {tempo_text(read)}"
     )
+    say(wrote(output, text), output)
     return 0

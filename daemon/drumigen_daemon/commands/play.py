@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from drumigen.kit import Voice, load_kit
-from drumigen.midi.file import write_song
+from drumigen.kit import Voice
+from drumigen.text import counted
 from drumigen.units import Seconds
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.capture.capture import song_of
-from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
-from drumigen_daemon.commands.render import at_home, default_file
+from drumigen_daemon.commands.output import say, write_song_to, wrote
+from drumigen_daemon.commands.render import at_home, default_file, write_sound
 from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
@@ -211,9 +211,8 @@ def _write(
     session = daemon.controls.session
     path = output or default_file(settings.session)
     song = song_of(bars, f"drumigen {settings.session.style}")
-    write_song(song, path)
-    sys.stdout.write(f"wrote {path}: {len(bars)} bars\n")
+    write_song_to(path, song)
+    say(wrote(path, counted(len(bars), "bar")), path)
     if wav is not None:
-        write_wav(song, load_kit(session.tune.kit), wav)
-        sys.stdout.write(f"wrote {wav}\n")
+        write_sound(song, session.tune.kit, wav, path)
     return 0

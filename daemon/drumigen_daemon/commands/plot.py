@@ -1,18 +1,17 @@
 """``drumigen plot``: bars as a picture, of MIDI files or of styles, beside one another."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from drumigen.errors import MidiFileError, PatternError
-from drumigen.kit import load_kit
-from drumigen.midi.file import bars_from_song, read_song
+from drumigen.errors import PatternError
 from drumigen.plot import Panel, piano_roll
 from drumigen.units import Bpm
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.output import STDOUT, say, write_output, wrote
+from drumigen_daemon.commands.performance import read_performance
 from drumigen_daemon.commands.render import at_home, planned_bars
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.generator.writers import make_writer
@@ -28,16 +27,11 @@ def main(options: argparse.Namespace) -> int:
         )
         raise PatternError(message)
     output = options.output or Path("drumigen.svg")
-    if output.suffix.lower() != ".svg":
+    if output != STDOUT and output.suffix.lower() != ".svg":
         message = f"{output}: pictures are written as .svg; a browser or rsvg-convert makes a PNG"
         raise PatternError(message)
-    picture = piano_roll(list(_panels(options)))
-    try:
-        output.write_text(picture, encoding="utf-8")
-    except OSError as failure:
-        message = f"{output}: cannot be written ({failure.strerror}); check folder and permissions"
-        raise MidiFileError(message) from failure
-    sys.stdout.write(f"wrote {output}\n")
+    write_output(output, piano_roll(list(_panels(options))).encode())
+    say(wrote(output), output)
     return 0
 
 
@@ -46,12 +40,13 @@ def _panels(options: argparse.Namespace) -> Iterator[Panel]:
     last = first + options.bars
     settings = settings_of(options)
     for path in options.files:
-        song = read_song(path)
-        bars = bars_from_song(song, load_kit(settings.output.kit))[first:last]
+        read = read_performance(path, settings.output.kit)
+        bars = read.played[first:last]
         if not bars:
             message = f"{path}: ends before bar {options.first}"
             raise PatternError(message)
-        yield Panel(path.stem, tuple(bars), song.tempo, options.first)
+        lines = read.lines[first : first + len(bars)]
+        yield Panel(path.stem, bars, read.tempo_map, options.first, lines)
     for name in options.styles:
         style = shipped_styles().find(name)
         here = at_home(replace(settings, song=replace(settings.song, style=style.name)), options)

@@ -11,10 +11,13 @@ import msgspec
 
 from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import Voice, load_kit
-from drumigen.midi.file import write_song
+from drumigen.midi.chart import chart_of
+from drumigen.midi.song import transcribed
+from drumigen.text import counted
 from drumigen_daemon.capture.capture import song_of
-from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.output import remark, say, write_song_to, wrote
+from drumigen_daemon.commands.render import write_sound
 from drumigen_daemon.control_socket import ask
 from drumigen_daemon.controls.about import listing, standing
 from drumigen_daemon.controls.table import VALUES, own_name
@@ -141,10 +144,17 @@ def _export(options: argparse.Namespace) -> int:
         raise ControlError(message)
     output = options.output or Path("drumigen-export.mid")
     song = song_of(bars, "drumigen")
-    write_song(song, output)
-    sys.stdout.write(f"wrote {output}: the last {len(bars)} bars\n")
-    if options.wav:
+    kit = ""
+    if options.notation or options.wav:
         kit = _ask(options, {"status": True})["status"]["kit"]
-        write_wav(song, load_kit(kit), options.wav)
-        sys.stdout.write(f"wrote {options.wav}\n")
+        losses = transcribed(song, load_kit(kit)).losses()
+        if losses:
+            remark(f"{kit}: {losses}")
+    write_song_to(output, chart_of(song, load_kit(kit)) if options.notation else song)
+    count = counted(len(bars), "bar")
+    all_of = f"all there are of the {options.bars} asked for"
+    said = f"the last {count}" if len(bars) == options.bars else f"{count}, {all_of}"
+    say(wrote(output, said), output)
+    if options.wav:
+        write_sound(song, kit, options.wav, output)
     return 0

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from drumigen.kit import load_kit
-from drumigen.midi.file import write_song
 from drumigen.midi.song import Marker, Song, song_from_bars
+from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.output import Progress, say, write_song_to, wrote
 from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
@@ -26,16 +27,31 @@ def main(options: argparse.Namespace) -> int:
     settings = at_home(settings_of(options), options)
     session = settings.session
     style = shipped_styles().find(session.style)
-    bars = planned_bars(session, make_writer(settings.generator_setup), options.bars)
+    writer = make_writer(settings.generator_setup)
+    progress = Progress(options.bars, "bars")
+    bars = planned_bars(session, writer, options.bars, progress)
+    progress.end()
     song = rendered(bars, session)
     output = options.output or default_file(session)
-    write_song(song, output)
-    sys.stdout.write(f"wrote {output}: {options.bars} bars of {style.title}, {session.meter}, ")
-    sys.stdout.write(f"{session.tune.tempo:g} BPM, seed {session.seed}\n")
+    write_song_to(output, song)
+    text = f"{counted(options.bars, 'bar')} of {style.title}, {session.meter}, "
+    say(wrote(output, f"{text}{session.tune.tempo:g} BPM, seed {session.seed}"), output)
     if options.wav:
-        write_wav(song, load_kit(session.tune.kit), options.wav)
-        sys.stdout.write(f"wrote {options.wav}\n")
+        write_sound(song, session.tune.kit, options.wav, output)
     return 0
+
+
+def write_sound(song: Song, kit: str, wav: Path, output: Path) -> None:
+    """Render ``song``, which plays ``kit``, to ``wav``, and say so beside what ``output`` got.
+
+    Raises:
+        SoundError: it cannot be rendered; one line.
+    """
+    seconds = max(1, round(song.tempo_map.seconds_at(song.end)))
+    progress = Progress(seconds, "seconds of sound")
+    write_wav(song, load_kit(kit), wav, lambda share: progress.show(int(seconds * share)))
+    progress.end()
+    say(wrote(wav), output)
 
 
 def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
@@ -60,7 +76,9 @@ def default_file(session: Session) -> Path:
     return Path(f"drumigen-{session.style}-{session.tune.tempo:g}.mid")
 
 
-def planned_bars(session: Session, writer: BarWriter, count: int) -> list[PlannedBar]:
+def planned_bars(
+    session: Session, writer: BarWriter, count: int, progress: Progress | None = None
+) -> list[PlannedBar]:
     """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
     plane = ControlPlane(session, shipped_styles(), ready=())
     now = Seconds(0.0)
@@ -77,6 +95,8 @@ def planned_bars(session: Session, writer: BarWriter, count: int) -> list[Planne
                 bars.update((bar.number, bar) for bar in command.bars)
         entered = bars[number]
         plane.reported(BarEntered(number, entered.style, entered.origin), now)
+        if progress is not None:
+            progress.show(number + 1)
     return [bars[number] for number in range(count)]
 
 

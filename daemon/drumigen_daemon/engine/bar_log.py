@@ -1,11 +1,27 @@
 """Which bar sounds, and what has sounded in it: kept by the player, reported by the engine."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from drumigen.timeline import Timeline
-from drumigen.units import TEMPO_MAX, TEMPO_MIN, TICKS_PER_BEAT, Bpm
+from drumigen.units import TEMPO_MAX, TEMPO_MIN, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
 from drumigen_daemon.engine.messages import PlannedBar, SoundedNote
+
+TURN: Final = 0.5
+"""BPM by which a tempo must differ to be a turn of it: a followed clock never stands still."""
+
+TURN_TICKS: Final = TICKS_PER_SIXTEENTH // 2
+"""Ticks between two turns, at least; what lies between them is in their mean."""
+
+
+class _Turn(NamedTuple):
+    """At ``tick``, which sounded at ``time``, the tempo became ``tempo``."""
+
+    tick: float
+    time: float
+    tempo: Bpm
 
 
 @dataclass(slots=True)
@@ -15,15 +31,37 @@ class _OpenBar:
     planned: PlannedBar
     began: float
     tempo: Bpm
+    turns: list[_Turn] = field(default_factory=list)
+    """Where the tempo was turned within the bar."""
+    tempos: tuple[tuple[int, Bpm], ...] = ()
+
+    def settle(self, ended: float) -> None:
+        """Work out the tempi from the ticks and the seconds that passed: ``ended`` is its end."""
+        start, end = self.planned.start, self.planned.end
+        if ended <= self.began:
+            return
+        self.tempo = _tempo(end - start, ended - self.began)
+        ends = _Turn(start, self.began, self.tempo), _Turn(end, ended, self.tempo)
+        turns = [ends[0], *self.turns, ends[1]]
+        spans = [(a, b) for a, b in pairwise(turns) if b.tick > a.tick and b.time > a.time]
+        if self.turns and spans:
+            self.tempos = tuple(
+                (max(0, round(a.tick - start)), _tempo(b.tick - a.tick, b.time - a.time))
+                for a, b in spans
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedBar:
-    """A bar that is over: what sounded, and its mean tempo."""
+    """A bar that is over: what sounded, and its mean tempo.
+
+    ``tempos`` are (ticks from its bar line, tempo), where that was turned within the bar.
+    """
 
     planned: PlannedBar
     tempo: Bpm
     notes: tuple[SoundedNote, ...]
+    tempos: tuple[tuple[int, Bpm], ...] = ()
 
 
 class BarLog:
@@ -44,14 +82,21 @@ class BarLog:
         """Take note that the playhead crossed the bar line of ``bar``."""
         began = line.time_of(bar.start)
         if self._open and self._open[-1].planned.end == bar.start:
-            before = self._open[-1]
-            length = began - before.began
-            if length > 0.0:
-                beats = before.planned.bar.meter.ticks / TICKS_PER_BEAT
-                before.tempo = Bpm(min(TEMPO_MAX, max(TEMPO_MIN, 60.0 * beats / length)))
+            self._open[-1].settle(began)
         self.current = bar
         self.entered.append(bar)
         self._open.append(_OpenBar(bar, began, line.tempo))
+
+    def follow(self, line: Timeline, now: float) -> None:
+        """Take note that the song goes on along ``line``, which may have another tempo."""
+        if not self._open:
+            return
+        bar = self._open[-1]
+        tick = line.tick_at(now)
+        last = bar.turns[-1] if bar.turns else _Turn(bar.planned.start, bar.began, bar.tempo)
+        inside = last.tick + TURN_TICKS <= tick <= bar.planned.end - TURN_TICKS
+        if inside and abs(line.tempo - last.tempo) >= TURN:
+            bar.turns.append(_Turn(tick, now, line.tempo))
 
     def sounded(self, bar: int, note: SoundedNote) -> None:
         """Take note of a note that left; it is written in bar number ``bar``."""
@@ -84,4 +129,8 @@ class BarLog:
         return tuple(sorted(notes, key=lambda note: note.tick))
 
     def _finish(self, bar: _OpenBar, notes: tuple[SoundedNote, ...]) -> None:
-        self.finished.append(FinishedBar(bar.planned, bar.tempo, notes))
+        self.finished.append(FinishedBar(bar.planned, bar.tempo, notes, bar.tempos))
+
+
+def _tempo(ticks: float, seconds: float) -> Bpm:
+    return Bpm(min(TEMPO_MAX, max(TEMPO_MIN, 60.0 * ticks / TICKS_PER_BEAT / seconds)))

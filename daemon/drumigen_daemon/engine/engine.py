@@ -215,7 +215,16 @@ class Engine:
             over = log.finished.popleft()
             bar, meter = over.planned, str(over.planned.bar.meter)
             self._reports.append(
-                Sounded(bar.number, bar.start, meter, bar.style, bar.origin, over.tempo, over.notes)
+                Sounded(
+                    bar.number,
+                    bar.start,
+                    meter,
+                    bar.style,
+                    bar.origin,
+                    over.tempo,
+                    over.notes,
+                    over.tempos,
+                )
             )
 
     def _report_state(self, now: Seconds) -> None:

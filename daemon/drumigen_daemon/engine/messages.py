@@ -283,6 +283,8 @@ class Sounded(Report, frozen=True):
     origin: Origin
     tempo: Bpm
     notes: tuple[SoundedNote, ...]
+    tempos: tuple[tuple[int, Bpm], ...] = ()
+    """(Ticks from the bar line, tempo), where that was turned within the bar."""
 
 
 class Heard(Report, frozen=True):

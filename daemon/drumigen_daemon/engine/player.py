@@ -172,6 +172,7 @@ class Player:
         before, self._line = self._line, line
         if before is None or line == before:
             return
+        self.log.follow(line, now)
         if self._handed and abs(_moved(self._handed[-1].at, before, line)) > ASTRAY:
             self.recall(now)
         elif self._voice_offsets:  # else no other tempo changes the order
