@@ -133,7 +133,15 @@ def parser() -> argparse.ArgumentParser:
     _add_groove(command("groove", "groove", "take the feel of a performance from a MIDI file"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
     _add_service(command("service", "service", "install, look at or remove the systemd service"))
+    _add_web(command("web", "web", "let phones of the network use the panel"))
     return top
+
+
+def _add_web(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("pair",))
+    to.add_argument("--watch", action="store_true", help="for a bandmate who only watches")
+    to.add_argument("--new", action="store_true", help="make new tokens: all have to pair again")
+    _add_set(to)
 
 
 def _add_train(to: argparse.ArgumentParser) -> None:

@@ -53,6 +53,7 @@ from drumigen_daemon.generator.writers import WRITERS
 from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort
 from drumigen_daemon.session import FeelKnobs, Quantum, Session
+from drumigen_daemon.web.messages import WebSettings
 
 FILE_NAME: Final = "drumigen.toml"
 CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"
@@ -199,6 +200,7 @@ class Settings:
     engine: EngineSettings = EngineSettings()
     control: ControlSettings = ControlSettings()
     mqtt: MqttSettings = MqttSettings()
+    web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
@@ -385,6 +387,12 @@ def _state_directory(environment: Mapping[str, str]) -> str:
 def _below_home(environment: Mapping[str, str], folder: str) -> str:
     home = environment.get("HOME", "")
     return home and f"{home}/{folder}"
+
+
+def token_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Return where the panel's pairing tokens are kept; None where there is no home for them."""
+    given = settings.web.token_file
+    return _kept_at(given, "web-token", environment, ("XDG_STATE_HOME", ".local/state"))
 
 
 def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:

@@ -250,7 +250,9 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     config = tmp_path / "drumigen.toml"
     config.write_text("[clock]\nsource = 'internal'\ntempo = 300\n[midi]\nbackend = 'null'\n")
     with subprocess.Popen(
-        [*DRUMIGEN, "run", "--config", str(config)], stderr=subprocess.PIPE, text=True
+        [*DRUMIGEN, "run", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             wait_until(lambda: json.loads(call("status", "--json") or "{}").get("ready", False))
@@ -288,7 +290,20 @@ def status_now() -> dict[str, object]:
 @pytest.mark.process
 def test_play_without_midi_plays_and_writes_what_was_played() -> None:
     done = subprocess.run(
-        [*DRUMIGEN, "play", "--bars", "2", "--bpm", "300", "--backend", "null", "--seed", "3"],
+        [
+            *DRUMIGEN,
+            "play",
+            "--bars",
+            "2",
+            "--bpm",
+            "300",
+            "--backend",
+            "null",
+            "--seed",
+            "3",
+            "--set",
+            "web.port=0",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -16,10 +16,10 @@ from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
 from drumigen_daemon.capture.wav import HOW_TO_GET, soundfont, synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
-from drumigen_daemon.commands.render import planned_bars
 from drumigen_daemon.controls.values import one_line, shipped_styles
 from drumigen_daemon.engine.loopback import measure
 from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.offline import planned_bars
 from drumigen_daemon.ports.choose import choose, survey
 from drumigen_daemon.settings import Settings, find_file
 

@@ -18,10 +18,11 @@ from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.output import say, write_song_to, wrote
 from drumigen_daemon.commands.render import at_home, default_file, write_sound
-from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon
+from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon, web_link
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
 from drumigen_daemon.process.realtime import go_before_others
+from drumigen_daemon.process.supervision import beside
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status.status import Status
 
@@ -40,6 +41,8 @@ def main(options: argparse.Namespace) -> int:
     """Play, then write what was played."""
     settings = at_home(settings_of(options, clock__source=ClockSource.INTERNAL.value), options)
     log_to_stderr("warning")
+    if settings.web.port:
+        sys.stdout.write(f"the panel, with sound in the browser: {settings.web.url}\n")
     performance = Performance(settings, options.bars)
     asyncio.run(performance.run())
     return _write(performance, settings, options.output, options.wav)
@@ -50,6 +53,7 @@ class Performance:
 
     def __init__(self, settings: Settings, bars: int) -> None:
         """Play ``bars`` bars, or with 0 until told to end."""
+        self._settings = settings
         self.daemon: Daemon = make_daemon(settings)
         self._bars = bars
         self._changed = asyncio.Event()
@@ -66,6 +70,12 @@ class Performance:
         go_before_others()
         end_on_signals(self._ending.set)
         self.daemon.listen(self._changed.set)
+        web = web_link(self._settings, self.daemon)
+        self.daemon.listen(web.take)
+        async with beside({"web": web.run}):
+            await self._run()
+
+    async def _run(self) -> None:
         running = asyncio.create_task(self.daemon.run(), name="daemon")
         playing = asyncio.create_task(self._play(), name="play")
         await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)

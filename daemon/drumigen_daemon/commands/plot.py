@@ -12,9 +12,10 @@ from drumigen.units import Bpm
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.output import STDOUT, say, write_output, wrote
 from drumigen_daemon.commands.performance import read_performance
-from drumigen_daemon.commands.render import at_home, planned_bars
+from drumigen_daemon.commands.render import at_home
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.offline import planned_bars
 
 PANELS_MAX: Final = 4
 

@@ -2,22 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from drumigen.kit import load_kit
-from drumigen.midi.song import Marker, Song, song_from_bars
+from drumigen.midi.song import Song
 from drumigen.text import counted
-from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
+from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.output import Progress, say, write_song_to, wrote
-from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
-from drumigen_daemon.generator.messages import WrittenBar
-from drumigen_daemon.generator.writers import BarWriter, make_writer
+from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 
@@ -29,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     style = shipped_styles().find(session.style)
     writer = make_writer(settings.generator_setup)
     progress = Progress(options.bars, "bars")
-    bars = planned_bars(session, writer, options.bars, progress)
+    bars = planned_bars(session, writer, options.bars, progress.show)
     progress.end()
     song = rendered(bars, session)
     output = options.output or default_file(session)
@@ -74,42 +71,3 @@ def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
 def default_file(session: Session) -> Path:
     """Return the name of the file that is written when none was given."""
     return Path(f"drumigen-{session.style}-{session.tune.tempo:g}.mid")
-
-
-def planned_bars(
-    session: Session, writer: BarWriter, count: int, progress: Progress | None = None
-) -> list[PlannedBar]:
-    """Return the first ``count`` bars of the song, as a daemon that is never late plays them."""
-    plane = ControlPlane(session, shipped_styles(), ready=())
-    now = Seconds(0.0)
-    plane.engine_started(now)
-    bars: dict[int, PlannedBar] = {}
-    for number in range(count):
-        items, tempo = plane.requests()
-        while items:
-            written = writer.write(items, tempo)
-            plane.bars_written(tuple(map(WrittenBar, (item.request for item in items), written)))
-            items, tempo = plane.requests()
-        for command in plane.advance(now).commands:
-            if isinstance(command, Plan):
-                bars.update((bar.number, bar) for bar in command.bars)
-        entered = bars[number]
-        plane.reported(BarEntered(number, entered.style, entered.origin), now)
-        if progress is not None:
-            progress.show(number + 1)
-    return [bars[number] for number in range(count)]
-
-
-def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
-    """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
-    markers = []
-    for bar in bars:
-        every = session.fill_every or len(bars)
-        fill = session.fill_every > 0 and bar.number % every == every - 1
-        if fill or bar.number % every == 0:
-            markers.append(Marker(bar.start, f"{bar.style} fill" if fill else bar.style))
-    kit = load_kit(session.tune.kit)
-    tempo = Bpm(session.tune.tempo)
-    return song_from_bars(
-        [bar.bar for bar in bars], kit, tempo, f"drumigen {session.style}", markers
-    )

@@ -7,7 +7,10 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from drumigen.errors import DrumigenError
@@ -29,9 +32,11 @@ from drumigen_daemon.settings import (
     restart_needed,
     scenes_path,
     socket_paths,
+    token_path,
 )
 from drumigen_daemon.status.prometheus import MetricsServer
 from drumigen_daemon.status.systemd import Notifier
+from drumigen_daemon.web.link import WebLink
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +80,12 @@ def make_daemon(settings: Settings) -> Daemon:
             feedback=bool(settings.midi.feedback_outputs),
         ),
     )
+
+
+def web_link(settings: Settings, daemon: Daemon) -> WebLink:
+    """Return what keeps the panel and the API of ``daemon``."""
+    tokens = token_path(settings, os.environ) or Path(tempfile.gettempdir()) / "drumigen-web-token"
+    return WebLink(settings.web, daemon, shipped_styles(), tokens, version("drumigen"))
 
 
 class _OneLine(logging.Formatter):
@@ -152,6 +163,9 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
     parts: dict[str, Part] = {"MQTT": mqtt.run}
+    web = web_link(settings, daemon)
+    daemon.listen(web.take)
+    parts["web"] = web.run
     if settings.metrics.port:
         numbers = settings.metrics
         server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)

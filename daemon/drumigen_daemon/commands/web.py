@@ -1,0 +1,38 @@
+"""``drumigen web pair``: let a phone of the local network in, by a code that it scans."""
+
+import argparse
+import os
+import sys
+
+from drumigen.errors import SettingsError
+from drumigen_daemon.cli import settings_of
+from drumigen_daemon.settings import token_path
+from drumigen_daemon.web.addresses import own_addresses
+from drumigen_daemon.web.tokens import load_tokens
+
+
+def main(options: argparse.Namespace) -> int:
+    """Show the code, and the address that it stands for."""
+    settings = settings_of(options)
+    if not settings.web.port:
+        message = "web.port is 0, so that there is no panel: choose a port, such as 8808"
+        raise SettingsError(message)
+    path = token_path(settings, os.environ)
+    if path is None:
+        message = "web.token_file: there is no home folder for it; name a file"
+        raise SettingsError(message)
+    tokens = load_tokens(path, anew=options.new)
+    token = tokens.watch if options.watch else tokens.control
+    host = next(iter(own_addresses()), "drumigen.local")
+    # behind the #: a browser sends that to nobody, so that it is in no log
+    url = f"http://{host}:{settings.web.port}/pair#{token}"
+    import segno  # noqa: PLC0415 - only here
+
+    segno.make(url, error="m").terminal(sys.stdout, compact=True)
+    may = "watches" if options.watch else "controls"
+    sys.stdout.write(f"scan it with a phone of the same network: it then {may} drumigen\n{url}\n")
+    if not settings.web.lan:
+        sys.stdout.write("the network is not let in yet: set web.lan = true and restart drumigen\n")
+    if options.new:
+        sys.stdout.write("what was paired before is let in until drumigen restarts, not after\n")
+    return 0

@@ -1,0 +1,1 @@
+"""The web process: the panel and the API; nobody waits for it."""

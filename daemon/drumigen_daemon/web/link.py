@@ -1,0 +1,341 @@
+"""The daemon's side of the web process: tells it how all stands, and obeys what panels want.
+
+Nothing here waits for a client.  A web process that does not read is told less, one that hangs is
+replaced.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from drumigen.errors import ControlError, DrumigenError
+from drumigen.styles import StyleCatalogue
+from drumigen.units import Seconds
+from drumigen_daemon.capture.capture import Capture
+from drumigen_daemon.controls.table import VALUES, Controls
+from drumigen_daemon.controls.values import Allowed, one_line, plain
+from drumigen_daemon.engine.messages import PlannedBar, Sounded
+from drumigen_daemon.process.child import Child, Patience
+from drumigen_daemon.status.status import Status, described, described_counters
+from drumigen_daemon.web.messages import (
+    Answer,
+    AnyFromWeb,
+    ControlBatch,
+    ControlInfo,
+    HistoryRequest,
+    WebHello,
+    WebLog,
+    WebPlan,
+    WebSettings,
+    WebSign,
+    WebState,
+)
+
+log = logging.getLogger(__name__)
+
+PERIOD: Final = 0.05
+"""Seconds between two states while a panel is open: 20 a second, as the panels are told."""
+IDLE_PERIOD: Final = 0.5
+"""The same while none is."""
+BACKLOG_MAX: Final = 200_000
+"""Bytes; a process that leaves more unread is told nothing until it has read them."""
+SILENCE_MAX: Final = 15.0
+"""Seconds without a sign of life after which the process is replaced; it gives one every two."""
+HISTORY_MAX: Final = 64
+"""Played bars in one answer."""
+_SONG: Final = (
+    *("transport", "meter", "lock", "master", "style", "bar_style", "origin", "kit", "seed"),
+    *("backend", "ports", "generator", "ready"),
+)
+
+
+class Controlled(Protocol):
+    """What is shown and controlled: the daemon."""
+
+    capture: Capture
+
+    @property
+    def controls(self) -> Controls:
+        """What can be turned, and where it stands."""
+
+    @property
+    def status(self) -> Status:
+        """Where everything stands."""
+
+    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
+        """Carry out a control.
+
+        Raises:
+            ControlError: it is unknown or its value is wrong.
+        """
+
+
+class LastProblem(logging.Handler):
+    """Keeps the last warning or error of the log, for the panel's one line."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        super().__init__(logging.WARNING)
+        self.line = ""
+        self.at = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep ``record``."""
+        self.line = one_line(record.getMessage())
+        self.at = time.monotonic()
+
+
+class WebLink:
+    """Keeps a web process that serves the panel and the API, if the settings name a port."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        daemon: Controlled,
+        styles: StyleCatalogue,
+        token_path: Path,
+        version: str,
+    ) -> None:
+        """Speak for ``daemon``; :meth:`run` does it."""
+        self._settings = settings
+        self._daemon = daemon
+        self._styles = styles
+        self._token_path = token_path
+        self._version = version
+        self._news = asyncio.Event()
+        self._told_plan: tuple[PlannedBar, ...] = ()
+        self._child: Child[AnyFromWeb] | None = None
+        self._problem = LastProblem()
+        self.sign = WebSign()
+        """The last sign of life."""
+
+    @property
+    def restarts(self) -> int:
+        """How many web processes had to be replaced."""
+        return 0 if self._child is None else self._child.restarts
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the living one."""
+        return None if self._child is None else self._child.pid
+
+    def figures(self) -> Mapping[str, float]:
+        """Return what metrics tell of it."""
+        return {
+            "web_clients": self.sign.clients,
+            "web_requests_refused": self.sign.refused,
+            "web_restarts": self.restarts,
+        }
+
+    def take(self) -> None:
+        """Hear that something may have changed."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep a web process alive; returns at once where the settings want none."""
+        if not self._settings.port:
+            return
+        logging.getLogger().addHandler(self._problem)
+        child: Child[AnyFromWeb] = Child(
+            "drumigen_daemon.web.process",
+            kind=AnyFromWeb,
+            on_message=self._heard,
+            on_start=self._started,
+            on_loss=self._lost,
+            patience=Patience(silence=SILENCE_MAX),
+        )
+        self._child = child
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(child.run(), name="web")
+                tasks.create_task(self._tell(child), name="web state")
+        finally:
+            logging.getLogger().removeHandler(self._problem)
+            self._lost()
+
+    # --- to the web process -----------------------------------------------------------------
+
+    def _started(self) -> None:
+        if self._child is None:
+            return
+        self._told_plan = ()
+        self._child.send(
+            WebHello(
+                self._settings,
+                self._version,
+                str(self._token_path),
+                control_table(),
+                tuple(described_styles(self._styles)),
+            )
+        )
+        self._send_state()
+        self._news.set()
+
+    def _lost(self) -> None:
+        self.sign = WebSign()
+
+    async def _tell(self, child: Child[AnyFromWeb]) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if child.running and child.backlog < BACKLOG_MAX:
+                self._send_state()
+            await asyncio.sleep(PERIOD if self.sign.clients else IDLE_PERIOD)
+
+    def _send_state(self) -> None:
+        assert self._child is not None
+        status, now = self._daemon.status, Seconds(time.monotonic())
+        self._child.send(self._state(status, now))
+        if status.ahead != self._told_plan:
+            self._told_plan = status.ahead
+            self._child.send(WebPlan(tuple(map(described_bar, status.ahead))))
+
+    def _state(self, status: Status, now: Seconds) -> WebState:
+        said = described(status, now)
+        song = {name: said[name] for name in _SONG}
+        line = status.line
+        song |= {
+            "tempo": round(line.tempo, 3),
+            "tick_origin": line.tick_origin,
+            "time_origin": line.time_origin,
+            "stored_tick": status.stored_tick,
+            "meters": [[c.bar, c.tick, str(c.meter)] for c in status.meters.changes],
+            "problem": self._problem.line,
+            "problem_at": self._problem.at,
+        }
+        return WebState(now, self._values(), song, described_counters(status))
+
+    def _values(self) -> dict[str, Any]:
+        value_of = self._daemon.controls.value_of
+        return {
+            str(name): _json_value(value_of(name))
+            for name, allowed in VALUES.items()
+            if allowed is not None and (value_of(name) is not None or leaves_to_style(allowed))
+        }
+
+    # --- from the web process ---------------------------------------------------------------
+
+    def _heard(self, message: AnyFromWeb) -> None:
+        match message:
+            case ControlBatch():
+                self._obey(message)
+            case HistoryRequest():
+                self._answer(message.id, self._history(message))
+            case WebSign():
+                if message.clients and not self.sign.clients:
+                    self._news.set()
+                self.sign = message
+            case WebLog():
+                log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
+
+    def _obey(self, batch: ControlBatch) -> None:
+        problems = {}
+        for name, value in batch.controls:
+            try:
+                self._daemon.control(name, value)
+            except DrumigenError as error:
+                problems[name] = one_line(str(error))
+        # the state first: who hears the answer and asks, finds what it has just set
+        if self._child is not None:
+            self._send_state()
+        self._answer(batch.id, problems)
+
+    def _history(self, request: HistoryRequest) -> list[dict[str, Any]]:
+        kept = self._daemon.capture.last(10**6)
+        count = len(kept)
+        if request.last:
+            first, last = request.first, min(request.last, request.first + HISTORY_MAX - 1)
+        else:
+            last, first = count, max(1, count - min(request.first, HISTORY_MAX) + 1)
+        bars = kept[max(0, first - 1) : last]
+        return [described_sounded(first + i, bar) for i, bar in enumerate(bars)]
+
+    def _answer(self, number: int, body: object) -> None:
+        if self._child is not None and self._child.backlog < 10 * BACKLOG_MAX:
+            self._child.send(Answer(number, body))
+
+
+def leaves_to_style(allowed: Allowed[Any]) -> bool:
+    """Tell whether a control can be left to the style, which is what its value None means."""
+    try:
+        return allowed.take(plain(None)) is None
+    except ControlError:
+        return False
+
+
+def control_table() -> tuple[ControlInfo, ...]:
+    """Return the one table of controls, for programs."""
+    return tuple(_control(str(name), allowed) for name, allowed in VALUES.items())
+
+
+def _control(name: str, allowed: Allowed[Any] | None) -> ControlInfo:
+    if allowed is None:
+        return ControlInfo(name)
+    if bool in allowed.kinds:
+        kind = "switch"
+    elif allowed.low is not None:
+        kind = "number"
+    else:
+        kind = "choice" if allowed.names else "text"
+    return ControlInfo(
+        name,
+        allowed.said,
+        kind,
+        allowed.low,
+        allowed.high,
+        allowed.whole,
+        tuple(map(str, allowed.names)),
+        leaves_to_style(allowed),
+    )
+
+
+def described_styles(styles: StyleCatalogue) -> Iterable[dict[str, Any]]:
+    """Yield what the catalogue says of each style, as plain values."""
+    for style in styles:
+        yield {
+            "name": style.name,
+            "title": style.title,
+            "aliases": list(style.aliases),
+            "description": style.description,
+            "tempo": list(style.tempo),
+            "feel": msgspec.to_builtins(asdict(style.feel)),
+        }
+
+
+def described_bar(planned: PlannedBar) -> dict[str, Any]:
+    """Return a planned bar: number from 1, as on screen; hits by tick, offset, voice, velocity."""
+    return {
+        "bar": planned.number + 1,
+        "start": planned.start,
+        "ticks": planned.bar.meter.ticks,
+        "meter": str(planned.bar.meter),
+        "style": planned.style,
+        "origin": planned.origin,
+        "hits": [[hit.tick, hit.offset, hit.voice, hit.velocity] for hit in planned.bar.hits],
+    }
+
+
+def described_sounded(index: int, bar: Sounded) -> dict[str, Any]:
+    """Return a played bar: its place among the played bars, and the notes that left."""
+    return {
+        "index": index,
+        "bar": bar.number + 1,
+        "start": bar.start,
+        "meter": bar.meter,
+        "style": bar.style,
+        "origin": bar.origin,
+        "tempo": round(bar.tempo, 3),
+        "notes": [[n.tick, n.channel, n.note, n.velocity, n.duration] for n in bar.notes],
+    }
+
+
+def _json_value(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)

@@ -1,0 +1,253 @@
+// The panel: what is shown where.
+import { Grid } from "./grid.js";
+import { History } from "./history.js";
+import { Link } from "./link.js";
+import { Sound } from "./sound.js";
+import { VOICES } from "./voices.js";
+import { action, choice, element, fader, field, list, pad, toggle } from "./widgets.js";
+
+const TABS = [["play", "Play"], ["tempo", "Tempo"], ["feel", "Feel"], ["mix", "Mix"], ["scenes", "Scenes"], ["bars", "Bars"], ["more", "More"]];
+const CALLS = [["fill", "Fill"], ["fill_next", "Fill next"], ["build", "Build"], ["again", "Again"], ["re-roll", "Re-roll"], ["back", "Back"]];
+const SWITCHES = [["drop", "Drop"], ["hold", "Hold"], ["half_time", "Half time"]];
+const SECTIONS = { none: "None", intro: "Intro", a: "A", b: "B", break: "Break", ending: "Ending", solo: "Solo" };
+const STUTTERS = { off: "No stutter", quarter: "Stutter ¼", eighth: "Stutter ⅛", sixteenth: "Stutter 1⁄16" };
+const KEYS = { " ": "start", f: "fill", n: "fill_next", b: "build", a: "again", r: "re-roll", t: "tap" };
+const SCENES = 8;
+const PULSES = 24;
+const $ = (id) => document.getElementById(id);
+
+const link = new Link();
+const sound = new Sound(link);
+new Grid($("grid"), $("plan-text"), link);
+const history_ = new History($("history"), link);
+window.drumigen = { link, sound };
+
+// --- pages ---------------------------------------------------------------------------------------
+
+$("tabs").append(...TABS.map(([name, title]) => {
+  const button = element("button", { type: "button", id: `tab-${name}`, onclick: () => open(name) }, title);
+  return button;
+}));
+
+function open(name) {
+  document.body.dataset.tab = name;
+  for (const [each] of TABS) {
+    if (each === name) $(`tab-${each}`).setAttribute("aria-current", "page");
+    else $(`tab-${each}`).removeAttribute("aria-current");
+  }
+  if (name === "bars") history_.show();
+}
+open("play");
+
+// --- what stands at the top ------------------------------------------------------------------------
+
+const start = $("start");
+start.onclick = () => link.ask(link.song.transport === "stopped" ? "start" : "stop");
+
+function beat() {
+  const { song } = link;
+  if (song.meters) {
+    const tick = link.tick;
+    let [bar, at, meter] = song.meters[0];
+    for (const change of song.meters) if (change[1] <= tick) [bar, at, meter] = change;
+    const [n, d] = meter.split("/").map(Number);
+    const beatTicks = 4 * 1920 / d;
+    const into = Math.max(0, tick - at);
+    $("bar").textContent = bar + Math.floor(into / (n * beatTicks)) + 1;
+    $("beat").textContent = Math.floor(into % (n * beatTicks) / beatTicks) + 1;
+  }
+  requestAnimationFrame(beat);
+}
+requestAnimationFrame(beat);
+
+link.addEventListener("song", () => {
+  const { song } = link;
+  const going = song.transport !== "stopped";
+  start.setAttribute("aria-pressed", String(going));
+  start.dataset.armed = String(song.transport === "armed");
+  start.querySelector(".word").textContent = song.transport === "armed" ? "Armed" : going ? "Stop" : "Start";
+  $("tempo").textContent = song.tempo.toFixed(1);
+  $("lock").textContent = song.master ? `${song.lock} · ${song.master}` : song.lock;
+  $("jitter").textContent = song.jitter_ms === undefined || song.lock === "internal" ? "–" : `${(song.jitter_ms / (60000 / song.tempo / PULSES) * 100).toFixed(1)} %`;
+  $("style-now").textContent = title(song.bar_style || song.style);
+  const coming = pendingStyle();
+  $("pending").textContent = coming ? `${title(coming)} ${when()}` : "";
+  for (const button of $("styles").children) button.dataset.pending = String(button.dataset.style === coming);
+  complain(song.problem && link.now - song.problem_at < 30 ? song.problem : "");
+  ports();
+});
+
+/** The style that is set and does not sound yet: till the quantum it is the bar's plan that tells. */
+function pendingStyle() {
+  const { song } = link;
+  if (song.transport !== "rolling" || !song.bar_style) return "";
+  return song.style !== song.bar_style ? song.style : "";
+}
+
+function when() {
+  return { step: "at the next sixteenth", beat: "at the next beat", bar: "at the next bar", phrase: "at the next phrase" }[link.value("quantum")] ?? "soon";
+}
+
+function title(style) { return link.styles.find((each) => each.name === style)?.title ?? style ?? "–"; }
+
+let complaint = 0;
+function complain(text) {
+  const line = $("problem");
+  if (text) complaint = performance.now();
+  else if (performance.now() - complaint < 6000) return;
+  line.hidden = !text;
+  line.textContent = text;
+}
+link.addEventListener("complaint", (event) => complain(event.detail));
+
+link.addEventListener("connection", () => {
+  const line = $("connection");
+  line.dataset.ok = String(link.connected);
+  line.textContent = link.connected ? (link.mayControl ? "connected" : "connected; this panel only watches") : "no line to drumigen: trying again…";
+});
+
+// --- what can be turned ----------------------------------------------------------------------------
+
+link.addEventListener("hello", () => {
+  const { table } = link;
+  const names = (control) => table.get(control)?.names ?? [];
+  $("styles").replaceChildren(...link.styles.map((style) => {
+    const [button] = choice(link, "style", [style.name], () => style.title);
+    button.dataset.style = style.name;
+    return button;
+  }));
+  $("calls").replaceChildren(
+    ...CALLS.filter(([name]) => table.has(name)).map(([name, label]) => action(link, name, label)),
+    ...SWITCHES.filter(([name]) => table.has(name)).map(([name, label]) => toggle(link, name, label)),
+  );
+  $("stutter").replaceChildren(...choice(link, "stutter", names("stutter"), (name) => STUTTERS[name] ?? name));
+  $("sections").replaceChildren(...choice(link, "section", names("section"), (name) => (SECTIONS[name] ?? name)));
+  pad(link, "density", "intensity", $("xy"));
+  $("tempo-controls").replaceChildren(
+    fader(link, "tempo", "Tempo", { step: 0.5, unit: " BPM", shown: (v) => v.toFixed(1) }),
+    element("div", { className: "row" }, element("span", {}, "By hand"), element("div", { className: "left" },
+      action(link, "tap", "Tap"),
+      element("button", { type: "button", id: "nudge-early", onclick: () => link.ask("nudge", -10) }, "◀ 10 ms"),
+      element("button", { type: "button", id: "nudge-late", onclick: () => link.ask("nudge", 10) }, "10 ms ▶"),
+      action(link, "re-one", "The one is now"))),
+    row("Clock", choice(link, "source", names("source"))),
+    row("Read it", choice(link, "reading", names("reading"))),
+    row("Switch at", choice(link, "quantum", names("quantum"))),
+    fader(link, "offset_ms", "Output offset", { step: 1, unit: " ms", shown: (v) => Math.round(v) }),
+  );
+  $("feel-controls").replaceChildren(
+    fader(link, "swing", "Swing", { step: 0.5, unit: " %" }),
+    fader(link, "push", "Push", { step: 1, unit: " ms", shown: (v) => Math.round(v) }),
+    fader(link, "humanize", "Humanize", { unit: " %" }),
+    fader(link, "temperature", "Daring", { step: 0.05, shown: (v) => Number(v).toFixed(2) }),
+    ...["busy"].filter((name) => table.has(name)).map((name) => fader(link, name, "Busy")),
+    list(link, "blend", "Blend with", [["none", "nothing"], ...link.styles.map((style) => [style.name, style.title])]),
+    fader(link, "share", "Morph", { unit: " %" }),
+  );
+  $("mix-controls").replaceChildren(...VOICES.filter(([voice]) => table.has(`level.${voice}`)).map(([voice, label]) => strip(voice, label)));
+  scenes();
+  learning();
+  $("song-controls").replaceChildren(
+    field(link, "seed", "Seed", "number"), field(link, "meter", "Metre"), field(link, "kit", "Kit"),
+    fader(link, "fill_every", "Fill every", { shown: (v) => (v ? `${v} bars` : "never") }),
+    fader(link, "fill_amount", "Fill takes", { unit: " %" }),
+    fader(link, "phrase", "Phrase", { unit: " bars" }),
+    fader(link, "build_bars", "Build", { unit: " bars" }),
+    row("Vary loops", [toggle(link, "variation", "Vary")]),
+    row("Silence all", [action(link, "panic", "Panic")]),
+  );
+  soundControls();
+  ports();
+  for (const control of document.querySelectorAll("main button, main input, main select, #start")) {
+    if (!control.closest("#sound, #history")) control.disabled = !link.mayControl;
+  }
+});
+
+function row(label, buttons) {
+  return element("div", { className: "row", role: "group", "aria-label": label }, element("span", {}, label), element("div", { className: "left" }, ...buttons));
+}
+
+function strip(voice, label) {
+  const id = `level-${voice}`;
+  const info = link.table.get(`level.${voice}`);
+  const input = element("input", { type: "range", id, min: info.low, max: info.high, step: 1, "aria-label": `${label} level` });
+  input.oninput = () => link.set(`level.${voice}`, Math.round(input.valueAsNumber));
+  const show = () => { if (document.activeElement !== input) input.valueAsNumber = link.value(`level.${voice}`) ?? 100; };
+  link.addEventListener("values", show);
+  show();
+  const mute = toggle(link, `mute.${voice}`, "M", "mute");
+  mute.setAttribute("aria-label", `Mute ${label}`);
+  const solo = toggle(link, `solo.${voice}`, "S", "solo");
+  solo.setAttribute("aria-label", `Solo ${label}`);
+  return element("div", { className: "voice" }, element("span", { className: "name" }, label), input, mute, solo);
+}
+
+function scenes() {
+  let storing = false;
+  const store = element("button", { type: "button", id: "store-scene", "aria-pressed": "false" }, "Store…");
+  store.onclick = () => { storing = !storing; store.setAttribute("aria-pressed", String(storing)); };
+  const pads = Array.from({ length: SCENES }, (_, i) => element("button", {
+    type: "button", id: `scene-${i + 1}`,
+    onclick: () => {
+      link.ask(storing ? "store_scene" : "scene", i + 1);
+      storing = false;
+      store.setAttribute("aria-pressed", "false");
+    },
+  }, `Scene ${i + 1}`));
+  $("scenes").replaceChildren(store, ...pads);
+}
+
+function learning() {
+  const select = element("select", { id: "learn-what" });
+  for (const [name, info] of link.table) if (name !== "learn" && name !== "bar") select.append(element("option", { value: name }, info.takes ? name : `${name} (action)`));
+  select.value = "density";
+  const go = element("button", { type: "button", id: "learn-go", onclick: () => { link.ask("learn", select.value); said.textContent = `Turn or press what is to move ${select.value}.`; } }, "Learn");
+  const off = element("button", { type: "button", id: "learn-off", onclick: () => { link.ask("learn", "off"); said.textContent = ""; } }, "Stop learning");
+  const said = element("p", { role: "status", className: "quiet" });
+  $("learn").replaceChildren(
+    element("div", { className: "row" }, element("label", { htmlFor: "learn-what" }, "Control"), select),
+    row("Then", [go, off]), said,
+  );
+}
+
+function soundControls() {
+  if ($("sound").childElementCount) return;
+  const on = element("button", { type: "button", id: "sound-on", "aria-pressed": "false" }, "Sound");
+  on.onclick = async () => {
+    if (sound.on) await sound.stop(); else await sound.start();
+    on.setAttribute("aria-pressed", String(sound.on));
+  };
+  const kits = ["acoustic", "808"].map((name) => {
+    const button = element("button", { type: "button", id: `sound-${name}`, "aria-pressed": String(sound.kit === name) }, name);
+    button.onclick = () => {
+      sound.kit = name;
+      for (const each of kits) each.setAttribute("aria-pressed", String(each === button));
+    };
+    return button;
+  });
+  const volume = element("input", { type: "range", min: 0, max: 1, step: 0.01, value: sound.volume, id: "sound-volume" });
+  volume.oninput = () => sound.setVolume(volume.valueAsNumber);
+  $("sound").replaceChildren(
+    row("In the browser", [on, ...kits]),
+    element("div", { className: "row" }, element("label", { htmlFor: "sound-volume" }, "Volume"), volume),
+    element("p", { className: "quiet" }, "A small synthesised kit, for who has no synthesizer at hand. It follows the plan, so it plays in time with what leaves the port."),
+  );
+}
+
+function ports() {
+  const { song, counters } = link;
+  const facts = [["MIDI", song.backend], ["Ports", (song.ports ?? []).join(", ")], ["Missing", (song.missing ?? []).join(", ") || "none"], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
+  $("ports").replaceChildren(element("dl", { className: "facts" }, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value ?? "–"))))));
+}
+
+// --- keys ------------------------------------------------------------------------------------------
+
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  const on = event.target;
+  if (on instanceof HTMLInputElement || on instanceof HTMLSelectElement || (on instanceof HTMLButtonElement && event.key === " ")) return;
+  const control = KEYS[event.key];
+  if (!control || !link.mayControl) return;
+  event.preventDefault();
+  if (control === "start") start.click(); else link.ask(control);
+});

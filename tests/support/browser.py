@@ -1,0 +1,89 @@
+"""Debian's Chromium, driven by Playwright: pages as a phone and a laptop show them."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PHONE = {"width": 412, "height": 915}
+LAPTOP = {"width": 1440, "height": 900}
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"),
+)
+"""It looks nothing up on a network, and plays sound without being touched first."""
+
+
+@dataclass
+class Panel:
+    """One open panel, and what its console complained of."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def tab(self, name: str) -> None:
+        """Open a page of the panel, where there are pages."""
+        button = self.page.locator(f"#tab-{name}")
+        if button.is_visible():
+            button.click()
+
+    def press(self, control: str, tab: str = "play") -> None:
+        """Press a button of the panel by its id."""
+        self.tab(tab)
+        self.page.locator(f'[id="{control}"]').click()
+
+    def turn(self, control: str, value: float, tab: str) -> None:
+        """Move a fader."""
+        self.tab(tab)
+        fader = self.page.locator(f'[id="{control}"]')
+        fader.evaluate(
+            "(input, value) => { input.value = value;"
+            " input.dispatchEvent(new Event('input', { bubbles: true })); }",
+            value,
+        )
+
+    def wait(self, expression: str, seconds: float = 10.0) -> None:
+        """Wait until a condition of the page's holds."""
+        self.page.wait_for_function(expression, timeout=seconds * 1000)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser, started once."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail("chromium is missing: apt-get install --no-install-recommends chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def panel(browser: Browser, url: str, viewport: dict[str, int]) -> Iterator[Panel]:
+    """Open a panel for the length of a block."""
+    touch = viewport["width"] < 1000
+    context = browser.new_context(
+        viewport=viewport,  # type: ignore[arg-type]
+        has_touch=touch,
+        is_mobile=touch,
+        color_scheme="dark",
+    )
+    opened = Panel(context.new_page())
+    page = opened.page
+
+    def complain(text: str) -> None:
+        opened.complaints.append(text)
+
+    page.on("pageerror", lambda error: complain(str(error)))
+    page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
+    page.goto(url)
+    opened.wait("window.drumigen?.link.connected && document.querySelector('#styles button')")
+    try:
+        yield opened
+    finally:
+        context.close()
