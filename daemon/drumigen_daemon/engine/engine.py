@@ -16,6 +16,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.clock.midi_clock import Comb
 from drumigen_daemon.engine.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
+from drumigen_daemon.engine.control_buffer import ControlBuffer
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
@@ -24,7 +25,6 @@ from drumigen_daemon.engine.messages import (
     Continue,
     EngineCounters,
     EngineState,
-    Heard,
     Locate,
     Nudge,
     Origin,
@@ -77,7 +77,7 @@ class Engine:
         self._score = Score()
         self._player = Player(output, self._score, load_kit(self._tune.kit))
         self._conductor = Conductor(self._player, output, self._remark, now)
-        self._controls = _ControlBuffer()
+        self._controls = ControlBuffer()
         self._streams: dict[str, MidiStream] = {}
         self._reports: list[Report] = []
         self._line_due = self._state_due = float(now)
@@ -302,46 +302,3 @@ def _due_again(due: float, now: float, period: float) -> float:
     """Return when a report is due again: a period on, though this one went a little early."""
     early = 0.0 < due - now <= REPORTED_EARLIER
     return (due if early else now) + period
-
-
-class _ControlBuffer:
-    """Control messages on their way to the control plane; floods are coalesced."""
-
-    PERIOD = 0.005
-    """Seconds between two deliveries."""
-    LIMIT = 512
-    """Most messages in one delivery."""
-    EARLIER = 32
-    """Values of a control that are kept besides its last; more in one delivery are nobody's."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, bytes | int], Heard] = {}
-        self._last = -math.inf
-        self.due = math.inf
-        self.coalesced = 0
-
-    def put(self, source: str, message: bytes, at: Seconds) -> None:
-        """Keep a message; of one control's values only the last is kept."""
-        kind = message[0] & 0xF0
-        if kind == 0xB0:
-            key: tuple[str, bytes | int] = (source, message[:2])
-        elif kind in (0xD0, 0xE0):
-            key = (source, message[:1])
-        else:
-            key = (source, len(self._held))
-        before = self._held.pop(key, None)
-        if before is not None or len(self._held) >= self.LIMIT:
-            self.coalesced += 1
-        if len(self._held) < self.LIMIT:
-            earlier: tuple[int, ...] = ()
-            if before is not None and kind == 0xB0:
-                earlier = (*before.earlier, before.data[2])[-self.EARLIER :]
-            self._held[key] = Heard(source, tuple(message), at, earlier)
-            self.due = min(self.due, max(at, self._last + self.PERIOD))
-
-    def take(self) -> list[Heard]:
-        """Return what was kept."""
-        held = list(self._held.values())
-        self._held.clear()
-        self._last, self.due = self.due, math.inf
-        return held
