@@ -9,6 +9,7 @@ import pytest
 from band import Band
 from drumigen.errors import ControlError
 from drumigen.units import Seconds, Tick
+from drumigen_daemon.controls.binding import ADDRESSES
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import EngineCounters, Heard, Report, Sounded
@@ -49,7 +50,8 @@ class Storm:
         def reported(report: Report) -> None:
             match report:
                 case Heard():
-                    self.heard += 1
+                    # addresses of parameters go with the values that they are for
+                    self.heard += report.data[1] not in ADDRESSES
                 case EngineCounters():
                     self.counters = report
                     self.outbox.put(Message("telemetry", str(report.pulses), retain=True))
@@ -104,7 +106,7 @@ class Storm:
 
     def flood_knobs(self) -> None:
         for number in range(2_000):
-            self.knobs += 1
+            self.knobs += number % 120 not in ADDRESSES
             knob = bytes([0xB0 | number // 120 % 16, number % 120, self.random.randrange(128)])
             self.rig.engine.hear("knobs", knob, Seconds(self.rig.now))
 
