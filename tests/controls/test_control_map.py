@@ -242,7 +242,7 @@ def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
         assert [move.control for move in moves] == [control]
 
 
-def test_lamps_and_rings_show_where_controls_stand_and_only_changes_are_sent() -> None:
+def test_leds_and_rings_show_where_controls_stand_and_only_changes_are_sent() -> None:
     desk = Desk(Binding("mute.snare", note=40), Binding("humanize", cc=20), Binding("fill", cc=64))
     assert sorted(desk.shows()) == [bytes([ON, 40, 0]), bytes([CC, 20, 127])]
     assert desk.shows() == []

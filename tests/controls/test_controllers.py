@@ -1,4 +1,4 @@
-"""The daemon's hands: what controllers, learning and scenes come to, without any process."""
+"""Controllers: what controllers, learning and scenes come to, without any process."""
 
 import asyncio
 from pathlib import Path
@@ -35,7 +35,7 @@ from drumigen_daemon.settings import load_settings
 CC, PC = 0xB0, 0xC0
 
 
-class Hands:
+class Stage:
     """A daemon whose engine only listens."""
 
     def __init__(self, folder: Path | None = None, *, feedback: bool = False) -> None:
@@ -75,52 +75,52 @@ class Hands:
 
 
 async def test_a_knob_moves_its_control_and_a_button_its_action() -> None:
-    hands = Hands()
-    hands.hear(CC, 20, 127)
-    assert hands.session.density == 100
-    hands.hear(CC, 102, 127)
-    await hands.settle()
-    assert hands.told(Start) == [Start()]
+    stage = Stage()
+    stage.hear(CC, 20, 127)
+    assert stage.session.density == 100
+    stage.hear(CC, 102, 127)
+    await stage.settle()
+    assert stage.told(Start) == [Start()]
 
 
 async def test_a_flood_is_one_plan_and_one_change() -> None:
-    hands = Hands()
-    await hands.settle()
-    hands.sent.clear()
+    stage = Stage()
+    await stage.settle()
+    stage.sent.clear()
     for value in range(128):
-        hands.hear(CC, 25, value)
-        hands.hear(CC, 118, 127 * (value % 2))
-    await hands.settle()
-    assert hands.session.feel.humanize == 100
-    assert len(hands.told(Plan)) <= 1
+        stage.hear(CC, 25, value)
+        stage.hear(CC, 118, 127 * (value % 2))
+    await stage.settle()
+    assert stage.session.feel.humanize == 100
+    assert len(stage.told(Plan)) <= 1
 
 
 async def test_a_knob_is_learned_while_playing_and_known_after_a_restart(tmp_path: Path) -> None:
-    hands = Hands(tmp_path)
-    hands.daemon.control("learn", "intensity")
-    hands.hear(CC, 90, 64)
-    assert hands.stands("intensity") is None
-    hands.hear(CC, 90, 127)
-    assert hands.stands("intensity") == 100
-    await hands.settle()
+    stage = Stage(tmp_path)
+    stage.daemon.control("learn", "intensity")
+    stage.hear(CC, 90, 64)
+    assert stage.stands("intensity") is None
+    stage.hear(CC, 90, 127)
+    assert stage.stands("intensity") == 100
+    await stage.settle()
     assert [row.control for row in load_learned(tmp_path / "learned.toml").controls] == [
         "intensity"
     ]
 
 
 async def test_learning_can_be_called_off_and_refuses_what_is_no_control() -> None:
-    hands = Hands()
-    hands.daemon.control("learn", "intensity")
-    hands.daemon.control("learn", "off")
-    hands.hear(CC, 90, 64)
-    hands.hear(CC, 90, 127)
-    assert hands.session.intensity is None
+    stage = Stage()
+    stage.daemon.control("learn", "intensity")
+    stage.daemon.control("learn", "off")
+    stage.hear(CC, 90, 64)
+    stage.hear(CC, 90, 127)
+    assert stage.session.intensity is None
     with pytest.raises(ControlError, match="no control that a knob"):
-        hands.daemon.control("learn", "nonsense")
+        stage.daemon.control("learn", "nonsense")
 
 
 async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_path: Path) -> None:
-    hands = Hands(tmp_path)
+    stage = Stage(tmp_path)
     for name, value in (
         ("style", "dilla"),
         ("meter", "7/8"),
@@ -130,41 +130,41 @@ async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_pa
         ("level.snare", 80),
         ("tempo", 92),
     ):
-        hands.daemon.control(name, value)
-    hands.daemon.control("store_scene", 3)
-    await hands.settle()
-    stored = hands.session
-    again = Hands(tmp_path)
+        stage.daemon.control(name, value)
+    stage.daemon.control("store_scene", 3)
+    await stage.settle()
+    stored = stage.session
+    again = Stage(tmp_path)
     again.daemon.control("mute.kick", True)
     again.hear(PC, 2)
     await again.settle()
     for name in IN_SCENES:
-        assert again.daemon.controls.value_of(name) == hands.daemon.controls.value_of(name), name
+        assert again.daemon.controls.value_of(name) == stage.daemon.controls.value_of(name), name
     assert again.session.meter == Meter(7, 8)
     assert again.session.mix.muted == stored.mix.muted
     assert again.told(Tune)[-1].tempo == 92
 
 
 async def test_a_scene_waits_for_the_bar_line() -> None:
-    hands = Hands()
-    hands.daemon.control("density", 70)
-    hands.daemon.control("store_scene", 1)
-    hands.daemon.control("density", 10)
-    hands.roll(7680 - 300, bpm=60.0)  # the bar line is 156 ms away
-    hands.daemon.control("scene", 1)
-    await hands.settle()
-    assert hands.session.density == 10
+    stage = Stage()
+    stage.daemon.control("density", 70)
+    stage.daemon.control("store_scene", 1)
+    stage.daemon.control("density", 10)
+    stage.roll(7680 - 300, bpm=60.0)  # the bar line is 156 ms away
+    stage.daemon.control("scene", 1)
+    await stage.settle()
+    assert stage.session.density == 10
     await asyncio.sleep(0.2)
-    assert hands.session.density == 70
+    assert stage.session.density == 70
 
 
 async def test_an_empty_scene_is_refused_and_changes_nothing() -> None:
-    hands = Hands()
-    before = hands.session
+    stage = Stage()
+    before = stage.session
     with pytest.raises(ControlError, match="store_scene"):
-        hands.daemon.control("scene", 9)
-    hands.hear(PC, 8)
-    assert hands.session == before
+        stage.daemon.control("scene", 9)
+    stage.hear(PC, 8)
+    assert stage.session == before
 
 
 def test_broken_scenes_are_named_before_anything_starts(tmp_path: Path) -> None:
@@ -176,43 +176,43 @@ def test_broken_scenes_are_named_before_anything_starts(tmp_path: Path) -> None:
 
 async def test_a_scene_of_another_version_is_put_on_as_far_as_it_goes(tmp_path: Path) -> None:
     (tmp_path / "scenes.json").write_text('{"1": {"density": 20, "sparkle": 9, "kit": "gone"}}')
-    hands = Hands(tmp_path)
-    hands.daemon.control("scene", 1)
-    await hands.settle()
-    assert hands.session.density == 20
-    assert hands.session.tune.kit == "gm"
+    stage = Stage(tmp_path)
+    stage.daemon.control("scene", 1)
+    await stage.settle()
+    assert stage.session.density == 20
+    assert stage.session.tune.kit == "gm"
 
 
-async def test_lamps_are_shown_at_once_after_a_change_and_again_after_a_replug() -> None:
-    hands = Hands(feedback=True)
-    hands.hear(CC, 118, 127)
-    await hands.settle()
-    first = {message for show in hands.told(Show) for message in show.messages}
+async def test_leds_are_shown_at_once_after_a_change_and_again_after_a_replug() -> None:
+    stage = Stage(feedback=True)
+    stage.hear(CC, 118, 127)
+    await stage.settle()
+    first = {message for show in stage.told(Show) for message in show.messages}
     assert (CC, 118, 127) in first
-    hands.sent.clear()
-    hands.daemon._reported(PortMoved(FEEDBACK_PORT, "nanoKONTROL2", up=True))
-    await hands.settle()
-    again = {message for show in hands.told(Show) for message in show.messages}
+    stage.sent.clear()
+    stage.daemon._reported(PortMoved(FEEDBACK_PORT, "nanoKONTROL2", up=True))
+    await stage.settle()
+    again = {message for show in stage.told(Show) for message in show.messages}
     assert (CC, 118, 127) in again
     assert len(again) > 10
 
 
 async def test_input_never_decides_how_much_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    hands = Hands()
+    stage = Stage()
     for number in range(1000):
-        hands.hear(PC, number % 128)
+        stage.hear(PC, number % 128)
         remark = Remark("warning", f"nudge: the tempo is of somebody else ({number})")
-        hands.daemon._reported(remark)
+        stage.daemon._reported(remark)
     assert sum("there is no scene" in line for line in caplog.messages) <= 5
     assert sum("nudge" in line for line in caplog.messages) <= 5
 
 
 async def test_without_a_port_for_it_nothing_is_shown() -> None:
-    hands = Hands()
-    hands.hear(CC, 118, 127)
-    await hands.settle()
-    assert hands.told(Show) == []
+    stage = Stage()
+    stage.hear(CC, 118, 127)
+    await stage.settle()
+    assert stage.told(Show) == []
 
 
 async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:
