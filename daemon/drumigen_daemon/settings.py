@@ -6,7 +6,7 @@ file can ask for no more than a performer can.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ from drumigen.kit import Voice
 from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.values import (
     BUILD_BARS,
     COUNT_IN,
@@ -51,7 +52,7 @@ from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineSetup, T
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import WRITERS
 from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
-from drumigen_daemon.ports import PortPlan, VirtualPort
+from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
 from drumigen_daemon.session import FeelKnobs, Quantum, Session
 from drumigen_daemon.web.messages import WebSettings
 
@@ -239,6 +240,13 @@ class Settings:
     def generator_setup(self) -> GeneratorSetup:
         """What the generator's process is told."""
         return GeneratorSetup(**asdict(self.generator))
+
+    def engine_setup_for(self, maps: Iterable[ControllerMap]) -> EngineSetup:
+        """What the engine's process is told where ``maps`` are in use."""
+        setup = self.engine_setup
+        taken = (port.name for port in (*setup.plan.inputs, *setup.plan.outputs))
+        controllers = controller_ports((each.port for each in maps), taken)
+        return msgspec.structs.replace(setup, plan=replace(setup.plan, controllers=controllers))
 
     @property
     def engine_setup(self) -> EngineSetup:

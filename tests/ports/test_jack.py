@@ -318,6 +318,50 @@ def test_the_input_answers_to_the_plain_client_name_too(rig: Rig) -> None:
     assert list(rig.backend.check()) == [PortChange("in", "peer:voice", up=True)]
 
 
+def test_a_controller_with_an_input_of_its_own_is_told_from_the_others(rig: Rig) -> None:
+    plan = PortPlan(
+        inputs=(VirtualPort("in", ("*",)),),
+        outputs=(),
+        controllers=(VirtualPort("nanoKONTROL2", ("nanoKONTROL2",)),),
+    )
+    rig.server.start(256)
+    peer, nano = rig.peer(), rig.peer("a2j nanoKONTROL2")
+    rig.backend.open(plan, rig.inbox)
+    assert set(rig.backend.check()) == {
+        PortChange("in", "peer:voice", up=True),
+        PortChange("nanoKONTROL2", "a2j nanoKONTROL2:voice", up=True),
+    }
+    assert rig.backend.port_names() == ("drumigen:in", "drumigen:nanoKONTROL2")
+    soon = peer.client.frame_time + 4_000
+    nano.play([(soon, b"\xb0\x10\x05")])
+    peer.play([(soon, b"\xf8")])
+    wait_for(lambda: len(rig.inbox.events) == 2, 5, "not both were heard")
+    assert {(source, data) for source, data, _ in rig.inbox.events} == {
+        ("drumigen:nanoKONTROL2", b"\xb0\x10\x05"),
+        ("drumigen:in", b"\xf8"),
+    }
+
+
+def test_what_a_stalled_server_holds_is_ended_before_we_leave(rig: Rig) -> None:
+    peer = rig.start(256)
+    begun = now() + 0.05
+    for k in range(20):  # a note every 20 ms that rings for a second
+        note = bytes((0x99, 36 + k, 100))
+        rig.backend.send("out", note, Seconds(begun + 0.02 * k))
+        rig.backend.send("out", bytes((0x89, 36 + k, 0)), Seconds(begun + 0.02 * k + 1.0))
+    time.sleep(0.1)
+    rig.server.hang()
+    time.sleep(0.25)
+    rig.server.go_on()
+    rig.backend.drain(Seconds(5.0))  # a busy machine takes its time
+    rig.backend.close()
+    time.sleep(0.05)
+    begun_notes = {data[1] for _, data in peer.heard if data[0] == 0x99}
+    ended = {data[1] for _, data in peer.heard if data[0] == 0x89}
+    assert begun_notes
+    assert begun_notes <= ended
+
+
 def test_a_second_drumigen_is_told_so(rig: Rig) -> None:
     rig.start(256)
     with pytest.raises(PortError, match="stop the other drumigen, or choose another client name"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from drumigen.errors import PortError
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.ports import Peer, PortPlan
 from drumigen_daemon.ports.choose import peers, survey
 from drumigen_daemon.settings import Settings
@@ -22,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
 
 def listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield a paragraph of lines for each backend, or for ``only`` some."""
-    setup = settings.engine_setup
+    setup = settings.engine_setup_for(map(load_controller, settings.control.maps))
     for report in survey(setup.api):
         if only and report.name not in only:
             continue
@@ -35,14 +36,20 @@ def listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
         except PortError as error:
             yield f"  cannot be listed: {error}"
             continue
-        yield from (f"  {row}" for row in rows(found, setup.plan))
+        mixed = report.name == "jack"
+        yield from (f"  {row}" for row in rows(found, setup.plan, mixed=mixed))
 
 
-def rows(found: list[Peer], plan: PortPlan) -> Iterator[str]:
-    """Yield a line for each port: what it does, its name, and what of ours connects to it."""
+def rows(found: list[Peer], plan: PortPlan, *, mixed: bool = False) -> Iterator[str]:
+    """Yield a line for each port: what it does, its name, and what of ours connects to it.
+
+    Where inputs mix what is connected with them, controllers with a map have their own.
+    """
     width = max((len(peer.name) for peer in found), default=0)
     for peer in found:
         ours = plan.inputs if peer.sends else plan.outputs
+        if mixed and peer.sends:
+            ours = tuple(port for port in plan.controllers if port.wants(peer.name)) or ours
         joined = [f"{plan.client}:{port.name}" for port in ours if port.wants(peer.name)]
         arrow = "->" if peer.sends else "<-"
         kind = "sends" if peer.sends else "receives"

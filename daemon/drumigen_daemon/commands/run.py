@@ -67,14 +67,15 @@ def make_daemon(settings: Settings) -> Daemon:
     Raises:
         SettingsError: a controller map, or what was learned or stored, is wrong.
     """
+    maps = tuple(load_controller(name) for name in settings.control.maps)
     return Daemon(
         settings.session,
         shipped_styles(),
-        settings.engine_setup,
+        settings.engine_setup_for(maps),
         settings.generator_setup,
         settings.capture.bars,
         controllers=ControllerSetup(
-            tuple(load_controller(name) for name in settings.control.maps),
+            maps,
             learned_path(settings, os.environ),
             scenes_path(settings, os.environ),
             feedback=bool(settings.midi.feedback_outputs),

@@ -319,7 +319,13 @@ def _signs(binding: Binding) -> Iterator[tuple[str, int | str]]:
 
 
 def _hears(port: str, source: str) -> bool:
-    return not port or source in OWN_PORTS or port in source.lower()
+    own = source.rpartition(":")[2]
+    return not port or own in OWN_PORTS or _no_colon(port) in _no_colon(source)
+
+
+def _no_colon(name: str) -> str:
+    # an input of ours that is there for one controller bears its name, but for the colon
+    return name.lower().replace(":", " ")
 
 
 def _is_down(status: int, value: int) -> bool:

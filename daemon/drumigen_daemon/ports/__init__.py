@@ -1,11 +1,16 @@
 """MIDI ports: one small protocol, and one module for each library behind it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from drumigen.units import Seconds
+
+PORT_NAME_MAX: Final = 64
+"""Characters in the name of a port that is named after a controller."""
+
+_NO_NAME: Final = str.maketrans({":": " ", "*": None, "?": None})
 
 OVERDUE: Final = 0.05
 """Seconds after its time at which a stroke is no longer late but wrong, and is dropped."""
@@ -37,6 +42,19 @@ def _matches(pattern: str, name: str) -> bool:
     # port names hold brackets, which fnmatch would take for sets of characters
     glob = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(glob, name) is not None
+
+
+def controller_ports(patterns: Iterable[str], taken: Iterable[str] = ()) -> tuple[VirtualPort, ...]:
+    """Return an input for each pattern of a controller, named after it; none for empty ones."""
+    names = set(taken)
+    found = []
+    for pattern in patterns:
+        # a colon parts the client's name from the port's
+        name = pattern.translate(_NO_NAME)[:PORT_NAME_MAX].strip()
+        if name and name not in names:
+            names.add(name)
+            found.append(VirtualPort(name, (pattern,)))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
