@@ -5,6 +5,7 @@ program makes tied 64ths and rests of that.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from drumigen.kit import VOICES, KitMap, Limb, load_kit
@@ -48,7 +49,7 @@ def _notes(line: Tick, bar: Bar) -> Iterator[Note]:
     for limb in Limb:
         hits = [hit for hit in bar.hits if VOICES[hit.voice].limb is limb]
         onsets = sorted({hit.tick for hit in hits})
-        after = dict(zip(onsets, [*onsets[1:], Tick(bar.meter.ticks)], strict=True))
+        after = dict(pairwise([*onsets, Tick(bar.meter.ticks)]))
         for hit in hits:
             end = min(after[hit.tick], (hit.tick // beat + 1) * beat)
             key = general.note_of(hit.voice)

@@ -153,7 +153,7 @@ def test_more_bars_begin_with_the_same_ones() -> None:
 def test_render_names_the_file_by_style_and_tempo(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["render", "--style", "dilla", "--bpm", "88", "--bars", "1"]) == 0
     assert Path("drumigen-j_dilla-88.mid").is_file()
-    assert "wrote drumigen-j_dilla-88.mid: 1 bars of J Dilla" in capsys.readouterr().out
+    assert "wrote drumigen-j_dilla-88.mid: 1 bar of J Dilla" in capsys.readouterr().out
 
 
 def test_render_advises_on_a_strange_tempo_and_plays_it(
