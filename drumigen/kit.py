@@ -222,11 +222,17 @@ def kit_names() -> tuple[str, ...]:
 def load_kit(name: str | Path = "gm") -> KitMap:
     """Return a shipped kit by name, or the kit in a user's own TOML file by path.
 
+    ``~`` is the user's home.
+
     Raises:
         KitError: no such kit or file, or the file breaks a rule; one line that says which.
     """
-    path = Path(name)
-    if path.suffix != ".toml":
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as failure:
+        message = f"no kit {str(name)!r}: there is no such home; give the whole path"
+        raise KitError(message) from failure
+    if path.suffix.lower() != ".toml":
         names = kit_names()
         if str(name) not in names:
             near = get_close_matches(str(name), names, n=1)

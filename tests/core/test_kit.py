@@ -186,3 +186,23 @@ def test_an_unknown_kit_names_the_nearest() -> None:
 def test_a_missing_kit_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(KitError, match="cannot be read"):
         load_kit(tmp_path / "none.toml")
+
+
+def test_a_kit_of_ones_own_is_found_from_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_kit(tmp_path, 'title = "Mine"\n[voices]\n' + ESSENTIALS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert load_kit("~/mine.toml").title == "Mine"
+    with pytest.raises(KitError, match="none.toml: cannot be read"):
+        load_kit("~/none.toml")
+
+
+@pytest.mark.parametrize(
+    "name", ["~nobody-of-that-name/mine.toml", "a\0b.toml", "two\nlines.toml", "/"]
+)
+def test_any_name_of_a_kit_is_a_kit_or_one_line(name: str) -> None:
+    with pytest.raises(KitError) as refused:
+        load_kit(name)
+    assert len(str(refused.value).splitlines()) == 1
