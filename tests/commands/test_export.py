@@ -13,7 +13,7 @@ from drumigen.text import counted, one_line
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture import wav
 from drumigen_daemon.cli import main
-from drumigen_daemon.commands import output, remote
+from drumigen_daemon.commands import output, remote, render
 from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
 
 
@@ -144,7 +144,7 @@ def test_a_sound_file_is_whole_or_the_old_one(
 
 
 def test_a_long_work_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    clock = iter([0.0, 1.0, 3.0, 4.0, 14.0, 15.0])
+    clock = iter([0.0, 1.0, 31.0, 32.0, 62.0, 70.0])
     progress = output.Progress(200, "bars", lambda: next(clock))
     for done in (20, 60, 80, 150, 200):
         progress.show(done)
@@ -183,3 +183,12 @@ def test_names_stay_on_their_line(text: str, line: str) -> None:
 def test_nouns_agree_with_their_number() -> None:
     assert [counted(n, "bar") for n in (0, 1, 2)] == ["0 bars", "1 bar", "2 bars"]
     assert counted(2, "half", "halves") == "2 halves"
+
+
+@pytest.mark.parametrize("flag", ["--output", "--wav"])
+def test_a_folder_that_is_not_there_is_said_before_the_work(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(render, "planned_bars", lambda *_: pytest.fail("it was rendered"))
+    assert main(["render", flag, "nowhere/x.wav" if flag == "--wav" else "nowhere/x.mid"]) == 1
+    assert "there is no folder nowhere); make it first" in capsys.readouterr().err

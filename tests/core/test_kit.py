@@ -195,7 +195,7 @@ def test_a_kit_of_ones_own_is_found_from_home(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert load_kit("~/mine.toml").title == "Mine"
-    with pytest.raises(KitError, match="none.toml: cannot be read"):
+    with pytest.raises(KitError, match=r"none\.toml: cannot be read"):
         load_kit("~/none.toml")
 
 

@@ -16,9 +16,20 @@ STDOUT: Final = Path("-")
 CLEAR: Final = "\033[K"
 """To a terminal: clear the line from here on."""
 PROGRESS_AFTER: Final = 2.0
-"""Seconds of work after which it is shown how far it is."""
-PROGRESS_EVERY: Final = 10.0
+"""Seconds of work after which a terminal shows how far it is."""
+PROGRESS_EVERY: Final = 30.0
 """Seconds between two lines where there is no terminal to draw on."""
+
+
+def check_folder(path: Path) -> None:
+    """Find out before long work whether there is a folder to write ``path`` to.
+
+    Raises:
+        OutputError: there is none; one line.
+    """
+    if path != STDOUT and not path.parent.is_dir():
+        message = f"{path}: cannot be written (there is no folder {path.parent}); make it first"
+        raise OutputError(message)
 
 
 def write_output(path: Path, data: bytes) -> None:
@@ -75,7 +86,7 @@ class Progress:
         self._unit = unit
         self._now = now
         self._terminal = sys.stderr.isatty()
-        self._next = now() + PROGRESS_AFTER
+        self._next = now() + (PROGRESS_AFTER if self._terminal else PROGRESS_EVERY)
         self._shown = False
 
     def show(self, done: int) -> None:

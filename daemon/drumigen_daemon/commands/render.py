@@ -11,7 +11,7 @@ from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.commands.output import Progress, say, write_song_to, wrote
+from drumigen_daemon.commands.output import Progress, check_folder, say, write_song_to, wrote
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars, rendered
@@ -24,12 +24,14 @@ def main(options: argparse.Namespace) -> int:
     settings = at_home(settings_of(options), options)
     session = settings.session
     style = shipped_styles().find(session.style)
+    output = options.output or default_file(session)
+    for path in filter(None, (output, options.wav)):
+        check_folder(path)
     writer = make_writer(settings.generator_setup)
     progress = Progress(options.bars, "bars")
     bars = planned_bars(session, writer, options.bars, progress.show)
     progress.end()
     song = rendered(bars, session)
-    output = options.output or default_file(session)
     write_song_to(output, song)
     text = f"{counted(options.bars, 'bar')} of {style.title}, {session.meter}, "
     say(wrote(output, f"{text}{session.tune.tempo:g} BPM, seed {session.seed}"), output)
