@@ -19,23 +19,36 @@ class InternalClock:
         """Ticks of the clock (80 per pulse) against seconds."""
         self._after_bend: tuple[Seconds, Timeline] | None = None
 
-    def set_tempo(self, tempo: Bpm, at: Seconds) -> None:
-        """Go on at ``tempo`` from ``at``."""
-        if tempo != self.timeline.tempo:
-            self.timeline = self.timeline.with_tempo(tempo, at)
-            self._after_bend = None
+    ours: Final = True
+    lock: Final = "internal"
+    master: Final = ""
+    steady: Final = True
 
-    def nudge(self, by: Seconds, at: Seconds) -> None:
+    @property
+    def tempo(self) -> Bpm:
+        """The tempo; while a nudge bends it, as it is bent."""
+        return self.timeline.tempo
+
+    def set_tempo(self, tempo: Bpm, at: Seconds) -> bool:
+        """Go on at ``tempo`` from ``at``."""
+        if tempo == self.timeline.tempo:
+            return False
+        self.timeline = self.timeline.with_tempo(tempo, at)
+        self._after_bend = None
+        return True
+
+    def nudge(self, by: Seconds, at: Seconds) -> bool:
         """Be ``by`` later than now (negative: earlier), and get there by bending the tempo."""
         goal = self._after_bend[1] if self._after_bend is not None else self.timeline
         goal = Timeline(goal.tempo, goal.tick_origin, Seconds(goal.time_origin + by))
         behind = (self.timeline.tick_at(at) - goal.tick_at(at)) * goal.seconds_per_tick
         if behind == 0.0:
             self.timeline, self._after_bend = goal, None
-            return
+            return True
         bent = Bpm(goal.tempo * (1 - math.copysign(BEND, behind)))
         self.timeline = self.timeline.with_tempo(bent, at)
         self._after_bend = Seconds(at + abs(behind) / BEND), goal
+        return True
 
     @property
     def settles_at(self) -> float:

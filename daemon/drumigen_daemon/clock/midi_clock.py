@@ -8,6 +8,7 @@ it was, and what a gap means.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from drumigen.timeline import Timeline
 from drumigen.units import (
@@ -110,6 +111,10 @@ class ClockFollower:
         self._first = FirstPulses(0)
         self._epoch = 0
         self._jumps = 0
+        self.last_pulse = -1
+        """The number of the last pulse that counted."""
+        self.last_pulse_at = -math.inf
+        """And when it came."""
         self._heard: dict[str, float] = {}
         self._followed = ""
         self._pulses = self._filled = self._duplicates = self._foreign = self._drop_outs = 0
@@ -118,6 +123,52 @@ class ClockFollower:
     def forget(self) -> None:
         """Start afresh, at the last tempo."""
         self._reset()
+
+    ours: Final = False
+
+    @property
+    def lock(self) -> str:
+        """The state, as a word."""
+        return self._state.value
+
+    @property
+    def master(self) -> str:
+        """Whose clock is followed; empty if nobody's has been heard for two beats."""
+        return next(iter(self.masters), "")
+
+    def next_pulse(self, at: Seconds) -> int:
+        """Return the number of the next pulse; while none comes, by time."""
+        track = self._filter
+        if track is None:
+            return 0
+        if self._state is not LockState.COASTING:
+            return self.last_pulse + 1
+        return max(self.last_pulse + 1, track.number + math.ceil((at - track.x) / track.v))
+
+    def set_tempo(self, tempo: Bpm, at: Seconds) -> bool:  # noqa: ARG002 - of the protocol
+        """Expect ``tempo`` as long as no pulse has told another."""
+        if self._filter is None:
+            self._period = min(max(_period_of(tempo), PERIOD_MIN), PERIOD_MAX)
+        return False
+
+    def nudge(self, by: Seconds, at: Seconds) -> bool:  # noqa: ARG002 - of the protocol
+        """Refuse: it is the master's clock."""
+        return False
+
+    def resume(self, line: Timeline, pulse: int, now: Seconds) -> None:
+        """Coast along ``line`` (of the clock, like :attr:`timeline`), as if ``pulse`` was the last.
+
+        For who knows where the clock was from one that followed it before.
+        """
+        period = line.seconds_per_tick * TICKS_PER_PULSE
+        self._reset()
+        self._filter = TempoFilter.resumed(line.time_of(pulse * TICKS_PER_PULSE), period, pulse)
+        self._first = FirstPulses(pulse)
+        self._period = self._filter.v
+        self._state = LockState.COASTING
+        self._last = self._filter.x
+        self._now = self.last_pulse_at = float(now)
+        self.last_pulse = pulse
 
     def restart(self, now: Seconds, source: str | None = None) -> None:
         """Let the next pulse be the first of a clock that begins anew, at about the old tempo.
@@ -139,6 +190,12 @@ class ClockFollower:
         """
         if not abs(at) < _FOREVER or not self._from_followed(at, source):
             return None
+        number = self._number_of(at)
+        if number is not None:
+            self.last_pulse, self.last_pulse_at = number, float(at)
+        return number
+
+    def _number_of(self, at: float) -> int | None:
         track = self._filter
         if track is None or self._restarts:
             self._restarts = False

@@ -9,6 +9,8 @@ Kirubarajan, 2001, chapter 11), and for steps Bayesian change-point detection (A
 2007).
 """
 
+from typing import Self
+
 from drumigen_daemon.clock.tempo_hypothesis import (
     HORIZON,
     NOISE_START,
@@ -29,6 +31,8 @@ _P_FRESH = 1e-4
 _BEGUN_ANEW = ((0.3, 0.0, 0.0), (0.05, 0.0, 0.008), (0.15, 0.01, 0.0), (0.1, 0.05, 0.0))
 """Chances that a clock begun anew has its old tempo, but for such a share, and its first pulse is
 so many seconds off; else it has any tempo."""
+_RESUMED_AS = 12  # pulses that a filter which takes over has as good as heard
+_RESUMED_TEMPO = 5e-4  # share by which the tempo that it was told may be off
 _TEMPO_FOLDS = 3.0  # natural logarithm of PERIOD_MAX / PERIOD_MIN
 
 _STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
@@ -77,6 +81,18 @@ class TempoFilter:
                 h = before.begun_anew(at, number, spread, off)
                 h.weight = chance
                 self._as_before.append(h)
+
+    @classmethod
+    def resumed(cls, at: float, period: float, number: int) -> Self:
+        """Return who takes over from another one, and knows from it the tempo and the place."""
+        period = min(max(period, PERIOD_MIN), PERIOD_MAX)
+        new = cls(at - period, period, number - 1)
+        new.hear(at)
+        new.heard = _RESUMED_AS
+        for h in new._pool:
+            h.pvv = (_RESUMED_TEMPO * period) ** 2
+            h.pxv = 0.0
+        return new
 
     def hear(self, at: float) -> None:
         """Take one pulse; stamps may be a little out of order."""

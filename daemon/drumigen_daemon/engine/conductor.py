@@ -16,13 +16,15 @@ from drumigen.units import (
     TICKS_PER_BEAT,
     TICKS_PER_PULSE,
     TICKS_PER_SIXTEENTH,
+    Bpm,
     Seconds,
     Tick,
 )
 from drumigen_daemon.clock.internal_clock import InternalClock
 from drumigen_daemon.clock.midi_clock import ClockFollower, Comb, LockState
-from drumigen_daemon.engine.inbox import HEARD_TOGETHER
-from drumigen_daemon.engine.messages import ClockSource, DropOut, RemarkLevel, TransportState, Tune
+from drumigen_daemon.clock.source import Clock
+from drumigen_daemon.engine.drop_out import SILENCE, SilenceWatch, Turn
+from drumigen_daemon.engine.messages import ClockSource, RemarkLevel, TransportState, Tune
 from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
@@ -31,14 +33,8 @@ START, CONTINUE, STOP, SONG_POSITION = 0xFA, 0xFB, 0xFC, 0xF2
 
 START_MARGIN: Final = 0.002
 """Seconds from our Start to its first pulse, so that followers see them apart."""
-DROP_OUT_BEATS: Final = 1.0
-"""Silence after which a drop-out stops the song, where that is the setting."""
 LOST_START_PULSES: Final = 24
 """Pulses without a Start after which it counts as lost, where that is the setting."""
-SILENCE_TOLD: Final = 0.25
-"""Seconds without pulses after which a drop-out is worth a line in the log."""
-SILENCE: Final = 2.0
-"""Seconds without pulses after which a master counts as gone."""
 
 
 class Conductor:
@@ -63,16 +59,13 @@ class Conductor:
         """Seconds from where each pulse was expected to where it came."""
         self.resyncs = 0
         """Times that the song was moved against the clock: re-phased, or told where the one is."""
-        self._external = False
+        self._source: Clock = self._internal
+        self._silence = SilenceWatch(remark)
         self._epoch = 0
         self._held: Timeline | None = None
         self._astray = False  # pulses have moved the line since the player was told of it
-        self._last_pulse = -1
-        self._last_pulse_at = -math.inf
         self._first_pulse = 0
         self._start_may_be_lost = True
-        self._rejoining: Timeline | None = None
-        self._told_coasting = False
         self._told_conflict = False
         self._choose_clock(now)
 
@@ -101,23 +94,22 @@ class Conductor:
     @property
     def lock(self) -> str:
         """``internal``, or the lock state of the clock that is followed."""
-        return self.follower.state.value if self._external else "internal"
+        return self._source.lock
 
     @property
     def master(self) -> str:
         """Whose clock is followed; empty for our own."""
-        return next(iter(self.follower.masters), "") if self._external else ""
+        return self._source.master
 
     @property
     def steady(self) -> bool:
         """Whether nothing tells that the song is about to move along another line."""
-        steady = not self._external or self.follower.steady
-        return steady and not self._moves_at_bar_line
+        return self._source.steady and not self._moves_at_bar_line
 
     @property
     def expected_pulses(self) -> Comb | None:
         """The clock pulses that would be no news, while the song rolls steadily along a clock."""
-        rolls = self._player.rolling and self._external
+        rolls = self._player.rolling and not self._source.ours
         return self.follower.comb if rolls and self.steady else None
 
     # --- what the clock says ---------------------------------------------------------------
@@ -125,22 +117,20 @@ class Conductor:
     def pulse(self, source: str, at: Seconds) -> None:
         """Take one MIDI clock pulse."""
         expected, epoch = self.follower.expected, self.follower.epoch
+        heard_before = self.follower.last_pulse_at
         number = self.follower.pulse(at, source)
         if number is None:
             return
         if expected is not None and self.follower.epoch == epoch:
             self.clock_errors.add(abs(at - expected.time_of(number * TICKS_PER_PULSE)))
-        if at - self._last_pulse_at > SILENCE:
+        if at - heard_before > SILENCE:
             self._first_pulse = number
             self._start_may_be_lost = True
-        self._last_pulse, self._last_pulse_at = number, at
-        if not self._external and self._transport.state is TransportState.STOPPED:
+        if self._source.ours and self._transport.state is TransportState.STOPPED:
             self._choose_clock(at)
-        if not self._external:
+        if self._source.ours:
             return
-        if self._rejoining is not None:
-            self._join(self._rejoining, number, at)
-        elif self._transport.pulse(number):
+        if self._transport.pulse(number):
             self._epoch = self.follower.epoch
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
@@ -157,13 +147,13 @@ class Conductor:
         if self._tune.source is ClockSource.INTERNAL:
             return
         status = message[0]
-        if not self._external:
+        if self._source.ours:
             # who only tells a position may be about to start; who starts is the master
             if status == STOP or (status == SONG_POSITION and self._player.rolling):
                 return
             if status in (START, CONTINUE):
                 self.stop(at)
-                self._use(external=True, now=at)
+                self._use(self.follower, at)
         self._start_may_be_lost = False
         if status == STOP:
             self.stop(at)
@@ -179,6 +169,7 @@ class Conductor:
             self._transport.start()
         if self._transport.state is TransportState.ARMED:
             self.follower.restart(at, source)
+            self._silence.armed(at, by_master=True)
 
     def advance(self, now: Seconds) -> float:
         """Let time pass: drop-outs, lines held until the bar line, a change of reading.
@@ -189,7 +180,7 @@ class Conductor:
         if self._astray:
             self._astray = False
             self._follow(now)
-        if self._internal.settle(now) and not self._external:
+        if self._internal.settle(now) and self._source.ours:
             self._steer(now)
         wake = self._internal.settles_at
         if self._player.rolling:
@@ -200,9 +191,7 @@ class Conductor:
                 first, *others = self.follower.masters or ("",)
                 second = ", ".join(others) or "another one on the same port"
                 self._remark("warning", f"two MIDI clocks: following {first}, ignoring {second}")
-        if self._external:
-            wake = min(wake, self._mind_silence(now))
-        return wake
+        return min(wake, self._mind_silence(now))
 
     # --- what we are told ------------------------------------------------------------------
 
@@ -210,15 +199,14 @@ class Conductor:
         """Take new settings; those of clock and transport act here."""
         before, self._tune = self._tune, tune
         if tune.tempo != before.tempo:
-            self._internal.set_tempo(tune.tempo, now)
-            if self.follower.timeline is None:
-                self.follower = ClockFollower(tune.tempo)
-            if not self._external:
-                self._steer(now)
+            for clock in (self._internal, self.follower):
+                if clock.set_tempo(tune.tempo, now) and clock is self._source:
+                    self._steer(now)
         if not self._player.rolling:
             if (tune.source, tune.clock_out) != (before.source, before.clock_out):
                 self._choose_clock(now)
             self._transport.read_as(self._reading())
+            self._roll_internal(now)  # if it waits for a clock that is not to be followed any more
 
     def start(self, now: Seconds) -> None:
         """Roll from tick 0 at the next pulse; nothing if that is where the song is."""
@@ -227,7 +215,7 @@ class Conductor:
 
     def continue_(self, now: Seconds) -> None:
         """Roll from the stored position at the next pulse; nothing while rolling."""
-        if self._transport.state is TransportState.STOPPED:
+        if self._transport.state is not TransportState.ROLLING:
             self._go(now, self._transport.continue_)
 
     def stop(self, now: Seconds) -> None:
@@ -236,7 +224,8 @@ class Conductor:
             return
         if self._transport.state is TransportState.ROLLING:
             self._tell_followers(bytes([STOP]), now)
-        self._transport.stop(self._next_pulse(now))
+        self._transport.stop(self._source.next_pulse(now))
+        self._silence.at_rest()
         self._halt(now)
         self._choose_clock(now)
 
@@ -247,9 +236,9 @@ class Conductor:
         rolling = self._player.rolling
         self._pause(now)
         self._transport.locate(tick)
-        if rolling and not self._external:
+        if rolling:
             self._tell_followers(bytes([STOP]), now)
-            self._roll_internal(now)
+        self._roll_internal(now)
         self._await_pulse(now)
 
     def re_one(self, now: Seconds) -> None:
@@ -260,8 +249,10 @@ class Conductor:
         tick = self.line.tick_at(now)
         beat = round(tick / TICKS_PER_BEAT) * TICKS_PER_BEAT
         bar_line = bar.end if bar.end - tick < tick - bar.start else bar.start
+        if tick + bar_line - beat < 0:  # there is nothing before the song
+            bar_line = bar.end
         if bar_line != beat:
-            self._move_song(bar_line - beat, self._next_pulse(now))
+            self._move_song(bar_line - beat, self._source.next_pulse(now))
             line = self.line
             self._player.jump(line, math.ceil(line.tick_at(now)), now)
             self._transport.moves += 1
@@ -269,11 +260,10 @@ class Conductor:
 
     def nudge(self, by: Seconds, now: Seconds) -> None:
         """Move the song later by so many seconds, on our own clock; negative is earlier."""
-        if self._external:
+        if self._source.nudge(by, now):
+            self._steer(now)
+        else:
             self._remark("warning", "a nudge moves our own clock only: use offset_ms instead")
-            return
-        self._internal.nudge(by, now)
-        self._steer(now)
 
     def _steer(self, now: Seconds) -> None:
         """Have everything go on along our own clock's new line."""
@@ -283,27 +273,39 @@ class Conductor:
             self._player.follow(self.line, now)
 
     def rejoin(self, line: Timeline, now: Seconds, *, external: bool) -> None:
-        """Roll where ``line`` has the song: at the master's next pulse, or at once on our own."""
-        self._use(external=external, now=now)
+        """Roll at once where ``line`` has the song, for an engine that is no more.
+
+        A clock that it followed is taken to go on along the line, until its pulses say otherwise.
+        """
+        self._use(self.follower if external else self._internal, now)
+        step = TICKS_PER_PULSE * self._transport.reading
+        pulse = max(0, math.floor(line.tick_at(now) / step))
+        tick = round(pulse * step)
+        clock = Timeline(
+            Bpm(line.tempo / self._transport.reading),
+            float(pulse * TICKS_PER_PULSE),
+            line.time_of(tick),
+        )
         if external:
-            self._rejoining = line
-            return
-        self._internal.timeline = line
-        self._use(external=False, now=now)
-        pulse = self._internal.next_pulse(now)
-        self._join(line, pulse, self._internal.time_of(pulse))
+            self.follower.resume(clock, pulse, now)
+        else:
+            self._internal.timeline = clock
+            self._use(self._internal, now)
+        self._epoch = self.follower.epoch
+        self._transport.join(pulse, tick)
+        self._held = None
+        self._player.roll(self.line, math.ceil(line.tick_at(now)))
 
     # --- how it is done --------------------------------------------------------------------
 
     def _is_at(self, tick: Tick, now: Seconds) -> bool:
-        """Whether the song rolls, and is within half a sixteenth of ``tick``; or will start there.
+        """Whether the song rolls, and is within half a sixteenth of ``tick``.
 
         A song position pointer knows nothing finer.
         """
-        if self._transport.state is TransportState.ROLLING:
-            half = TICKS_PER_SIXTEENTH / 2 * self._transport.reading
-            return abs(self.line.tick_at(now) - tick) <= half
-        return self._transport.state is TransportState.ARMED and self._transport.position == tick
+        half = TICKS_PER_SIXTEENTH / 2 * self._transport.reading
+        rolls = self._transport.state is TransportState.ROLLING
+        return rolls and abs(self.line.tick_at(now) - tick) <= half
 
     @property
     def _has_just_started(self) -> bool:
@@ -312,25 +314,24 @@ class Conductor:
         if transport.position != 0 or transport.state is TransportState.STOPPED:
             return False
         armed = transport.state is TransportState.ARMED
-        return armed or self._last_pulse == transport.pulse_of_position
+        return armed or self.follower.last_pulse == transport.pulse_of_position
 
     @property
     def _clock(self) -> Timeline:
-        if self._external and self.follower.timeline is not None:
-            return self.follower.timeline
-        return self._internal.timeline
+        return self._source.timeline or self._internal.timeline
 
     def _hearing(self, now: Seconds) -> bool:
-        return now - self._last_pulse_at < SILENCE
+        return now - self.follower.last_pulse_at < SILENCE
 
     def _choose_clock(self, now: Seconds) -> None:
         source = self._tune.source
         heard = source is ClockSource.AUTO and self._hearing(now)
-        self._use(external=heard or source is ClockSource.MIDI, now=now)
+        follow = heard or source is ClockSource.MIDI
+        self._use(self.follower if follow else self._internal, now)
 
-    def _use(self, *, external: bool, now: Seconds) -> None:
-        self._external = external
-        if external or not self._tune.clock_out:
+    def _use(self, source: Clock, now: Seconds) -> None:
+        self._source = source
+        if not (source.ours and self._tune.clock_out):
             self._player.end_clock()
         elif not self._player.sends_clock:
             first = self._internal.next_pulse(Seconds(now + self._output.lead))
@@ -338,7 +339,7 @@ class Conductor:
         self._transport.read_as(self._reading())
 
     def _reading(self) -> float:
-        if not self._external:
+        if self._source.ours:
             return 1.0
         reading = self._tune.reading_factor
         if TEMPO_MIN <= self.follower.tempo * reading <= TEMPO_MAX:
@@ -347,24 +348,24 @@ class Conductor:
 
     def _go(self, now: Seconds, arm: Callable[[], None]) -> None:
         self._pause(now)
-        if self._transport.state is TransportState.STOPPED:
+        if self._transport.state is not TransportState.ROLLING:
             self._choose_clock(now)
         arm()
-        if not self._external:
-            self._roll_internal(now)
-        elif not self._hearing(now):
-            self._remark("warning", "armed, but no MIDI clock is heard: waiting for one")
+        self._roll_internal(now)
         self._await_pulse(now)
 
     def _await_pulse(self, now: Seconds) -> None:
-        # a count that may be taken back is no place to put a song on
-        armed = self._external and self._transport.state is TransportState.ARMED
-        if armed and self.follower.state is not LockState.LOCKED:
+        if self._transport.state is not TransportState.ARMED:
+            return
+        self._silence.armed(now, by_master=False)
+        if self.follower.state is not LockState.LOCKED:
+            # a count that may be taken back is no place to put a song on
             self.follower.restart(now)
 
     def _roll_internal(self, now: Seconds) -> None:
+        """Roll along our own clock, if we wait to roll and it is the one that counts."""
         position = self._transport.position
-        if self._transport.state is not TransportState.ARMED:
+        if self._transport.state is not TransportState.ARMED or not self._source.ours:
             return
         pulse = self._internal.next_pulse(Seconds(now + self._output.lead + START_MARGIN))
         self._transport.pulse(pulse)
@@ -378,16 +379,8 @@ class Conductor:
             self._tell_followers(bytes([CONTINUE]), at)
         self._roll()
 
-    def _join(self, line: Timeline, pulse: int, at: Seconds) -> None:
-        """Roll with ``pulse``, which is at ``at``, on the tick that is nearest on ``line``."""
-        self._rejoining = None
-        self._epoch = self.follower.epoch
-        step = TICKS_PER_PULSE * self._transport.reading
-        self._transport.join(pulse, round(round(line.tick_at(at) / step) * step))
-        self._roll_midway(at)
-
     def _tell_followers(self, message: bytes, at: Seconds) -> None:
-        if self._tune.clock_out and not self._external:
+        if self._tune.clock_out and self._source.ours:
             self._output.send(CLOCK_PORT, message, at)
 
     def _roll(self) -> None:
@@ -408,14 +401,6 @@ class Conductor:
         self._held = None
         if self._player.rolling:
             self._player.pause(now)
-
-    def _next_pulse(self, now: Seconds) -> int:
-        if not self._external:
-            return self._internal.next_pulse(now)
-        if self.follower.state is not LockState.COASTING:
-            return self._last_pulse + 1
-        by_time = math.ceil(self._clock.tick_at(now) / TICKS_PER_PULSE)
-        return max(self._last_pulse + 1, by_time)
 
     def _move_song(self, ticks: int, pulse: int) -> None:
         """Let ``pulse`` be ``ticks`` later in the song than it was."""
@@ -462,7 +447,9 @@ class Conductor:
             # keep the bar line, on the beat of the clock that is nearest to it
             self._held = None
             astray = self.line.tick_at(bar_line) - bar.end
-            self._move_song(-round(astray / TICKS_PER_BEAT) * TICKS_PER_BEAT, self._last_pulse)
+            self._move_song(
+                -round(astray / TICKS_PER_BEAT) * TICKS_PER_BEAT, self.follower.last_pulse
+            )
             self.resyncs += 1
         reading = self._reading()
         if reading != self._transport.reading:
@@ -473,30 +460,24 @@ class Conductor:
         return math.inf
 
     def _mind_silence(self, now: Seconds) -> float:
-        """Act if the clock has been silent for long; return when to look again."""
-        if self._transport.state is not TransportState.ROLLING:
-            self._told_coasting = False
-            if self._transport.state is TransportState.STOPPED and not self._hearing(now):
-                self._choose_clock(now)
+        """Act if the clock that is followed has been silent for long; return when to look again."""
+        if self._source.ours:
             return math.inf
-        if self.follower.state is not LockState.COASTING:
-            self._told_coasting = False
-            comb = self.expected_pulses
-            # pulses that come as expected call us before that
-            overdue = 0.0 if comb is None else comb.at + HEARD_TOGETHER
-            return max(overdue, self.follower.coasts_at)
-        told_at = self._last_pulse_at + SILENCE_TOLD
-        if now < told_at:
-            return told_at
-        free = self._tune.drop_out is DropOut.FREE_RUN
-        if not self._told_coasting:
-            self._told_coasting = True
-            ending = "running on" if free else "about to stop"
-            self._remark("warning", f"the MIDI clock fell silent: {ending}")
-        if free:
-            return math.inf
-        stops_at = self._last_pulse_at + DROP_OUT_BEATS * 60.0 / self.follower.tempo
-        if now < stops_at:
-            return stops_at
-        self.stop(now)
-        return math.inf
+        turn, wake = Turn.GO_ON, math.inf
+        match self._transport.state:
+            case TransportState.STOPPED:
+                self._silence.at_rest()
+                if not self._hearing(now):
+                    self._choose_clock(now)
+            case TransportState.ARMED:
+                turn, wake = self._silence.waits(now, self.follower, self._tune)
+            case TransportState.ROLLING:
+                expected = self.expected_pulses
+                turn, wake = self._silence.rolls(now, self.follower, expected, self._tune)
+        if turn is Turn.STOP:
+            self.stop(now)
+        elif turn is Turn.OWN_CLOCK:
+            self._silence.at_rest()
+            self._use(self._internal, now)
+            self._roll_internal(now)
+        return wake

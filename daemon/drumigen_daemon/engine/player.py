@@ -482,6 +482,8 @@ class Player:
         if line is None:
             return
         tick = line.tick_at(now) + _TICK_SLACK
+        if tick < self._floor:  # not there yet
+            return
         bar = log.current
         if bar is not None and bar.start <= tick < bar.end:
             if self._score.plans != self._plans_seen:

@@ -1,0 +1,202 @@
+"""No waiting without a way out and a word; and who replaces a dead engine waits for nobody."""
+
+from functools import partial
+
+import pytest
+
+from drumigen.units import Bpm, Seconds, Tick
+from drumigen_daemon.engine.messages import (
+    BarEntered,
+    ClockSource,
+    Command,
+    Continue,
+    DropOut,
+    EngineState,
+    Rejoin,
+    Remark,
+    Start,
+    Stop,
+    TransportState,
+    Tune,
+)
+from rig import BEGIN, CLOCK, CONTINUE, START, Master, Rig, quarter_bar, song, song_position
+
+
+def rig_with(source: ClockSource = ClockSource.AUTO, bpm: float = 100.0) -> Rig:
+    rig = Rig()
+    rig.obey(Tune(source=source, tempo=Bpm(bpm)))
+    rig.plan(song(quarter_bar(), 200))
+    return rig
+
+
+def times(rig: Rig, since: float = 0.0) -> list[float]:
+    return [sent.at for sent in rig.output.notes(since=since)]
+
+
+def said(rig: Rig) -> str:
+    return "; ".join(remark.text for remark in rig.told(Remark))
+
+
+@pytest.mark.parametrize("command", [Start(), Continue()])
+@pytest.mark.parametrize("after", [0.1, 1.0, 1.9, 2.1])
+def test_a_start_after_a_foreign_clock_has_ended_rolls_on_ours(
+    command: Command, after: float
+) -> None:
+    rig = rig_with()
+    Master(rig).clock(96)
+    rig.run(96 * 0.5 / 24 + after)
+    rig.obey(command)
+    rig.run(6.0)
+    assert rig.rolling
+    assert rig.state.lock == "internal"
+    assert len(times(rig)) >= 6
+
+
+@pytest.mark.parametrize("message", [START, CONTINUE])
+def test_a_masters_start_without_a_clock_is_told_and_then_ours_is_used(message: bytes) -> None:
+    rig = rig_with()
+    rig.hear(message, BEGIN + 0.5)
+    rig.run(3.4)
+    assert rig.state.transport is TransportState.ARMED
+    assert "no MIDI clock comes" in said(rig)
+    rig.run(4.0)
+    assert rig.rolling
+    assert len(times(rig)) >= 4
+
+
+def test_a_start_of_ours_ends_the_wait_for_a_master_that_sends_no_clock() -> None:
+    rig = rig_with()
+    rig.hear(START, BEGIN + 0.5)
+    rig.run(1.0)
+    rig.obey(Start())
+    rig.run(1.0)
+    assert rig.rolling
+
+
+def test_the_first_pulse_may_come_three_seconds_after_the_start() -> None:
+    rig = rig_with()
+    master = Master(rig)
+    master.clock(24)
+    rig.hear(START, master.next_at)
+    master.next_at += 3.0
+    first = master.next_at
+    master.clock(80)
+    master.finish()
+    assert times(rig)[:3] == pytest.approx([first + n * 0.5 for n in range(3)], abs=1e-4)
+
+
+def test_who_wants_a_midi_clock_and_none_else_is_told_that_it_is_waited_for() -> None:
+    rig = rig_with(ClockSource.MIDI)
+    rig.obey(Start())
+    rig.run(30.0)
+    assert rig.state.transport == "armed"
+    assert said(rig).count("waiting for one") == 1
+    rig.obey(Stop())
+    assert rig.state.transport == "stopped"
+
+
+def test_our_own_clock_chosen_while_armed_rolls_at_once() -> None:
+    rig = rig_with(ClockSource.MIDI)
+    rig.obey(Start())
+    rig.run(1.0)
+    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    rig.run(1.2)
+    assert rig.rolling
+    assert len(times(rig)) == 3
+
+
+# An engine that replaces another.
+
+
+def replaced(rig: Rig, after: float, tune: Tune) -> Rig:
+    """Return an engine that takes over from ``rig``, ``after`` seconds from now."""
+    state = rig.state
+    other = Rig(now=rig.now + after)
+    other.obey(tune)
+    other.plan(song(quarter_bar(), 200))
+    other.obey(Rejoin(state.line, external=state.lock != "internal"))
+    return other
+
+
+@pytest.mark.parametrize("after", [0.05, 0.31, 0.777])
+@pytest.mark.parametrize("silent", [0.0, 0.4, 3.0])
+@pytest.mark.parametrize("back", [True, False])
+def test_an_engine_that_follows_or_coasts_is_replaced_in_place_and_in_phase(
+    after: float, silent: float, *, back: bool
+) -> None:
+    rig = rig_with()
+    master = Master(rig, 123.0)
+    master.say(START)
+    master.clock(200)
+    master.finish()
+    rig.run(silent)
+    other = replaced(rig, after, Tune(tempo=Bpm(100.0)))
+    assert other.state.transport is TransportState.ROLLING
+    periods = round((other.now - BEGIN) / master.period + 0.5)
+    if back:
+        for pulse in range(periods, periods + 24 * 8):
+            other.hear(CLOCK, BEGIN + pulse * master.period)
+    began = other.now
+    other.run(4.0)
+    beat = 60.0 / 123.0
+    strokes = times(other)
+    assert strokes[0] - began <= beat + 0.001
+    off = [at - BEGIN - round((at - BEGIN) / beat) * beat for at in strokes]
+    assert off == pytest.approx([0.0] * len(off), abs=0.001)
+    place = (began - BEGIN) / beat
+    assert other.told(BarEntered)[0].number == int(place // 4)
+    assert other.output.hanging() == [] or other.rolling
+
+
+def test_a_replaced_engine_that_coasts_still_obeys_drop_out_stop() -> None:
+    rig = rig_with()
+    tune = Tune(drop_out=DropOut.STOP)
+    rig.obey(tune)
+    master = Master(rig)
+    master.say(START)
+    master.clock(100)
+    master.finish()
+    rig.run(0.2)
+    other = replaced(rig, 0.1, tune)
+    other.run(2.0)
+    assert other.state.transport is TransportState.STOPPED
+    assert other.output.hanging() == []
+
+
+def test_a_replaced_engine_tells_that_it_coasts_until_it_hears_the_clock() -> None:
+    rig = rig_with()
+    master = Master(rig)
+    master.say(START)
+    master.clock(100)
+    master.finish()
+    other = replaced(rig, 0.3, Tune())
+    assert other.told(EngineState)[-1].lock == "coasting"
+    again = Master(other)
+    again.next_at = BEGIN + 120 * again.period
+    again.clock(48)
+    again.finish()
+    assert other.state.lock == "locked"
+
+
+def test_our_own_clock_is_rejoined_in_phase_too() -> None:
+    rig = rig_with(ClockSource.INTERNAL, 120.0)
+    rig.obey(Start())
+    rig.run(3.3)
+    begun = rig.state.line.time_of(0)
+    other = replaced(rig, 0.2, Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    other.run(3.0)
+    off = [at - begun - round((at - begun) / 0.5) * 0.5 for at in times(other)]
+    assert off == pytest.approx([0.0] * len(off), abs=1e-6)
+    assert len(off) >= 5
+
+
+# A song position in between, as a check that nothing of the above forgets the place.
+
+
+def test_continue_after_a_wait_starts_at_the_stored_place() -> None:
+    rig = rig_with()
+    rig.hear(song_position(32), BEGIN + 0.1)
+    rig.at(BEGIN + 0.2, partial(rig.obey, Continue()))
+    rig.run(3.0)
+    assert rig.told(BarEntered)[0].number == 2
+    assert Seconds(rig.state.line.time_of(Tick(2 * 7680))) < rig.now
