@@ -178,7 +178,9 @@ class ControlSocket:
                 for piece in _exported(bars):
                     yield piece
                     await asyncio.sleep(0)
-        except (DrumigenError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except RecursionError:
+            yield _line({"error": "the request is nested too deep"})
+        except (DrumigenError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             yield _line({"error": one_line(str(error))})
 
 

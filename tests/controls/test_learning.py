@@ -23,9 +23,9 @@ CC, ON, OFF, PC, BEND = 0xB0, 0x90, 0x80, 0xC0, 0xE0
 class Desk:
     """Controllers and controls, joined as the control plane does."""
 
-    def __init__(self, learned: Path | None = None) -> None:
+    def __init__(self, learned: Path | None = None, *, feedback: bool = False) -> None:
         self.controls = Controls(shipped_styles(), Session())
-        setup = ControllerSetup((load_controller("default"),), learned)
+        setup = ControllerSetup((load_controller("default"),), learned, feedback=feedback)
         self.controllers = Controllers(
             setup,
             self.controls.value_of,
@@ -298,6 +298,20 @@ def test_learning_moves_nothing_meanwhile_and_does_not_wait_for_ever(
     assert "nothing was moved" in caplog.text
     assert desk.controllers.learned == ()
     assert desk.stands("hold") is True
+
+
+def test_the_leds_that_come_back_are_not_learned() -> None:
+    desk = Desk(feedback=True)
+    desk.control("hold", True)
+    desk.control("learn", "density")
+    shown = desk.controllers.shown(Seconds(desk.now))
+    assert shown is not None
+    for message in shown.messages:
+        desk.hear(*message, after=0.001)
+    assert desk.controllers.learned == ()
+    assert desk.stands("hold") is True
+    desk.hear(CC, 90, 3)
+    assert desk.learned == Binding("density", cc=90, channel=1)
 
 
 def test_what_is_learned_counts_more_than_what_the_knob_did_before(desk: Desk) -> None:

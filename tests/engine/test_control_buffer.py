@@ -112,7 +112,7 @@ def test_a_button_is_heard_through_whatever_flood(kind: int) -> None:
     at = messages[15_000][1]
     heard = [h for piece in delivered(messages) for h in piece if h.data[:2] == (CC, 60)]
     assert [h.data for h in heard] == [(CC, 60, 127)]
-    held = {ON: NOTES_MAX, CC: 128, PC: 1}[kind]
+    held = {ON: NOTES_MAX, CC: 128, PC: 128}[kind]
     pieces = delivered(messages)
     place = next(n for n, piece in enumerate(pieces) if heard[0] in piece)
     before = next(n for n, piece in enumerate(pieces) if any(h.at >= at for h in piece))
@@ -123,3 +123,9 @@ def test_presses_and_releases_keep_their_order() -> None:
     messages = [(bytes((ON if n % 2 else OFF, 36, 100)), 0.0) for n in range(NOTES_MAX)]
     heard = [each.data[0] for piece in delivered(messages) for each in piece]
     assert heard == [message[0] for message, _ in messages]
+
+
+def test_of_many_programs_each_is_heard_and_the_last_one_last() -> None:
+    messages = [(bytes((PC, program)), 0.0) for program in (1, 2, 1, 3, 3, 1)]
+    heard = [each.data[1] for piece in delivered(messages) for each in piece]
+    assert heard == [1, 2, 3, 1]  # the first one at once

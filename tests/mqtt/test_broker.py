@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from drumigen_daemon.controls.table import STANDING, VALUES
-from drumigen_daemon.mqtt.messages import AnyFromBridge, Hello, MqttSettings, Said
+from drumigen_daemon.mqtt.messages import AnyFromBridge, Hello, LogLine, MqttSettings
 from drumigen_daemon.mqtt.process import Bridge
 from drumigen_daemon.process.channel import Unpacker
 from fixtures_broker import Broker, Certificates, Client, broker, certificates, client, flood
@@ -234,7 +234,7 @@ class Speaking:
 
     def write(self, data: bytes) -> None:
         unpacker: Unpacker[AnyFromBridge] = Unpacker(AnyFromBridge)
-        self.said += [m.text for m in unpacker.feed(data) if isinstance(m, Said)]
+        self.said += [m.text for m in unpacker.feed(data) if isinstance(m, LogLine)]
 
     @property
     def warnings(self) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drumigen_daemon.controls.table import STANDING, VALUES, Controls
 from drumigen_daemon.controls.values import plain, shipped_styles
 from drumigen_daemon.mqtt.homeassistant import discovery
-from drumigen_daemon.mqtt.messages import Wanted
+from drumigen_daemon.mqtt.messages import ControlRequest
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
 from drumigen_daemon.mqtt.topics import CONTROLLED, Message, Topics, leaves_to_style
 from drumigen_daemon.session import Session
@@ -24,7 +24,7 @@ def test_every_control_is_understood_on_our_topics_and_on_our_groups(
     control: str, base: str
 ) -> None:
     wanted = TOPICS.wanted(f"{base}/{control}/set", b"on")
-    assert wanted == Wanted(control, None if CONTROLLED[control] is None else "on")
+    assert wanted == ControlRequest(control, None if CONTROLLED[control] is None else "on")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_other_topics_mean_nothing(topic: str) -> None:
     ],
 )
 def test_a_value_is_plain_or_in_json(payload: bytes, value: object) -> None:
-    assert TOPICS.wanted("drumigen/left/style/set", payload) == Wanted("style", value)  # type: ignore[arg-type]
+    assert TOPICS.wanted("drumigen/left/style/set", payload) == ControlRequest("style", value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.output import remark, say, write_song_to, wrote
 from drumigen_daemon.commands.render import write_sound
 from drumigen_daemon.control_socket import ask
-from drumigen_daemon.controls.about import listing, standing
+from drumigen_daemon.controls.about import ORDER, listing, standing
 from drumigen_daemon.controls.table import VALUES, own_name
 from drumigen_daemon.engine.messages import Sounded
 from drumigen_daemon.histogram import Histogram
@@ -66,7 +66,7 @@ def _control(options: argparse.Namespace) -> int:
 def shown(values: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that say what controls are set to; voices that are all alike in one."""
     alike: dict[tuple[str, str], list[str]] = {}
-    for name, value in values.items():
+    for name, value in sorted(values.items(), key=lambda item: ORDER.index(item[0])):
         kind, dot, voice = name.partition(".")
         alike.setdefault((kind + dot, value), []).append(voice)
     for (kind, value), voices in alike.items():

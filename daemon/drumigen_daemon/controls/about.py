@@ -116,6 +116,8 @@ UNITS: Final = {
     for name, _, unit in rows
     for voice in (Voice if name.endswith(VOICE) else (Voice.KICK,))
 }
+ORDER: Final = tuple(UNITS)
+"""Every control, those of single voices too, in the order of the groups."""
 
 
 def listing() -> Iterator[str]:

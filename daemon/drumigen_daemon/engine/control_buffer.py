@@ -26,6 +26,7 @@ EARLIER: Final = 32
 
 _NOTES: Final = (0x80, 0x90, 0xA0)
 _CC: Final = 0xB0
+_PROGRAM: Final = 0xC0
 _ADDRESSES: Final = {99: (False, 7), 98: (False, 0), 101: (True, 7), 100: (True, 0)}
 """CCs that say which parameter is meant: whether it is a registered one, and which bits."""
 _DATA_ENTRY: Final = (6, 38, 96, 97)
@@ -67,8 +68,9 @@ class ControlBuffer:
         else:
             if kind == _CC and message[1] in _DATA_ENTRY:
                 address = self._addresses.get(channel)
-            key = (source, message[:2] if kind == _CC else message[:1], address)
-        before = self._held.get(key)
+            key = (source, message[:2] if kind in (_CC, _PROGRAM) else message[:1], address)
+        # of several programs the one that was chosen last has to come last
+        before = self._held.pop(key, None) if kind == _PROGRAM else self._held.get(key)
         earlier: tuple[int, ...] = ()
         if before is not None:
             self.coalesced += 1

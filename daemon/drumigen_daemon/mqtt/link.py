@@ -18,13 +18,13 @@ from drumigen_daemon.engine.messages import PlannedBar, TransportState
 from drumigen_daemon.mqtt.messages import (
     Ahead,
     AnyFromBridge,
+    ControlRequest,
     Hello,
     Link,
+    LogLine,
     MqttSettings,
     Refused,
-    Said,
-    Shown,
-    Wanted,
+    StateUpdate,
 )
 from drumigen_daemon.mqtt.topics import PLAYING, leaves_to_style
 from drumigen_daemon.process.child import Child, Patience
@@ -183,7 +183,7 @@ class MqttLink:
                     child.send(Ahead(bars))
             await asyncio.sleep(PERIOD)
 
-    def _shown(self, status: Status, now: Seconds) -> Shown:
+    def _shown(self, status: Status, now: Seconds) -> StateUpdate:
         session = self._daemon.controls.session
         if session != self._session:
             self._session = session
@@ -198,7 +198,7 @@ class MqttLink:
             self._born = self._born or now
             up = round(now - self._born)
             telemetry = {"up_seconds": up, "lock": status.lock, **said["counters"]}
-        return Shown(self._values, song, telemetry)
+        return StateUpdate(self._values, song, telemetry)
 
     def _stands_at(self) -> Iterator[tuple[str, str]]:
         """Yield what every setting stands at, as the text that it takes."""
@@ -223,7 +223,7 @@ class MqttLink:
 
     def _heard(self, message: AnyFromBridge) -> None:
         match message:
-            case Wanted():
+            case ControlRequest():
                 self._obey(message)
             case Link():
                 if message.connections != self.link.connections:
@@ -231,10 +231,10 @@ class MqttLink:
                     self._told.clear()
                     self._news.set()
                 self.link = message
-            case Said():
+            case LogLine():
                 log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
 
-    def _obey(self, wanted: Wanted) -> None:
+    def _obey(self, wanted: ControlRequest) -> None:
         try:
             if wanted.control == PLAYING:
                 self._play(on=SWITCH.take(wanted.value))

@@ -50,7 +50,7 @@ class Hello(ToBridge, frozen=True):
     """Values of controls that take a name."""
 
 
-class Shown(ToBridge, frozen=True):
+class StateUpdate(ToBridge, frozen=True):
     """How everything stands; sent when it changes, some times a second at most."""
 
     values: dict[str, str]
@@ -78,7 +78,7 @@ class FromBridge(msgspec.Struct, frozen=True, tag=True):
     """Root of what the bridge tells."""
 
 
-class Wanted(FromBridge, frozen=True):
+class ControlRequest(FromBridge, frozen=True):
     """Someone asked for a control."""
 
     control: str
@@ -97,12 +97,12 @@ class Link(FromBridge, frozen=True):
     """Of ours, that the broker was too slow to take."""
 
 
-class Said(FromBridge, frozen=True):
+class LogLine(FromBridge, frozen=True):
     """One line for the log."""
 
     level: RemarkLevel
     text: str
 
 
-AnyToBridge = Hello | Shown | Ahead | Refused
-AnyFromBridge = Wanted | Link | Said
+AnyToBridge = Hello | StateUpdate | Ahead | Refused
+AnyFromBridge = ControlRequest | Link | LogLine

@@ -30,14 +30,14 @@ from drumigen_daemon.mqtt.messages import (
     PASSWORD_VARIABLE,
     Ahead,
     AnyToBridge,
+    ControlRequest,
     FromBridge,
     Hello,
     Link,
+    LogLine,
     MqttSettings,
     Refused,
-    Said,
-    Shown,
-    Wanted,
+    StateUpdate,
 )
 from drumigen_daemon.mqtt.outbox import Outbox
 from drumigen_daemon.mqtt.topics import OFFLINE, ONLINE, PLAYING, Message, Topics
@@ -76,7 +76,7 @@ class Bridge:
         self._topics = Topics(hello.settings.id, hello.settings.group)
         self._outbox = Outbox()
         self._news = asyncio.Event()
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, ControlRequest] = {}
         self._asked = asyncio.Event()
         self._connected = False
         self._connections = self._received = self._ignored = 0
@@ -97,7 +97,7 @@ class Bridge:
         """Publish what the daemon tells."""
         topics = self._topics
         match message:
-            case Shown():
+            case StateUpdate():
                 for control, value in message.values.items():
                     self._put(Message(topics.state(control), value, qos=1, retain=True))
                 rolling = "on" if message.song.get("transport") == "rolling" else "off"
@@ -146,7 +146,7 @@ class Bridge:
         await self._to_daemon.drain()
 
     def _say(self, level: RemarkLevel, text: str) -> None:
-        self._to_daemon.write(packed(Said(level, one_line(text))))
+        self._to_daemon.write(packed(LogLine(level, one_line(text))))
 
     # --- the broker -------------------------------------------------------------------------
 

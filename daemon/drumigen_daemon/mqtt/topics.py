@@ -13,7 +13,7 @@ import msgspec
 from drumigen.errors import ControlError
 from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.controls.values import SWITCH, TEXT_MAX, Allowed, plain
-from drumigen_daemon.mqtt.messages import Wanted
+from drumigen_daemon.mqtt.messages import ControlRequest
 
 ROOT: Final = "drumigen"
 ONLINE, OFFLINE = "online", "offline"
@@ -84,7 +84,9 @@ class Topics:
         """Where ``song``, ``bars``, ``telemetry`` and ``error`` are told, in JSON."""
         return f"{self.base}/{what}"
 
-    def wanted(self, topic: str, payload: bytes, *, retained: bool = False) -> Wanted | None:
+    def wanted(
+        self, topic: str, payload: bytes, *, retained: bool = False
+    ) -> ControlRequest | None:
         """Return what a message asks for; None if it is none of ours or makes no sense.
 
         A retained command is none: it would start the band whenever the network comes back.
@@ -98,9 +100,9 @@ class Topics:
         if rest or own not in (self.base, group) or control not in CONTROLLED:
             return None
         if CONTROLLED[control] is None:
-            return Wanted(control)
+            return ControlRequest(control)
         try:
-            return Wanted(control, _value(payload.decode()))
+            return ControlRequest(control, _value(payload.decode()))
         except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
 
