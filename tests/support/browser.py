@@ -1,6 +1,7 @@
 """Debian's Chromium, driven by Playwright: pages as a phone and a laptop show them."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,9 +47,16 @@ class Panel:
             value,
         )
 
-    def wait(self, expression: str, seconds: float = 10.0) -> None:
-        """Wait until a condition of the page's holds."""
-        self.page.wait_for_function(expression, timeout=seconds * 1000)
+    def wait(self, expression: str, seconds: float = 20.0) -> None:
+        """Wait until a condition of the page's holds.
+
+        Looked at from outside: the panel's policy lets no text become code within.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(f"Boolean({expression})"):
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {seconds:g} s: {expression}; console: {self.complaints}")
+            self.page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="session")
