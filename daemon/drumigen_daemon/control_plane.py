@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from drumigen.bank.bank import load_bank
-from drumigen.errors import ControlError
+from drumigen.errors import ControlError, KitError
+from drumigen.kit import load_kit
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.controls.binding import Binding
@@ -40,6 +41,7 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
     TransportState,
+    UseKit,
 )
 from drumigen_daemon.generator.messages import Item, WrittenBar
 from drumigen_daemon.planner.planner import Planner
@@ -109,6 +111,7 @@ class ControlPlane:
         self._takeover: tuple[Command, ...] = ()
         self._taken_over_after: float = 0
         self._tune_told: Command | None = None
+        self._kit_told = ""
 
     # --- what others ask -------------------------------------------------------------------
 
@@ -206,7 +209,7 @@ class ControlPlane:
         self.planner.engine_lost()
         self._engine_is_there = True
         self._commands_told = 0
-        self._tune_told = None
+        self._tune_told, self._kit_told = None, ""
         self._takeover, self._taken_over_after = (), 0
         status = self._status
         before: list[Command] = []
@@ -258,7 +261,7 @@ class ControlPlane:
         tune = self.controls.session.tune
         if tune != self._tune_told:
             self._tune_told = tune
-            commands.append(tune)
+            commands += [*self._kit(tune.kit), tune]
         plan = self.planner.plan(now)
         bars = () if plan is None else (plan,)
         if self._takeover:
@@ -273,6 +276,17 @@ class ControlPlane:
             commands.append(shown)
         self._commands_told += len(commands)
         return tuple(commands)
+
+    def _kit(self, name: str) -> tuple[Command, ...]:
+        """Return what has the engine sound on the kit of that name or path, if it does not."""
+        if name == self._kit_told:
+            return ()
+        self._kit_told = name
+        try:
+            return (UseKit.of(load_kit(name)),)
+        except KitError as error:
+            log.error("%s; the kit stays as it was", error)  # noqa: TRY400 - one line
+            return ()
 
     # --- how it does it --------------------------------------------------------------------
 

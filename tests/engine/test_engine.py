@@ -35,6 +35,7 @@ from drumigen_daemon.engine.messages import (
     Stop,
     TransportState,
     Tune,
+    UseKit,
 )
 from drumigen_daemon.engine.player import CALM, Player
 from drumigen_daemon.engine.score import Score
@@ -857,7 +858,8 @@ def test_any_sequence_of_events_leaves_no_note_hanging(data: st.DataObject) -> N
         elif what == 4:
             rig.obey(data.draw(st.sampled_from([Start(), Stop(), Continue(), ReOne(), Panic()])))
         elif what == 5:
-            rig.obey(Tune(offset_ms=data.draw(st.floats(-200, 200)), kit="digitakt"))
+            rig.obey(Tune(offset_ms=data.draw(st.floats(-200, 200))))
+            rig.obey(UseKit.of(load_kit(data.draw(st.sampled_from(["gm", "digitakt"])))))
         elif what == 6:
             rig.plan(song(quarter_bar(Voice.SNARE), 5), from_tick=data.draw(st.integers(0, 30_000)))
         elif what == 7:

@@ -10,6 +10,7 @@ from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.messages import BarEntered, EngineState, Heard, Report
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
@@ -72,6 +73,7 @@ class Band:
         """As they sounded."""
         self.written: list[Bar] = []
         """Before anything was done to them."""
+        self.engine_lives = True
         self._advancing = self._again = False
         self.rig.on_report = self._reported
         self.start_engine()
@@ -94,7 +96,19 @@ class Band:
         self.replan()
 
     def start_engine(self) -> None:
+        """Let there be an engine, in place of one that died if there was one."""
+        if not self.engine_lives:
+            self.rig.engine = Engine(self.rig.output, Seconds(self.rig.now))
+        self.engine_lives = True
         self.plane.engine_started(Seconds(self.rig.now))
+        self.replan()
+
+    def kill_engine(self) -> None:
+        """Let the engine die: what it held is gone, and nobody takes what is sent."""
+        self.engine_lives = False
+        self.rig.output.withdraw()
+        self.rig.engine = Engine(self.rig.output, Seconds(self.rig.now))
+        self.plane.engine_lost()
         self.replan()
 
     def kill_generator(self) -> None:
@@ -113,7 +127,8 @@ class Band:
             self._again, self._advancing = False, True
             turn = self.plane.advance(Seconds(self.rig.now))
             for command in turn.commands:
-                self.rig.obey(command)
+                if self.engine_lives:
+                    self.rig.obey(command)
             for write in turn.files:
                 write()
             if self.source.idle:
@@ -129,6 +144,8 @@ class Band:
         self.replan()
 
     def _reported(self, report: Report) -> None:
+        if not self.engine_lives:
+            return
         if isinstance(report, BarEntered):
             self.entered.append(report)
             planned = self.rig.engine._score.at(self.planner.meters.start_of(report.number))

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from drumigen.errors import DrumigenError
 from drumigen.kit import load_kit
 from drumigen.timeline import Timeline
 from drumigen.units import Seconds, Tick
@@ -43,6 +42,7 @@ from drumigen_daemon.engine.messages import (
     Stop,
     TransportState,
     Tune,
+    UseKit,
 )
 from drumigen_daemon.engine.player import NOTES_PORT, Output, Player
 from drumigen_daemon.engine.score import Score
@@ -75,7 +75,7 @@ class Engine:
         self._tune = Tune()
         self._output = output
         self._score = Score()
-        self._player = Player(output, self._score, load_kit(self._tune.kit))
+        self._player = Player(output, self._score, load_kit())
         self._conductor = Conductor(self._player, output, self._remark, now)
         self._controls = ControlBuffer()
         self._streams: dict[str, MidiStream] = {}
@@ -131,6 +131,8 @@ class Engine:
                     self._output.send(FEEDBACK_PORT, bytes(message), now)
             case Rejoin():
                 self._conductor.rejoin(command.line, now, external=command.external)
+            case UseKit():
+                self._player.set_kit(command.kit, now)
             case Panic():
                 self._player.recall(now)
                 self._player.panic(now)
@@ -195,11 +197,6 @@ class Engine:
 
     def _retune(self, tune: Tune, now: Seconds) -> None:
         before, self._tune = self._tune, tune
-        if tune.kit != before.kit:
-            try:
-                self._player.set_kit(load_kit(tune.kit), now)
-            except DrumigenError as error:
-                self._remark("error", f"{error}; the kit stays as it was")
         if (tune.offset_ms, tune.voice_offsets_ms) != (before.offset_ms, before.voice_offsets_ms):
             by_voice = {voice: ms / 1000.0 for voice, ms in tune.voice_offsets_ms.items()}
             self._player.set_offsets(Seconds(tune.offset_ms / 1000.0), by_voice, now)

@@ -7,11 +7,11 @@ JSON, so that a corrupted peer can say nonsense but never run code.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import msgspec
 
-from drumigen.kit import Voice
+from drumigen.kit import KitMap, KitNote, Voice
 from drumigen.pattern import Bar
 from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
@@ -153,6 +153,24 @@ class Show(Command, frozen=True):
     messages: tuple[tuple[int, ...], ...]
 
 
+class UseKit(Command, frozen=True):
+    """Sound on this kit from now on: a value, for the engine reads no files while it plays."""
+
+    name: str
+    notes: dict[Voice, KitNote]
+    choked: dict[Voice, tuple[Voice, ...]]
+
+    @classmethod
+    def of(cls, kit: KitMap) -> Self:
+        """Return the command for ``kit``."""
+        return cls(kit.name, dict(kit.notes), dict(kit.choked))
+
+    @property
+    def kit(self) -> KitMap:
+        """The kit, as far as it is played; nothing is read from it."""
+        return KitMap(self.name, self.name, self.notes, {}, self.choked)
+
+
 class Panic(Command, frozen=True):
     """Silence everything on every used channel: offs, then CC 123 and CC 120."""
 
@@ -179,6 +197,7 @@ class Tune(Command, frozen=True):
     voice_offsets_ms: dict[Voice, float] = {}
     """Added per voice on top of ``offset_ms``."""
     kit: str = "gm"
+    """Its name or path, for people; what the engine plays comes by :class:`UseKit`."""
 
     def __post_init__(self) -> None:
         """Refuse what the engine could not play."""
@@ -212,6 +231,7 @@ AnyCommand = (
     | Nudge
     | Show
     | Rejoin
+    | UseKit
     | Panic
     | Shutdown
     | Tune

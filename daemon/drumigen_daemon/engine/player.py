@@ -272,8 +272,14 @@ class Player:
             self._off(note, now)
 
     def panic(self, now: Seconds) -> None:
-        """End what rings, then CC 123 and CC 120 on every channel that was ever in use."""
+        """End what rings, then CC 123 and CC 120 on every channel that was ever in use.
+
+        An engine before us may have left any note of the kit ringing, and not every instrument
+        knows the two control changes.
+        """
         self.silence(now)
+        for channel, key in sorted({(n.channel, n.note) for n in self._kit.notes.values()}):
+            self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), now)
         for channel in sorted(self._channels):
             for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
                 self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
