@@ -1,14 +1,16 @@
 """The control plane: what an engine has not acknowledged it does not have."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from band import Band
+from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import (
     AnyCommand,
@@ -23,6 +25,8 @@ from drumigen_daemon.engine.messages import (
     Tune,
     UseKit,
 )
+from drumigen_daemon.generator.messages import Item
+from drumigen_daemon.generator.writers import BankWriter
 from drumigen_daemon.session import Session
 
 INTERNAL = Tune(source=ClockSource.INTERNAL)
@@ -245,3 +249,67 @@ def test_a_kit_that_is_gone_by_the_time_it_is_needed_changes_nothing(
     assert UseKit not in kinds
     assert "the kit stays as it was" in caplog.text
     assert notes_within(band, BAR_SECONDS) > 4
+
+
+class Counting(BankWriter):
+    """Keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        self.numbers += [item.request.number for item in items]
+        return super().write(items, tempo)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["re-one", "start", "stop", "continue", "bar", "fill", "meter", "style"]
+            ),
+            st.floats(0.0, 1.5),
+        ),
+        max_size=12,
+    )
+)
+@example([("re-one", 0.4)])
+@example([("start", 0.0), ("re-one", 0.7), ("start", 0.1)])
+def test_there_is_no_bar_before_the_first(calls: list[tuple[str, float]]) -> None:
+    writer = Counting()
+    band = Band(Session(tune=INTERNAL), writer, styles=("rock", "funk"))
+    band.rig.run(0.5)
+    band.control("start")
+    for name, wait in calls:
+        band.rig.run(wait)
+        value = {"bar": 1, "meter": "7/8"}.get(name)
+        band.control(name, value)
+        assert min(band.rig.engine._score.numbers) >= 0
+    band.control("start")
+    assert notes_within(band, BAR_SECONDS) > 2
+    assert min(writer.numbers) >= 0
+    assert min(entered.number for entered in band.entered) >= 0
+
+
+class Refusing(BankWriter):
+    """Writes nothing of bar 3."""
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        if any(item.request.number == 3 for item in items):
+            raise ZeroDivisionError
+        return super().write(items, tempo)
+
+
+def test_the_song_goes_on_over_a_bar_that_nobody_can_write() -> None:
+    band = Band(Session(tune=INTERNAL, fill_every=0), Refusing())
+    band.rig.run(0.5)
+    band.control("start")
+    band.rig.run(8 * BAR_SECONDS)
+    origins = {entered.number: entered.origin for entered in band.entered}
+    assert origins[3].fallback
+    assert not any(origins[number].fallback for number in (1, 2, 4, 5, 6))
+    assert band.plane.status.plan.refused_bars > 0
+    asked = [request for request in band.source.asked if request.number == 3]
+    assert len(asked) == len(set(asked))  # once each

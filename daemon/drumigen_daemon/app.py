@@ -27,7 +27,7 @@ from drumigen_daemon.engine.messages import (
     Sounded,
 )
 from drumigen_daemon.generator.link import GeneratorLink
-from drumigen_daemon.generator.messages import BANK, GeneratorSetup, WrittenBar
+from drumigen_daemon.generator.messages import BANK, BarRequest, GeneratorSetup, WrittenBar
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.garbage import sweep
 from drumigen_daemon.process.log_limit import LimitedLog
@@ -221,8 +221,8 @@ class Daemon:
         self.plane.engine_lost()
         self._advance_soon()
 
-    def _bars_written(self, bars: Sequence[WrittenBar]) -> None:
-        self.plane.bars_written(bars)
+    def _bars_written(self, bars: Sequence[WrittenBar], refused: Sequence[BarRequest]) -> None:
+        self.plane.bars_written(bars, refused)
 
     def _generator_lost(self) -> None:
         self.plane.generator_lost()
@@ -248,10 +248,12 @@ class Daemon:
             self._engine.send(command)
         for write in turn.files:
             self._files.put_nowait(write)
-        if self._generator.idle:
-            items, tempo = self.plane.requests()
+        bar_seconds = self.plane.bar_seconds
+        room = self._generator.room(bar_seconds)
+        if room:
+            items, tempo = self.plane.requests(room)
             if items:
-                self._generator.ask(items, tempo)
+                self._generator.ask(items, tempo, bar_seconds)
         if turn.wake < math.inf:
             loop = asyncio.get_running_loop()
             self._turn = loop.call_later(turn.wake - _now(), self._advance)

@@ -17,7 +17,7 @@ from drumigen.bank.bank import load_bank
 from drumigen.errors import ControlError, KitError
 from drumigen.kit import load_kit
 from drumigen.styles import StyleCatalogue
-from drumigen.units import Bpm, Seconds, Tick
+from drumigen.units import TICKS_PER_BEAT, Bpm, Seconds, Tick
 from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup, FileJob
 from drumigen_daemon.controls.scenes import Scene, put_on
@@ -43,7 +43,7 @@ from drumigen_daemon.engine.messages import (
     TransportState,
     UseKit,
 )
-from drumigen_daemon.generator.messages import Item, WrittenBar
+from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.session import Call, Quantum, Session
@@ -230,9 +230,11 @@ class ControlPlane:
         self._status = replace(self._status, ready=False)
         self.planner.engine_lost()
 
-    def bars_written(self, bars: Sequence[WrittenBar]) -> None:
-        """Take what the generator wrote."""
+    def bars_written(self, bars: Sequence[WrittenBar], refused: Sequence[BarRequest] = ()) -> None:
+        """Take what the generator wrote, and what it could not write."""
         self.planner.bars_written(bars)
+        if refused:
+            self.planner.bars_refused(refused)
 
     def generator_lost(self) -> None:
         """Take note that what was asked of the generator will not come."""
@@ -251,9 +253,18 @@ class ControlPlane:
         commands = self._told(now) if self._engine_is_there else ()
         return Turn(commands, tuple(self._controllers.take_files()), wake)
 
-    def requests(self) -> tuple[tuple[Item, ...], Bpm]:
-        """Return what the generator should write next, together, and at which tempo."""
-        return self.planner.requests(), self.planner.tempo
+    def requests(self, most: int = EVERYTHING) -> tuple[tuple[Item, ...], Bpm]:
+        """Return what the generator should write next, ``most`` bars together, and at what tempo.
+
+        They count as asked for.
+        """
+        return self.planner.requests(most), self.planner.tempo
+
+    @property
+    def bar_seconds(self) -> float:
+        """How long the bar that sounds lasts, or the one to begin with."""
+        bar = self.planner.meters.meter_of(self.planner.bar)
+        return bar.ticks / TICKS_PER_BEAT * 60.0 / self.planner.tempo
 
     def _told(self, now: Seconds) -> tuple[Command, ...]:
         """Return what the engine is told: settings first, and transport before the bars."""

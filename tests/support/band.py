@@ -12,7 +12,8 @@ from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.messages import BarEntered, EngineState, Heard, Report
-from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
+from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
+from drumigen_daemon.generator.process import answered
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.session import Session
@@ -22,9 +23,7 @@ from rig import Rig
 class ScriptedSource:
     """Writes bars after a delay; can be dead, hung or late as the script says."""
 
-    def __init__(
-        self, rig: Rig, writer: BarWriter, answer: Callable[[list[WrittenBar]], None]
-    ) -> None:
+    def __init__(self, rig: Rig, writer: BarWriter, answer: Callable[[BatchReply], None]) -> None:
         self.rig = rig
         self.writer = writer
         self.delay = 0.02
@@ -41,16 +40,15 @@ class ScriptedSource:
     def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
         self.busy = True
         self.batches.append(tuple(items))
-        requests = [item.request for item in items]
-        self.asked += requests
-        bars = self.writer.write(items, tempo)
+        self.asked += [item.request for item in items]
+        reply = answered(self.writer, batch_of(len(self.batches), tuple(items), tempo))
 
-        def reply() -> None:
+        def tell() -> None:
             if self.alive and self.busy:
                 self.busy = False
-                self._answer([WrittenBar(r, b) for r, b in zip(requests, bars, strict=True)])
+                self._answer(reply)
 
-        self.rig.at(self.rig.now + self.delay, reply)
+        self.rig.at(self.rig.now + self.delay, tell)
 
 
 class Band:
@@ -139,8 +137,8 @@ class Band:
                 self.rig.at(turn.wake, self.replan)
             self._advancing = False
 
-    def _written(self, bars: list[WrittenBar]) -> None:
-        self.plane.bars_written(bars)
+    def _written(self, reply: BatchReply) -> None:
+        self.plane.bars_written(reply.bars, reply.refused)
         self.replan()
 
     def _reported(self, report: Report) -> None:

@@ -55,7 +55,7 @@ class Score:
 
         ``before`` is the bar that ends where this one is to start, if any.
         """
-        if not self._recent:
+        if not self._recent or tick < 0:
             return None
         self._recent.rotate(-1)
         like = self._recent[0]

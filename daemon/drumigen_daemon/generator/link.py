@@ -1,24 +1,37 @@
 """The daemon's side of the generator: it is asked one batch at a time, watched and replaced."""
 
-import asyncio
+import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from drumigen.units import Bpm
+from drumigen.units import Bpm, Seconds
 from drumigen_daemon.generator.messages import (
+    BarRequest,
     BatchReply,
     GeneratorSetup,
     Item,
+    StillWriting,
     WrittenBar,
     batch_of,
 )
+from drumigen_daemon.generator.pace import Pace
 from drumigen_daemon.histogram import WRITING_BOUNDS, Tally
 from drumigen_daemon.process.child import Child
 
+log = logging.getLogger(__name__)
+
+REFUSALS_TOLD: Final = 8
+"""Different reasons for which bars cannot be written that are logged."""
 REPLY_PATIENCE: Final = 4.0
-"""Seconds in which a batch must be answered, else the generator hangs and is replaced."""
+"""Seconds in which it must answer or give a sign of life, else it hangs and is replaced."""
+
+
+WRITING_MAX: Final = 60.0
+"""Seconds in which a batch must be answered by one that gives signs of life."""
+GENERATOR_MODULE: Final = "drumigen_daemon.generator.process"
 
 
 class GeneratorLink:
@@ -28,11 +41,15 @@ class GeneratorLink:
         self,
         setup: GeneratorSetup,
         *,
-        on_bars: Callable[[Sequence[WrittenBar]], None],
+        on_bars: Callable[[Sequence[WrittenBar], Sequence[BarRequest]], None],
         on_change: Callable[[], None],
         on_loss: Callable[[], None],
+        module: str = GENERATOR_MODULE,
     ) -> None:
-        """Use the writer of ``setup``; ``on_change`` is called when it gets ready or lost."""
+        """Use the writer of ``setup``; ``on_change`` is called when it gets ready or lost.
+
+        ``on_bars`` takes what was written and what was refused.
+        """
         self._on_bars = on_bars
         self._on_change = on_change
         self._on_loss = on_loss
@@ -40,53 +57,90 @@ class GeneratorLink:
         self._waiting = False
         self._ready = False
         self._asked_at = 0.0
+        self._pace = Pace()
+        self._refusals: set[str] = set()
         self.times = Tally(WRITING_BOUNDS)
         """Seconds that each batch took."""
-        self.child: Child[BatchReply] = Child(
-            "drumigen_daemon.generator.process",
+        self.child: Child[BatchReply | StillWriting] = Child(
+            module,
             msgspec.json.encode(setup).decode(),
-            kind=BatchReply,
-            on_message=self._answered,
+            kind=BatchReply | StillWriting,
+            on_message=self._heard,
             on_start=lambda: None,  # it says itself when it has loaded
             on_loss=self._lost,
         )
 
     @property
     def state(self) -> str:
-        """``starting``, ``ready`` or ``restarting``."""
+        """``starting``, ``ready``, ``too slow`` or ``restarting``."""
         if self._ready:
-            return "ready"
+            return "too slow" if self._pace.too_slow else "ready"
         return "restarting" if self.child.restarts else "starting"
 
-    @property
-    def idle(self) -> bool:
-        """Whether it takes a batch now."""
-        return self._ready and not self._waiting
+    def room(self, bar_seconds: float) -> int:
+        """Return how many bars it may be asked for now, in a song whose bars last so long."""
+        if not self._ready or self._waiting:
+            return 0
+        return self._pace.room(bar_seconds, _now())
 
     async def run(self) -> None:
         """Keep a generator alive until cancelled."""
         await self.child.run()
 
-    def ask(self, items: Sequence[Item], tempo: Bpm) -> None:
+    def ask(self, items: Sequence[Item], tempo: Bpm, bar_seconds: float) -> None:
         """Ask for a batch; the answer goes to ``on_bars``."""
         self._batch += 1
         self._waiting = True
-        self._asked_at = asyncio.get_running_loop().time()
+        self._asked_at = _now()
+        self._pace.asked(len(items), bar_seconds, self._asked_at)
         batch = batch_of(self._batch, tuple(items), tempo)
         self.child.send(batch, answer_within=REPLY_PATIENCE)
+
+    def _heard(self, message: BatchReply | StillWriting) -> None:
+        if isinstance(message, BatchReply):
+            self._answered(message)
+        elif _now() - self._asked_at < WRITING_MAX:
+            self.child.expect(REPLY_PATIENCE)
+        else:
+            log.error("the generator wrote for %.0f s at one batch: replacing it", WRITING_MAX)
+            self._measured()
+            self.child.kill()
 
     def _answered(self, reply: BatchReply) -> None:
         if reply.number not in (0, self._batch):
             return
         if self._waiting:
-            self.times.add(asyncio.get_running_loop().time() - self._asked_at)
+            self.times.add(_now() - self._asked_at)
+            self._measured()
         self._ready = True
         self._waiting = False
-        self._on_bars(reply.bars)
+        if reply.why and reply.why not in self._refusals and len(self._refusals) < REFUSALS_TOLD:
+            self._refusals.add(reply.why)
+            log.warning("the generator cannot write a bar (%s): another is played", reply.why)
+        self._on_bars(reply.bars, reply.refused)
         self._on_change()
 
+    def _measured(self) -> None:
+        """Take note of how long it took; say when it has become too slow, or quick enough."""
+        was = self._pace.too_slow
+        self._pace.over(_now())
+        seconds = self._pace.seconds_a_bar
+        if self._pace.too_slow and not was:
+            log.warning(
+                "the generator takes %.1f s a bar, longer than a bar lasts: the bank plays, and it"
+                ' is tried again now and then; generator.writer = "bank" spares it',
+                seconds,
+            )
+        elif was and not self._pace.too_slow:
+            log.info("the generator keeps up again: %.2f s a bar", seconds)
+
     def _lost(self) -> None:
+        self._pace.forget()
         self._ready = False
         self._waiting = False
         self._on_loss()
         self._on_change()
+
+
+def _now() -> Seconds:
+    return Seconds(time.monotonic())

@@ -1,6 +1,6 @@
 """What the generator is asked for and what it answers: the seam to whoever writes bars."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,9 @@ class GeneratorSetup(msgspec.Struct, frozen=True):
     """Path of a checkpoint; empty for the shipped one."""
     device: str = "cpu"
 
+
+EVERYTHING: Final = 1_000
+"""Bars; more than are ever missing at a time."""
 
 BANK = GeneratorSetup("bank")
 """The writer that needs nothing but the shipped banks."""
@@ -95,11 +98,21 @@ class Batch(msgspec.Struct, frozen=True):
         )
 
 
-class BatchReply(msgspec.Struct, frozen=True):
+class StillWriting(msgspec.Struct, frozen=True, tag=True):
+    """A sign of life: batch ``number`` takes its time."""
+
+    number: int
+
+
+class BatchReply(msgspec.Struct, frozen=True, tag=True):
     """The answer to a batch; number 0, empty, says that the writer is loaded."""
 
     number: int
     bars: tuple[WrittenBar, ...] = ()
+    refused: tuple[BarRequest, ...] = ()
+    """What the writer cannot write..."""
+    why: str = ""
+    """...and what it said of the last of them; one line."""
 
 
 def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm) -> Batch:

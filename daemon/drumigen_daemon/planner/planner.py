@@ -29,7 +29,7 @@ from drumigen_daemon.engine.messages import (
     PlannedBar,
     TransportState,
 )
-from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
+from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
 from drumigen_daemon.planner.arrangement import CONDITIONED, Outlook, point, points
 from drumigen_daemon.planner.automation import ConditionMap
 from drumigen_daemon.planner.bar_choice import BarChoice, Part, continued, joined
@@ -169,6 +169,8 @@ class Planner:
 
     def bar_entered(self, entered: BarEntered) -> None:
         """Take note that a bar has begun to sound."""
+        if entered.number < 0:
+            return
         self._count(entered)
         self._changed()
         number, outlook = entered.number, self._outlook
@@ -200,6 +202,13 @@ class Planner:
             self._ladder.memory.keep_written(written)
             late += ahead and self._playhead.has_passed(request.number) and self._used(request)
         self.counters = replace(self.counters, late_bars=self.counters.late_bars + late)
+
+    def bars_refused(self, requests: Sequence[BarRequest]) -> None:
+        """Take note that nobody can write these: what is played in their place stays."""
+        for request in requests:
+            self._readiness.refused(request)
+        refused = self.counters.refused_bars + len(requests)
+        self.counters = replace(self.counters, refused_bars=refused)
 
     def generator_lost(self) -> None:
         """Forget what was asked: nobody is going to answer."""
@@ -277,9 +286,9 @@ class Planner:
         bars = map(self.sent_bar, range(first, first + LOOK_AHEAD_BARS + 1))
         return tuple(bar for bar in bars if bar is not None)
 
-    def requests(self) -> tuple[Item, ...]:
+    def requests(self, most: int = EVERYTHING) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""
-        return self._readiness.items(self._playhead, self._sent)
+        return self._readiness.items(self._playhead, self._sent, most)
 
     # --- when it changes -------------------------------------------------------------------
 

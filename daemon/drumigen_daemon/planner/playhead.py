@@ -49,7 +49,7 @@ class Playhead:
         """
         if not self.rolling:
             return meters.start_of(self.bar)
-        tick = self.tick_at(now + SWITCH_MARGIN)
+        tick = max(0.0, self.tick_at(now + SWITCH_MARGIN))  # a count may lead to the first bar
         bar = meters.bar_at(tick)
         start, meter = meters.start_of(bar), meters.meter_of(bar)
         if quantum is Quantum.PHRASE:

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final
 
 from drumigen.model.network import CONTEXT_BARS
-from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
+from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
 from drumigen_daemon.planner.arrangement import Outlook
 from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.planner.playhead import Playhead
@@ -18,6 +18,9 @@ BATCH_MAX: Final = 18
 """Bars in other styles that are asked for at once: the song never waits long for its own.  A new
 bar wants 34, a groove and a fill for each style that is shipped, and so takes two batches."""
 
+
+REFUSED_MAX: Final = 256
+"""Refused requests that are remembered, so as not to be asked again; the oldest give way."""
 
 _Line = tuple[BarRequest | None, tuple[BarRequest, ...]]
 """Of another style: the bar that must be there first, if any; and what is missing after it."""
@@ -32,6 +35,7 @@ class Readiness:
         self._memory = memory
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
+        self._refused: dict[BarRequest, None] = {}
         self._complete = False
         self._song_complete = False
         self._switch: tuple[_Line, ...] | None = None
@@ -41,8 +45,13 @@ class Readiness:
         self._complete = self._song_complete = False
         self._switch = None
 
-    def items(self, playhead: Playhead, planned: Mapping[int, BarChoice]) -> tuple[Item, ...]:
-        """Return what to write now, together; it counts as asked for."""
+    def items(
+        self, playhead: Playhead, planned: Mapping[int, BarChoice], most: int = EVERYTHING
+    ) -> tuple[Item, ...]:
+        """Return what to write now, together, ``most`` bars; it counts as asked for.
+
+        If that is not everything, what is bound to be played comes before what might be.
+        """
         if self._complete:
             return ()
         items: tuple[Item, ...] = ()
@@ -50,8 +59,10 @@ class Readiness:
             items = self._missing(self._for_the_song(playhead), playhead, planned)
             # nothing was asked for, so no answer can bring up another bar of the song
             self._song_complete = not (items or self._asked)
+        if len(items) > most:
+            items = tuple(sorted(items, key=lambda item: self._is_spare(item.request))[:most])
         if not items:
-            others = islice(self._for_a_switch(playhead), BATCH_MAX)
+            others = islice(self._for_a_switch(playhead), min(BATCH_MAX, most))
             items = self._missing(others, playhead, planned)
         self._complete = not items
         for item in items:
@@ -62,6 +73,13 @@ class Readiness:
         """Take note of an answer; tell whether its bar line was still to come when it was asked."""
         self._complete = False
         return self._asked.pop(request, False)
+
+    def refused(self, request: BarRequest) -> None:
+        """Take note that a request cannot be served: it counts as answered, by whatever plays."""
+        self.answered(request)
+        self._refused[request] = None
+        if len(self._refused) > REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
 
     def forget(self) -> None:
         """Forget what was asked: nobody is going to answer."""
@@ -74,7 +92,7 @@ class Readiness:
         contexts: dict[tuple[str, int], tuple[WrittenBar, ...]] = {}
         items: dict[BarRequest, Item] = {}
         for request in requests:
-            if request in self._asked or self._memory.find(request) is not None:
+            if request in self._asked or self._is_settled(request):
                 continue
             place = (request.style, request.number)
             if place not in contexts:
@@ -106,6 +124,10 @@ class Readiness:
                     if not (request in self._asked or self._is_there(request)):
                         yield request
 
+    def _is_spare(self, request: BarRequest) -> bool:
+        """Whether a bar of the song is only there to be called for."""
+        return all(request != part for _, part in self._outlook.parts(request.number))
+
     def _lines(self, playhead: Playhead) -> Iterator[_Line]:
         outlook = self._outlook
         others = [style for style in self._styles if style != outlook.conditions.last.style]
@@ -123,14 +145,18 @@ class Readiness:
 
         A knob that is turned is no reason to write all styles anew: rules make up for it.
         """
-        return self._memory.find(request) is not None or self._memory.near(request) is not None
+        return self._is_settled(request) or self._memory.near(request) is not None
+
+    def _is_settled(self, request: BarRequest) -> bool:
+        """Whether the very bar is there, or nobody can write it."""
+        return request in self._refused or self._memory.find(request) is not None
 
     def _is_known(self, number: int, playhead: Playhead) -> bool:
         """Whether a bar of the song is there, or is over, so that the next can continue it."""
         if playhead.has_passed(number) or self._outlook.given(number) is not None:
             return True
         requests = (request for _, request in self._outlook.parts(number))
-        return all(self._memory.find(request) is not None for request in requests)
+        return all(self._is_settled(request) for request in requests)
 
     def _context(
         self, style: str, number: int, playhead: Playhead, planned: Mapping[int, BarChoice]

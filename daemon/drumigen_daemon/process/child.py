@@ -95,7 +95,11 @@ class Child(Generic[T]):
         if self._writer is not None:
             self._writer.write(packed(message))
             if answer_within is not None:
-                self._silent, self._may_be_silent = 0.0, answer_within
+                self.expect(answer_within)
+
+    def expect(self, within: float) -> None:
+        """Expect a sign of life within so many seconds: a child that gives none hangs."""
+        self._silent, self._may_be_silent = 0.0, within
 
     def kill(self) -> None:
         """End the child without mercy; :meth:`run` then starts another."""

@@ -120,6 +120,7 @@ _COUNTERS: Final[Mapping[str, str]] = {
     "bars": "Bars that sounded.",
     "fallback_bars": "Bars that sounded and were not the generator's own for their place.",
     "late_bars": "Bars that the generator delivered after their bar line.",
+    "refused_bars": "Bars that the generator could not write.",
     "generator_restarts": "Generators that had to be replaced.",
     "engine_restarts": "Engines that had to be replaced.",
     "notes": "Notes that left.",

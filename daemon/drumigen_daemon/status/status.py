@@ -20,6 +20,8 @@ class PlanCounters:
     """Bars that sounded and were not the generator's own for that place."""
     late_bars: int = 0
     """Bars that the generator delivered after their bar line, or not at all."""
+    refused_bars: int = 0
+    """Bars that no writer could write."""
     by_origin: dict[Origin, int] = field(default_factory=dict)
     generator_restarts: int = 0
     engine_restarts: int = 0
@@ -50,7 +52,7 @@ class Status:
     detail: str = ""
     """How the engine runs: realtime or not."""
     generator: str = "starting"
-    """``starting``, ``ready`` or ``restarting``."""
+    """``starting``, ``ready``, ``too slow`` or ``restarting``."""
     processes: dict[str, int | None] = field(default_factory=dict)
     """Process ids of ``engine`` and ``generator``."""
     writing: Histogram = Histogram()
