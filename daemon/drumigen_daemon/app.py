@@ -31,6 +31,7 @@ from drumigen_daemon.generator.messages import BANK, BarRequest, GeneratorSetup,
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.garbage import sweep
 from drumigen_daemon.process.log_limit import LimitedLog
+from drumigen_daemon.process.parent import end_orphans
 from drumigen_daemon.process.supervision import Part, beside
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
@@ -146,6 +147,8 @@ class Daemon:
         Raises:
             PortError: the MIDI system that was asked for cannot be used.
         """
+        if left := await asyncio.to_thread(end_orphans):
+            log.warning("a daemon that died had left %d processes hanging: ended them", left)
         # the first bar needs it anyway; and msgspec must not meet a type for the first time in two
         # threads at once, or it crashes
         load_bank(self._styles.find(self.controls.session.style).bank)

@@ -210,12 +210,12 @@ class ControlPlane:
         self._engine_is_there = True
         self._commands_told = 0
         self._tune_told, self._kit_told = None, ""
-        self._takeover, self._taken_over_after = (), 0
+        # the one before, of this daemon or of one that died, may have left notes sounding
+        self._takeover, self._taken_over_after = (Panic(),), 0
         status = self._status
         before: list[Command] = []
         if self.rolling:
             self.planner.rejoined(status.line, now)
-            # the one before left notes sounding, and the song goes on
             self._takeover = (Panic(), Rejoin(status.line, status.lock != "internal"))
             self._taken_over_after = math.inf
         elif status.stored_tick:

@@ -26,6 +26,7 @@ from drumigen_daemon.engine.wakeup import Bell
 from drumigen_daemon.ports import Backend
 from drumigen_daemon.ports.choose import choose
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Channel
+from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.realtime import become_realtime, settle
 
 QUIET: Final = 0.0015
@@ -173,6 +174,7 @@ class EngineProcess:
 
 def main() -> int:
     """Run the engine of the control plane that started this process."""
+    end_with_parent()
     channel: Channel[AnyCommand] = Channel.inherited(sys.argv[1], AnyCommand)
     setup = msgspec.json.decode(sys.argv[2], type=EngineSetup)
     try:

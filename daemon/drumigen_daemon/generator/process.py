@@ -28,6 +28,7 @@ from drumigen_daemon.generator.messages import (
 )
 from drumigen_daemon.generator.writers import BarWriter, make_writer
 from drumigen_daemon.process.channel import Channel
+from drumigen_daemon.process.parent import end_with_parent
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Read by numpy's and torch's libraries when they load: the other cores are for the beat."""
@@ -38,6 +39,7 @@ SIGN_PERIOD: Final = 1.0
 
 def main() -> int:
     """Answer batches until the channel closes."""
+    end_with_parent(by=signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(
         Channel.inherited(sys.argv[1], Batch), msgspec.json.decode(sys.argv[2], type=GeneratorSetup)

@@ -42,6 +42,7 @@ from drumigen_daemon.mqtt.messages import (
 from drumigen_daemon.mqtt.outbox import Outbox
 from drumigen_daemon.mqtt.topics import OFFLINE, ONLINE, PLAYING, Message, Topics
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Unpacker, packed
+from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.supervision import HEALTHY_AFTER, full_jitter
 
 KEEP_ALIVE: Final = 15
@@ -421,6 +422,7 @@ def _unpacked(unpacker: Unpacker[AnyToBridge], data: bytes) -> Iterable[AnyToBri
 
 def main() -> int:
     """Run the bridge of the daemon that started this process."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)

@@ -1,6 +1,8 @@
 """Messages between our processes: JSON values, each behind its length, over a socket pair."""
 
 import contextlib
+import os
+import signal
 import socket
 import struct
 import subprocess
@@ -11,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from drumigen.errors import ChannelClosedError, DrumigenError
+from drumigen_daemon.process.parent import PARENT
 
 T = TypeVar("T")
 
@@ -138,22 +141,36 @@ class Channel(Generic[T]):
 def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Run ``python -m module HANDLE ARGUMENTS...`` and return it with our end of a socket.
 
-    The child finds its end by :meth:`Channel.inherited`.  It lives in the session of its parent,
-    so that a terminal's Ctrl-C reaches both; it ends when its channel closes.
+    The child finds its end by :meth:`Channel.inherited`.  It lives in the session of its parent and
+    ends when its channel closes; a terminal's Ctrl-C is the parent's to answer, from the first
+    moment on.
     """
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-m", module, str(theirs.fileno()), *arguments]
+    environment = {**os.environ, PARENT: str(os.getpid())}
     with contextlib.ExitStack() as stack:
         stack.enter_context(theirs)
         unless_started = stack.enter_context(contextlib.ExitStack())
         unless_started.callback(ours.close)
         if sys.platform == "win32":
             # sockets are not inherited by number there: the child reads a description of its end
-            child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603
             assert child.stdin is not None
             with child.stdin:
                 child.stdin.write(theirs.share(child.pid))
         else:
-            child = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+            with _interrupt_blocked():  # as it then is in the child
+                child = subprocess.Popen(  # noqa: S603
+                    command, pass_fds=[theirs.fileno()], env=environment
+                )
         unless_started.pop_all()
     return child, ours
+
+
+@contextlib.contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
