@@ -21,6 +21,7 @@ from drumigen_daemon.engine.messages import (
     Plan,
     Rejoin,
     Start,
+    Stop,
     TransportState,
     Tune,
     UseKit,
@@ -163,6 +164,35 @@ def test_whenever_an_engine_dies_its_successor_plays(seed: int) -> None:
     band.control("stop")
     band.rig.run(1.0)
     assert not band.rig.output.hanging()
+
+
+def test_a_scene_waits_for_the_bar_line_and_the_last_one_called_counts() -> None:
+    band = playing(2.5)
+    for number, density in ((1, 70), (2, 40)):
+        band.control("density", density)
+        band.control("store_scene", number)
+    band.control("density", 10)
+    band.control("scene", 1)
+    band.control("scene", 2)
+    band.rig.run(1.4)
+    assert band.session.density == 10
+    band.rig.run(0.1)
+    assert band.session.density == 40
+    assert band.entered[-1].number == 1
+
+
+def test_a_stop_does_not_wait_for_the_turn() -> None:
+    band = playing()
+    now = Seconds(band.rig.now)
+    for number in range(500):
+        band.plane.control("density", number % 100, now=now)
+    band.plane.control("tempo", 90, now=now)
+    band.plane.control("stop", now=now)
+    tune, stop = band.plane.urgent()
+    assert isinstance(tune, Tune)
+    assert stop == Stop()
+    assert not band.plane.urgent()
+    assert Stop() not in band.plane.advance(now).commands
 
 
 def test_a_flood_of_controls_is_one_turn() -> None:

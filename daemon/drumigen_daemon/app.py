@@ -20,6 +20,7 @@ from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.engine.link import ENGINE_MODULE, engine_child
 from drumigen_daemon.engine.messages import (
     AnyReport,
+    Command,
     EngineSetup,
     Ready,
     Remark,
@@ -29,6 +30,7 @@ from drumigen_daemon.engine.messages import (
 from drumigen_daemon.generator.link import GeneratorLink
 from drumigen_daemon.generator.messages import BANK, BarRequest, GeneratorSetup, WrittenBar
 from drumigen_daemon.planner.planner import Planner
+from drumigen_daemon.process.budget import Budget
 from drumigen_daemon.process.garbage import sweep
 from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.process.parent import end_orphans
@@ -71,6 +73,8 @@ class Daemon:
         self._complaint = ""
         self._log = LimitedLog(log)
         self._turn: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._is_soon = False
+        self._budget = Budget()
         self._files: asyncio.Queue[FileJob] = asyncio.Queue()
         self._engine = engine_child(
             engine,
@@ -130,6 +134,7 @@ class Daemon:
             ControlError: it is unknown or its value is wrong; nothing has changed.
         """
         self.plane.control(name, value, now=_now())
+        self._send(self.plane.urgent())
         self._advance_soon()
 
     def adopt(self, session: Session) -> None:
@@ -214,6 +219,7 @@ class Daemon:
                 if report.level == "error":
                     self._complaint = report.text
         self.plane.reported(report, _now())
+        self._send(self.plane.urgent())
         self._advance_soon()
 
     def _engine_started(self) -> None:
@@ -234,21 +240,26 @@ class Daemon:
 
     def _advance_soon(self) -> None:
         """Do it once for all that comes in together: a flood of controls is one change."""
-        if isinstance(self._turn, asyncio.TimerHandle):
-            self._turn.cancel()
-            self._turn = None
-        if self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._advance)
+        if self._is_soon:
+            return
+        if self._turn is not None:
+            self._turn.cancel()  # it was to be at a bar line
+        self._is_soon = True
+        loop, wait = asyncio.get_running_loop(), self._budget.wait(_now())
+        at_once = wait <= 0.0
+        self._turn = (
+            loop.call_soon(self._advance) if at_once else loop.call_later(wait, self._advance)
+        )
 
     def _advance(self) -> None:
         """Send the engine what it lacks, and the generator what it should write next."""
         if self._turn is not None:
             self._turn.cancel()
-        self._turn = None
-        self._log.tell(_now())
-        turn = self.plane.advance(_now())
-        for command in turn.commands:
-            self._engine.send(command)
+        self._turn, self._is_soon = None, False
+        begun = _now()
+        self._log.tell(begun)
+        turn = self.plane.advance(begun)
+        self._send(turn.commands)
         for write in turn.files:
             self._files.put_nowait(write)
         bar_seconds = self.plane.bar_seconds
@@ -268,6 +279,11 @@ class Daemon:
                 if listener not in self._failed_listeners:
                     log.exception("one who shows the status failed; playing on")
                     self._failed_listeners.add(listener)
+        self._budget.worked(begun, _now())
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            self._engine.send(command)
 
 
 def _written(write: FileJob) -> None:

@@ -56,6 +56,8 @@ RECALL_LEAD: Final = 0.03
 COMMANDS_MAX: Final = 64
 """Commands that wait for the next turn, or for an engine; the oldest give way."""
 
+_URGENT: Final = (Start, Continue, Stop, Panic)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -253,6 +255,19 @@ class ControlPlane:
         commands = self._told(now) if self._engine_is_there else ()
         return Turn(commands, tuple(self._controllers.take_files()), wake)
 
+    def urgent(self) -> tuple[Command, ...]:
+        """Return what the engine is told before the turn, if anything: transport waits for nobody.
+
+        What was set before it goes before it.
+        """
+        there = self._engine_is_there and not self._takeover
+        if not there or not any(isinstance(command, _URGENT) for command in self._commands):
+            return ()
+        commands = (*self._settings(), *self._commands)
+        self._commands = []
+        self._commands_told += len(commands)
+        return commands
+
     def requests(self, most: int = EVERYTHING) -> tuple[tuple[Item, ...], Bpm]:
         """Return what the generator should write next, ``most`` bars together, and at what tempo.
 
@@ -268,11 +283,7 @@ class ControlPlane:
 
     def _told(self, now: Seconds) -> tuple[Command, ...]:
         """Return what the engine is told: settings first, and transport before the bars."""
-        commands: list[Command] = []
-        tune = self.controls.session.tune
-        if tune != self._tune_told:
-            self._tune_told = tune
-            commands += [*self._kit(tune.kit), tune]
+        commands = list(self._settings())
         plan = self.planner.plan(now)
         bars = () if plan is None else (plan,)
         if self._takeover:
@@ -287,6 +298,14 @@ class ControlPlane:
             commands.append(shown)
         self._commands_told += len(commands)
         return tuple(commands)
+
+    def _settings(self) -> tuple[Command, ...]:
+        """Return what brings the engine's settings up to date."""
+        tune = self.controls.session.tune
+        if tune == self._tune_told:
+            return ()
+        self._tune_told = tune
+        return (*self._kit(tune.kit), tune)
 
     def _kit(self, name: str) -> tuple[Command, ...]:
         """Return what has the engine sound on the kit of that name or path, if it does not."""

@@ -8,8 +8,8 @@ import pytest
 
 from drumigen.errors import ControlError, SettingsError
 from drumigen.styles import load_styles
-from drumigen.timeline import Meter, Timeline
-from drumigen.units import Bpm, Seconds, Tick
+from drumigen.timeline import Meter
+from drumigen.units import Seconds
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.commands.play import Performance
 from drumigen_daemon.controls.binding import load_controller
@@ -19,14 +19,12 @@ from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
     EngineSetup,
-    EngineState,
     Heard,
     Plan,
     PortMoved,
     Remark,
     Show,
     Start,
-    TransportState,
     Tune,
 )
 from drumigen_daemon.session import Session
@@ -56,12 +54,6 @@ class Stage:
     async def settle(self) -> None:
         await asyncio.sleep(0)
         self.daemon._write_the_rest()
-
-    def roll(self, tick: int, bpm: float = 120.0) -> None:
-        now = asyncio.get_running_loop().time()
-        line = Timeline(Bpm(bpm), float(tick), Seconds(now))
-        state = EngineState(TransportState.ROLLING, "internal", line, Tick(tick), located=1)
-        self.daemon._reported(state)
 
     def stands(self, name: str) -> object:
         return self.daemon.controls.value_of(name)
@@ -143,19 +135,6 @@ async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_pa
     assert again.session.meter == Meter(7, 8)
     assert again.session.mix.muted == stored.mix.muted
     assert again.told(Tune)[-1].tempo == 92
-
-
-async def test_a_scene_waits_for_the_bar_line() -> None:
-    stage = Stage()
-    stage.daemon.control("density", 70)
-    stage.daemon.control("store_scene", 1)
-    stage.daemon.control("density", 10)
-    stage.roll(7680 - 300, bpm=60.0)  # the bar line is 156 ms away
-    stage.daemon.control("scene", 1)
-    await stage.settle()
-    assert stage.session.density == 10
-    await asyncio.sleep(0.2)
-    assert stage.session.density == 70
 
 
 async def test_an_empty_scene_is_refused_and_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.engine import Engine
-from drumigen_daemon.engine.messages import BarEntered, EngineState, Heard, Report
+from drumigen_daemon.engine.messages import BarEntered, Command, EngineState, Heard, Report
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
 from drumigen_daemon.generator.process import answered
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
@@ -87,6 +87,7 @@ class Band:
     def control(self, name: str, value: object = None) -> None:
         """Turn a control, as through any door of the daemon."""
         self.plane.control(name, value, now=Seconds(self.rig.now))
+        self._obey(self.plane.urgent())
         self.replan()
 
     def change(self, **changes: object) -> None:
@@ -124,9 +125,7 @@ class Band:
         while self._again and not self._advancing:
             self._again, self._advancing = False, True
             turn = self.plane.advance(Seconds(self.rig.now))
-            for command in turn.commands:
-                if self.engine_lives:
-                    self.rig.obey(command)
+            self._obey(turn.commands)
             for write in turn.files:
                 write()
             if self.source.idle:
@@ -136,6 +135,11 @@ class Band:
             if turn.wake < math.inf:
                 self.rig.at(turn.wake, self.replan)
             self._advancing = False
+
+    def _obey(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if self.engine_lives:
+                self.rig.obey(command)
 
     def _written(self, reply: BatchReply) -> None:
         self.plane.bars_written(reply.bars, reply.refused)
@@ -153,4 +157,5 @@ class Band:
             self.written.append(choice.written if choice is not None else planned.bar)
         self.plane.reported(report, Seconds(self.rig.now))  # type: ignore[arg-type]
         if isinstance(report, EngineState | BarEntered | Heard):
+            self._obey(self.plane.urgent())
             self.replan()
