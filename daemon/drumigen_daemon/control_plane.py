@@ -273,7 +273,9 @@ class ControlPlane:
 
         They count as asked for.
         """
-        return self.planner.requests(most), self.planner.tempo
+        items = self.planner.requests(most)
+        number = items[0].request.number if items else self.planner.bar
+        return items, self.planner.tempo_told(number)
 
     @property
     def bar_seconds(self) -> float:

@@ -35,6 +35,7 @@ from drumigen_daemon.planner.automation import ConditionMap
 from drumigen_daemon.planner.bar_choice import BarChoice, Part, continued, joined
 from drumigen_daemon.planner.calls import Build, Held, Piece
 from drumigen_daemon.planner.fallback import Ladder, unlike
+from drumigen_daemon.planner.nominal_tempo import NominalTempo
 from drumigen_daemon.planner.playhead import LOOK_AHEAD_BARS, Playhead
 from drumigen_daemon.planner.prefetch import Readiness
 from drumigen_daemon.planner.shape import FeelMixer, Place, Shape
@@ -46,7 +47,11 @@ VARIATIONS_RUNNING: Final = 3
 STILL_HEARD: Final = 1.0
 """Seconds after its end for which a bar is left as it was played."""
 TEMPO_STEP: Final = 0.03
-"""Share by which the tempo must have moved before feel, which is in milliseconds, follows it."""
+"""Share by which our own tempo must have moved before feel, in milliseconds, follows it."""
+TEMPO_STEP_UNLOCKED: Final = 0.08
+"""The same while the tempo of a master is not known well yet."""
+TEMPI_KEPT: Final = 64
+"""Bars either way of the playhead of which it is known for which tempo they were written."""
 
 _QUANTISED: Final = ("style", "section", "half_time")
 """Conditions that wait for the quantum; the others take the next bar line."""
@@ -74,6 +79,9 @@ class Planner:
         self._readiness = Readiness(self._outlook, self._ladder.memory, styles)
         self._feels = FeelMixer(feel_of)
         self._feel_tempo = round(session.tune.tempo)
+        self._nominal_tempo = NominalTempo()
+        self._nominal: Bpm | None = None
+        self._tempo_told: dict[int, Bpm] = {}
         self._playhead = Playhead()
         self._follows = False
         self._moves: int | None = 0
@@ -93,6 +101,21 @@ class Planner:
         """The song's tempo now: the master's, or what our own clock is set to."""
         line = self._playhead.line
         return line.tempo if line and self._follows else self._outlook.session.tune.tempo
+
+    def tempo_told(self, number: int) -> Bpm:
+        """Return the tempo for which bar ``number`` is written, whenever it is asked for.
+
+        The first bars of a song lie ready before anybody plays: they are written for the tempo
+        that is set.  Later ones are written for the nominal tempo of when they were first due.
+        """
+        if number <= LOOK_AHEAD_BARS:
+            return self._outlook.session.tune.tempo
+        return self._tempo_told.setdefault(number, self._tempo_now)
+
+    @property
+    def _tempo_now(self) -> Bpm:
+        """The tempo to write and feel for: what jitter does not change."""
+        return self._nominal if self._follows and self._nominal else self.tempo
 
     # --- what it is told -------------------------------------------------------------------
 
@@ -152,7 +175,7 @@ class Planner:
         bar = self.meters.bar_at(tick) if placed else self._playhead.bar
         self._playhead = Playhead(rolling, state.line, tick, bar)
         self._follows = state.lock != "internal"
-        self._take_tempo()
+        self._take_tempo(locked=state.lock == "locked")
         if moved:
             self._open_from, self._grid = Tick(0), 0
             here = replace(self._outlook.conditions.last, since=bar)
@@ -162,9 +185,20 @@ class Planner:
             self._changed()
             self._forget_far()
 
-    def _take_tempo(self) -> None:
-        if abs(self.tempo - self._feel_tempo) > TEMPO_STEP * self._feel_tempo:
-            self._feel_tempo = round(self.tempo)
+    def _take_tempo(self, *, locked: bool) -> None:
+        """Have feel, which is in milliseconds, follow the tempo.
+
+        What is measured before the clock is locked says little, and would differ from one life to
+        the next; but far off is far off.
+        """
+        if locked:
+            self._nominal = self._nominal_tempo.of(self.tempo)
+        step = TEMPO_STEP if self._nominal or not self._follows else TEMPO_STEP_UNLOCKED
+        exact = self._follows and self._nominal is not None
+        tempo = self._tempo_now
+        moved = abs(tempo - self._feel_tempo)
+        if moved >= 1.0 if exact else moved > step * self._feel_tempo:
+            self._feel_tempo = round(tempo)
             self._planned = False
 
     def bar_entered(self, entered: BarEntered) -> None:
@@ -177,6 +211,9 @@ class Planner:
         if number == self._playhead.bar + 1:
             self._remember(self._playhead.bar)  # it may have changed since it was entered
         self._playhead = replace(self._playhead, bar=number)
+        for old in [n for n in self._tempo_told if abs(n - number) > TEMPI_KEPT]:
+            del self._tempo_told[old]
+        self.tempo_told(number + LOOK_AHEAD_BARS)
         outlook.conditions = outlook.conditions.settled(self.meters.start_of(number))
         outlook.form.passed(number)
         if entered.origin is not Origin.REPEATED:
@@ -195,6 +232,8 @@ class Planner:
         played = {part.request.style for choice in self._sent.values() for part in choice.parts}
         for written in bars:
             request = written.request
+            if self._readiness.owes(request):
+                self._ladder.memory.keep_own(written)
             self._planned = self._planned and request.style not in played
             ahead = self._readiness.answered(request)
             if written.bar.meter != request.meter:
@@ -288,7 +327,7 @@ class Planner:
 
     def requests(self, most: int = EVERYTHING) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""
-        return self._readiness.items(self._playhead, self._sent, most)
+        return self._readiness.items(self._playhead, self._sent, self.tempo_told, most)
 
     # --- when it changes -------------------------------------------------------------------
 
@@ -469,6 +508,11 @@ class Planner:
             outlook = self._outlook
             since = outlook.conditions.at(choice.planned.start).since
             self._ladder.remember(choice, since, outlook.session.phrase)
+            for part in choice.parts:
+                if part.origin.fallback and part.kept and not part.given:
+                    self._readiness.owe(part.request)
+                else:
+                    self._ladder.memory.sounded_as(part.request)
 
     def _forget_far(self) -> None:
         self._ladder.memory.forget_far(self._playhead.bar, self._playhead.wanted)

@@ -1,10 +1,11 @@
 """What the generator should write next: the song first, then what a switch of style would need."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from drumigen.model.network import CONTEXT_BARS
+from drumigen.units import Bpm
 from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
 from drumigen_daemon.planner.arrangement import Outlook
 from drumigen_daemon.planner.bar_choice import BarChoice
@@ -18,6 +19,10 @@ BATCH_MAX: Final = 18
 """Bars in other styles that are asked for at once: the song never waits long for its own.  A new
 bar wants 34, a groove and a fill for each style that is shipped, and so takes two batches."""
 
+
+CATCH_UP_BARS: Final = 8
+"""Bars that are written after something else has sounded in their place: of more, the oldest are
+given up, and the song goes on from what was heard."""
 
 REFUSED_MAX: Final = 256
 """Refused requests that are remembered, so as not to be asked again; the oldest give way."""
@@ -35,6 +40,7 @@ class Readiness:
         self._memory = memory
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
+        self._owed: dict[tuple[str, int], BarRequest] = {}
         self._refused: dict[BarRequest, None] = {}
         self._complete = False
         self._song_complete = False
@@ -46,12 +52,19 @@ class Readiness:
         self._switch = None
 
     def items(
-        self, playhead: Playhead, planned: Mapping[int, BarChoice], most: int = EVERYTHING
+        self,
+        playhead: Playhead,
+        planned: Mapping[int, BarChoice],
+        tempo_of: Callable[[int], Bpm],
+        most: int = EVERYTHING,
     ) -> tuple[Item, ...]:
         """Return what to write now, together, ``most`` bars; it counts as asked for.
 
-        If that is not everything, what is bound to be played comes before what might be.
+        If that is not everything, what is bound to be played comes before what might be.  All of
+        them are for one tempo, that of the first; ``tempo_of`` tells that of a bar.
         """
+        if most < CATCH_UP_BARS:
+            self._owed.clear()  # whoever is slow does not write what is over
         if self._complete:
             return ()
         items: tuple[Item, ...] = ()
@@ -65,6 +78,11 @@ class Readiness:
             others = islice(self._for_a_switch(playhead), min(BATCH_MAX, most))
             items = self._missing(others, playhead, planned)
         self._complete = not items
+        items = tuple(
+            item
+            for item in items
+            if tempo_of(item.request.number) == tempo_of(items[0].request.number)
+        )
         for item in items:
             self._asked[item.request] = not playhead.has_passed(item.request.number)
         return items
@@ -72,7 +90,25 @@ class Readiness:
     def answered(self, request: BarRequest) -> bool:
         """Take note of an answer; tell whether its bar line was still to come when it was asked."""
         self._complete = False
+        place = (request.style, request.number)
+        if self._owed.get(place) == request:
+            del self._owed[place]
         return self._asked.pop(request, False)
+
+    def owe(self, request: BarRequest) -> None:
+        """Take note that a fallback sounds in place of what was to be written.
+
+        It is still to be written, though nobody will hear it: the bars after it continue it, and
+        so the song is the one that it would have been.
+        """
+        if not (request in self._refused or self._memory.own(request) is not None):
+            self._owed[request.style, request.number] = request
+            if len(self._owed) > CATCH_UP_BARS:
+                del self._owed[next(iter(self._owed))]
+
+    def owes(self, request: BarRequest) -> bool:
+        """Whether an answer to ``request`` comes after something else has sounded in its place."""
+        return self._owed.get((request.style, request.number)) == request
 
     def refused(self, request: BarRequest) -> None:
         """Take note that a request cannot be served: it counts as answered, by whatever plays."""
@@ -92,7 +128,7 @@ class Readiness:
         contexts: dict[tuple[str, int], tuple[WrittenBar, ...]] = {}
         items: dict[BarRequest, Item] = {}
         for request in requests:
-            if request in self._asked or self._is_settled(request):
+            if request in self._asked or (self._is_settled(request) and not self.owes(request)):
                 continue
             place = (request.style, request.number)
             if place not in contexts:
@@ -103,7 +139,12 @@ class Readiness:
     def _for_the_song(self, playhead: Playhead) -> Iterator[BarRequest]:
         """Yield what the song as it stands needs, the most urgent first."""
         outlook = self._outlook
+        for (style, number), request in self._owed.items():
+            if (style, number - 1) not in self._owed:
+                yield request
         for number in playhead.wanted:
+            if self._is_owed(number) or self._is_owed(number - 1):
+                continue
             if number not in (0, playhead.bar) and not self._is_known(number - 1, playhead):
                 continue
             if outlook.given(number) is None:
@@ -151,8 +192,14 @@ class Readiness:
         """Whether the very bar is there, or nobody can write it."""
         return request in self._refused or self._memory.find(request) is not None
 
+    def _is_owed(self, number: int) -> bool:
+        """Whether a bar of the song is over, or begun, and still to be written."""
+        return bool(self._owed) and (self._outlook.at_start(number).style, number) in self._owed
+
     def _is_known(self, number: int, playhead: Playhead) -> bool:
         """Whether a bar of the song is there, or is over, so that the next can continue it."""
+        if self._is_owed(number):
+            return False
         if playhead.has_passed(number) or self._outlook.given(number) is not None:
             return True
         requests = (request for _, request in self._outlook.parts(number))
@@ -166,8 +213,11 @@ class Readiness:
             before = number - 1 - len(bars)
             choice = planned.get(before)
             part = choice.part_of(style) if choice is not None and before >= playhead.bar else None
-            if part is not None:
-                bar: WrittenBar | None = WrittenBar(part.made_for or part.request, part.bar)
+            own = self._memory.own_at(style, before)
+            if own is not None:
+                bar: WrittenBar | None = own
+            elif part is not None:
+                bar = WrittenBar(part.made_for or part.request, part.bar)
             else:
                 bar = self._memory.stands_at(style, before, sounded=before <= playhead.bar)
             if bar is None:

@@ -12,6 +12,8 @@ from drumigen_daemon.generator.messages import BarRequest, WrittenBar
 
 SOUNDED_MAX: Final = 4096
 """Sounded bars that are remembered: two hours at 140 BPM."""
+OWN_MAX: Final = 256
+"""Bars that are remembered as they were to be where something else sounded."""
 VERSIONS_MAX: Final = 16
 """Written versions of one bar of one style that are kept: its fill, and what knobs went through."""
 
@@ -27,6 +29,7 @@ class SongMemory:
         self._sounded: dict[BarRequest, Bar] = {}
         self._sounded_at: dict[Place, WrittenBar] = {}
         self._written: dict[Place, dict[BarRequest, Bar]] = {}
+        self._own: dict[Place, WrittenBar] = {}
 
     def __len__(self) -> int:
         """Return how many bars are held."""
@@ -52,6 +55,27 @@ class SongMemory:
             del self._sounded[next(iter(self._sounded))]
         if len(self._sounded_at) > SOUNDED_MAX:
             del self._sounded_at[next(iter(self._sounded_at))]
+
+    def keep_own(self, written: WrittenBar) -> None:
+        """Take what was to sound where something else did: what comes after it continues it."""
+        place = (written.request.style, written.request.number)
+        self._own[place] = written
+        if len(self._own) > OWN_MAX:
+            del self._own[next(iter(self._own))]
+
+    def sounded_as(self, request: BarRequest) -> None:
+        """Take note that an answer to ``request`` sounds where something else was to be once."""
+        if self.own(request) is None:
+            self._own.pop((request.style, request.number), None)
+
+    def own_at(self, style: str, number: int) -> WrittenBar | None:
+        """Return what was to sound in a bar of a style where something else did, if it is known."""
+        return self._own.get((style, number))
+
+    def own(self, request: BarRequest) -> WrittenBar | None:
+        """Return the same, if it answers ``request``."""
+        own = self.own_at(request.style, request.number)
+        return own if own is not None and own.request == request else None
 
     def use_up(self, request: BarRequest) -> None:
         """Forget a written bar that has been played, there or elsewhere."""
