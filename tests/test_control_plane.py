@@ -314,7 +314,7 @@ def test_there_is_no_bar_before_the_first(calls: list[tuple[str, float]]) -> Non
     band.control("start")
     for name, wait in calls:
         band.rig.run(wait)
-        value = {"bar": 1, "meter": "7/8"}.get(name)
+        value = {"bar": 1, "meter": "7/8", "style": "funk"}.get(name)
         band.control(name, value)
         assert min(band.rig.engine._score.numbers) >= 0
     band.control("start")
