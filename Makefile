@@ -24,7 +24,7 @@ lint: $(ENVIRONMENT)
 	$(BIN)/lint-imports
 
 # what runs on virtual time shares the cores; what has real parts has them to itself
-REAL := jack or broker or process or pipewire
+REAL := jack or broker or process or pipewire or browser
 test: $(ENVIRONMENT)
 	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
 	$(BIN)/python -m pytest -m "$(REAL)"
