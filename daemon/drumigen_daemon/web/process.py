@@ -22,6 +22,7 @@ from drumigen_daemon.controls.values import one_line
 from drumigen_daemon.engine.messages import RemarkLevel
 from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.process.channel import Unpacker, packed
+from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.advertise import Advertisement
 from drumigen_daemon.web.application import application
@@ -290,6 +291,7 @@ def _leave_if_broken(serving: asyncio.Task[None]) -> None:
 
 def main() -> int:
     """Serve for the daemon that started this process."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
