@@ -11,7 +11,7 @@ from typing import Final
 
 from drumigen.fitting import felt_beat
 from drumigen.kit import SNARES, TIMEKEEPERS, Voice
-from drumigen.pattern import Bar, Hit, repaired
+from drumigen.pattern import Bar, Hit, repaired, struck
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen.variation import GHOST_MAX
@@ -29,6 +29,7 @@ class Section(StrEnum):
     B = "b"
     BREAK = "break"
     ENDING = "ending"
+    SOLO = "solo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ SECTIONS: Final[Mapping[Section, SectionRow]] = {
     Section.B: SectionRow(15, 15, moved={Voice.CLOSED_HAT: Voice.RIDE}),
     Section.BREAK: SectionRow(-40, -20, SNARES | {Voice.CRASH}),
     Section.ENDING: SectionRow(),
+    Section.SOLO: SectionRow(),
 }
 """By rule, for every style; the fill and the last stroke of an ending are the planner's."""
 
@@ -159,7 +161,7 @@ def adapted(bar: Bar, density: int, intensity: int, seed: int) -> Bar:
         bar = _thickened(bar, density / 100, seed)
     if intensity:
         factor = 1 + intensity / 200
-        hits = (replace(h, velocity=max(1, min(127, round(h.velocity * factor)))) for h in bar.hits)
+        hits = (replace(h, velocity=struck(h.velocity, factor)) for h in bar.hits)
         bar = replace(bar, hits=tuple(hits))
     return bar
 

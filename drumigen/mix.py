@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from drumigen.kit import Voice
-from drumigen.pattern import Bar
+from drumigen.pattern import Bar, struck
 
 LEVEL_MAX = 150
 """Highest level of a voice in percent of its velocity."""
@@ -32,6 +32,6 @@ def mixed(bar: Bar, mix: Mix) -> Bar:
     for hit in bar.hits:
         if mix.sounds(hit.voice):
             level = mix.levels.get(hit.voice, 100)
-            velocity = max(1, min(127, round(hit.velocity * level / 100)))
+            velocity = struck(hit.velocity, level / 100)
             hits.append(hit if level == 100 else replace(hit, velocity=velocity))
     return replace(bar, hits=tuple(hits))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
+from math import exp
 
 from drumigen.errors import PatternError
 from drumigen.kit import GM_NOTES, HATS, LIMBS_OF_A_KIND, VOICES, KitMap, Limb, Voice
@@ -68,6 +69,21 @@ class Bar:
         """Return the hits written at ``tick``."""
         return tuple(hit for hit in self.hits if hit.tick == tick)
 
+
+def struck(velocity: int, factor: float) -> int:
+    """Return ``velocity`` made so many times as hard, within 1 to 127.
+
+    What grows slows down the less room there is, so that loud strokes stay apart from one another
+    instead of meeting at the ceiling.
+    """
+    if factor <= 1 or velocity >= VELOCITY_MAX:
+        return max(1, min(VELOCITY_MAX, round(velocity * factor)))
+    room = VELOCITY_MAX - velocity
+    return round(velocity + room * (1 - exp(-_SLOWED * velocity * (factor - 1) / room)))
+
+
+VELOCITY_MAX = 127
+_SLOWED = 0.7
 
 DENSITY_MIN = 0.5
 DENSITY_MAX = 16.0

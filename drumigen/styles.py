@@ -11,7 +11,9 @@ import msgspec
 from drumigen.errors import SettingsError, StyleNotFoundError
 from drumigen.feel.feel import Feel
 from drumigen.feel.feel_file import FeelTable, read_feel
+from drumigen.form import Form
 from drumigen.resources import config_path, read_toml
+from drumigen.timekeeping import Keeper
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
 
@@ -31,6 +33,7 @@ class Style:
     bank: str
     feel: Feel = Feel()
     model: Path | None = None
+    form: Form = Form()
 
     def tempo_advice(self, bpm: float) -> str | None:
         """Return a warning for a tempo outside the style's range, or None; any tempo is played."""
@@ -104,6 +107,13 @@ _Tempo = Annotated[float, msgspec.Meta(ge=TEMPO_MIN, le=TEMPO_MAX)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class _FormTable(msgspec.Struct, forbid_unknown_fields=True):
+    keepers: tuple[Keeper, ...] = Form().keepers
+    backbeat: float = Form().backbeat
+    fills: tuple[float, ...] = Form().fills
+    fill_beats: tuple[float, ...] = Form().fill_beats
+
+
 class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     title: _Text
     description: str
@@ -115,6 +125,7 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     """Path of a file with a feel, such as ``drumigen groove extract`` writes, from this one."""
     model: _Text | None = None
     """Path of a checkpoint, from this file."""
+    form: _FormTable = msgspec.field(default_factory=_FormTable)
 
 
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
@@ -144,7 +155,16 @@ def _style(path: Path) -> Style:
         read.bank,
         _feel(path, read),
         model,
+        _form(path, read.form),
     )
+
+
+def _form(path: Path, read: _FormTable) -> Form:
+    try:
+        return Form(read.keepers, read.backbeat, read.fills, read.fill_beats)
+    except SettingsError as error:
+        message = f"{path}: {error}"
+        raise SettingsError(message) from error
 
 
 def _feel(path: Path, read: _StyleFile) -> Feel:

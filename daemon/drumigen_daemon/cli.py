@@ -153,6 +153,9 @@ def _add_train(to: argparse.ArgumentParser) -> None:
         help="add the corpora in the style of J Dilla, Metro Boomin and Questlove",
     )
     to.add_argument(
+        "--start", type=Path, metavar="FILE", help="a checkpoint whose weights to begin with"
+    )
+    to.add_argument(
         "--minutes",
         type=_number(0.01, MINUTES_MAX),
         metavar="N",

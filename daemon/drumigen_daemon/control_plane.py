@@ -96,6 +96,7 @@ class ControlPlane:
             lambda style: load_bank(styles.find(style).bank),
             names,
             lambda style: styles.find(style).feel,
+            lambda style: styles.find(style).form,
         )
         self._controllers = Controllers(
             setup or ControllerSetup(),

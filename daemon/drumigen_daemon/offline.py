@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from drumigen.kit import load_kit
 from drumigen.midi.song import Marker, Song, song_from_bars
+from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
 from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
-from drumigen_daemon.generator.messages import WrittenBar
+from drumigen_daemon.generator.messages import Item, WrittenBar
 from drumigen_daemon.generator.writers import BarWriter
+from drumigen_daemon.planner.arrangement import Outlook
 from drumigen_daemon.session import Session
 
 
@@ -23,33 +25,75 @@ def planned_bars(
 
     ``progress`` is called with the number of bars that are written.
     """
-    plane = ControlPlane(session, shipped_styles(), ready=())
-    now = Seconds(0.0)
-    plane.engine_started(now)
-    bars: dict[int, PlannedBar] = {}
+
+    def write(items: Sequence[Item], tempi: Sequence[Bpm]) -> list[Bar]:
+        return writer.write(items, tempi[0])
+
+    return planned_songs([session], write, count, progress)[0]
+
+
+def planned_songs(
+    sessions: Sequence[Session],
+    write: Callable[[Sequence[Item], Sequence[Bpm]], list[Bar]],
+    count: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[list[PlannedBar]]:
+    """Return the first ``count`` bars of several songs, whose bars ``write`` writes together.
+
+    ``progress`` is called with the number of bars of each that are written.
+    """
+    songs = [_Song(session) for session in sessions]
     for number in range(count):
-        items, tempo = plane.requests()
-        while items:
-            written = writer.write(items, tempo)
-            plane.bars_written(tuple(map(WrittenBar, (item.request for item in items), written)))
-            items, tempo = plane.requests()
-        for command in plane.advance(now).commands:
-            if isinstance(command, Plan):
-                bars.update((bar.number, bar) for bar in command.bars)
-        entered = bars[number]
-        plane.reported(BarEntered(number, entered.style, entered.origin), now)
+        asked = list(songs)
+        while asked := [song for song in asked if song.asks()]:
+            items = [(item, song.tempo) for song in asked for item in song.items]
+            bars = iter(write([item for item, _ in items], [tempo for _, tempo in items]))
+            for song in asked:
+                song.answered([next(bars) for _ in song.items])
+        for song in songs:
+            song.enter(number)
         progress(number + 1)
-    return [bars[number] for number in range(count)]
+    return [[song.bars[number] for number in range(count)] for song in songs]
+
+
+class _Song:
+    """A control plane with an engine that is never late, and no clock."""
+
+    def __init__(self, session: Session) -> None:
+        self.plane = ControlPlane(session, shipped_styles(), ready=())
+        self.bars: dict[int, PlannedBar] = {}
+        self.items: tuple[Item, ...] = ()
+        self.tempo = session.tune.tempo
+        self._now = Seconds(0.0)
+        self.plane.engine_started(self._now)
+
+    def asks(self) -> bool:
+        """Tell whether bars are missing: those in ``items``, at ``tempo``."""
+        self.items, self.tempo = self.plane.requests()
+        return bool(self.items)
+
+    def answered(self, bars: Sequence[Bar]) -> None:
+        self.plane.bars_written(
+            tuple(WrittenBar(item.request, bar) for item, bar in zip(self.items, bars, strict=True))
+        )
+
+    def enter(self, number: int) -> None:
+        for command in self.plane.advance(self._now).commands:
+            if isinstance(command, Plan):
+                self.bars.update((bar.number, bar) for bar in command.bars)
+        entered = self.bars[number]
+        self.plane.reported(BarEntered(number, entered.style, entered.origin), self._now)
 
 
 def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
-    markers = []
-    for bar in bars:
-        every = session.fill_every or len(bars)
-        fill = session.fill_every > 0 and bar.number % every == every - 1
-        if fill or bar.number % every == 0:
-            markers.append(Marker(bar.start, f"{bar.style} fill" if fill else bar.style))
+    outlook = Outlook(session, lambda style: shipped_styles().find(style).form)
+    fills = {bar.number for bar in bars if outlook.fill_from(bar.number) is not None}
+    markers = [
+        Marker(bar.start, f"{bar.style} fill" if bar.number in fills else bar.style)
+        for bar in bars
+        if bar.number == 0 or {bar.number, bar.number - 1} & fills
+    ]
     kit = load_kit(session.tune.kit)
     tempo = Bpm(session.tune.tempo)
     return song_from_bars(

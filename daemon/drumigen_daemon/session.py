@@ -38,6 +38,15 @@ class Call(StrEnum):
     """A build over the next bars, which lands with a crash."""
 
 
+class SongForm(StrEnum):
+    """Whether the song has a form of its own."""
+
+    OFF = "off"
+    """A live drummer waits for the band: sections are the performer's."""
+    SONG = "song"
+    """Intro, A, B, break and so on come and come back by themselves, until one is called for."""
+
+
 class Stutter(StrEnum):
     """How much of the bar is repeated."""
 
@@ -94,16 +103,20 @@ class Session:
     density: int | None = None
     """What it means for a bar: :class:`~drumigen_daemon.generator.messages.BarRequest`."""
     intensity: int | None = None
+    busy: int | None = None
     temperature: float = 1.0
     blend: str = ""
     share: int = 0
     section: Section = Section.NONE
     phrase: int = 8
     """Bars in a phrase: what the quantum of that name, and the memory of a section, go by."""
-    fill_every: int = 8
-    """The last of so many bars is a fill; 0 for none."""
-    fill_amount: int = 100
-    """Percent of the bar that such a fill takes."""
+    form: SongForm = SongForm.OFF
+    bars: int = 0
+    """After so many bars the song lands on a last stroke; 0 for never."""
+    fill_every: int | None = None
+    """The last of so many bars is a fill; 0 for none, None as drummers of the style play them."""
+    fill_amount: int | None = None
+    """Percent of the bar that such a fill takes; None as long as drummers of the style play it."""
     build_bars: int = 4
     count_in: int = 0
     """Bars at the beginning of the song that only count."""

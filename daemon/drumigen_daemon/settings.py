@@ -14,13 +14,16 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
+from drumigen.arrange import Section
 from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import Voice
+from drumigen.mix import Mix
 from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.values import (
+    BLEND,
     BUILD_BARS,
     COUNT_IN,
     FILL_EVERY,
@@ -30,15 +33,18 @@ from drumigen_daemon.controls.values import (
     OFFSET_MS,
     PERCENT,
     PHRASE,
+    POINTS,
     PUSH_MS,
     READING,
     SEED,
     STYLE,
     SWING,
     SWITCH,
+    TEMPERATURE,
     TEMPO,
     TEXTS,
     VOICE_OFFSETS,
+    VOICE_SET,
     Allowed,
     absolute_path,
     choice,
@@ -53,7 +59,7 @@ from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import WRITERS
 from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
-from drumigen_daemon.session import FeelKnobs, Quantum, Session
+from drumigen_daemon.session import FeelKnobs, Quantum, Session, SongForm
 from drumigen_daemon.web.messages import WebSettings
 
 FILE_NAME: Final = "drumigen.toml"
@@ -106,8 +112,18 @@ class SongSettings:
     quantum: Annotated[Quantum, choice(Quantum)] = Quantum.BEAT
     variation: Annotated[bool, SWITCH] = True
     phrase: Annotated[int, PHRASE] = 8
-    fill_every: Annotated[int, FILL_EVERY] = 8
-    fill_amount: Annotated[int, PERCENT] = 100
+    fill_every: Annotated[int | None, FILL_EVERY] = None
+    fill_amount: Annotated[int | None, POINTS] = None
+    form: Annotated[SongForm, choice(SongForm)] = SongForm.OFF
+    section: Annotated[Section, choice(Section)] = Section.NONE
+    density: Annotated[int | None, POINTS] = None
+    intensity: Annotated[int | None, POINTS] = None
+    busy: Annotated[int | None, POINTS] = None
+    temperature: Annotated[float, TEMPERATURE] = 1.0
+    blend: Annotated[str, BLEND] = ""
+    share: Annotated[int, PERCENT] = 0
+    mute: Annotated[frozenset[Voice], VOICE_SET] = frozenset()
+    """Voices that are silent to begin with."""
     build_bars: Annotated[int, BUILD_BARS] = 4
     count_in: Annotated[int, COUNT_IN] = 0
 
@@ -230,6 +246,15 @@ class Settings:
             phrase=song.phrase,
             fill_every=song.fill_every,
             fill_amount=song.fill_amount,
+            form=song.form,
+            section=song.section,
+            density=song.density,
+            intensity=song.intensity,
+            busy=song.busy,
+            temperature=song.temperature,
+            blend=song.blend,
+            share=song.share,
+            mix=Mix(muted=song.mute),
             build_bars=song.build_bars,
             count_in=song.count_in,
             feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),

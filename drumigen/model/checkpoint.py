@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import DeviceFullError, ModelLoadError
+from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.devices import (
     clear_gpu_cache,
     detect_device,
@@ -39,7 +40,7 @@ from drumigen.model.tensor_file import (
     read_tensors,
 )
 from drumigen.model.tokens import vocabulary_hash
-from drumigen.model.vocabulary import STYLES_MAX
+from drumigen.model.vocabulary import LATER, STYLES_MAX
 from drumigen.resources import checkpoint_path
 
 __all__ = [
@@ -264,28 +265,37 @@ def _read(path: Path, device: str) -> Checkpoint:
     try:
         with opened(path) as file:
             header = read_header(file)
-            _check_vocabulary(path, header.texts)
+            lacking = _lacking(path, header.texts)
             config: ModelConfig = decoded_text(header.texts.get("config", ""), ModelConfig)
             metadata = decoded_text(header.texts.get("metadata", "{}"), dict[str, Any])
             shapes = _checked_shapes(config)
+            added = sum(CONDITION_SIZES[name] for name in lacking)
+            rows, width = shapes["condition.weight"]
+            shapes["condition.weight"] = rows - added, width
             if os.fstat(file.fileno()).st_size > file.tell() + 8 * WEIGHTS_MAX:
                 message = "larger than any network of ours"
                 raise ValueError(message)  # noqa: TRY301 - one place says what is wrong
-            weights = read_tensors(file, header, shapes)
+            weights = dict(read_tensors(file, header, shapes))
+        # to what it does not know, nothing is said
+        told = np.pad(weights["condition.weight"], ((0, added), (0, 0)))
+        weights["condition.weight"] = told
         profiles_of(metadata)  # whoever plays by them finds them whole
     except ValueError as error:
         raise damaged(path, error) from error
     return Checkpoint(path, device, config, metadata, weights)
 
 
-def _check_vocabulary(path: Path, texts: Mapping[str, str]) -> None:
+def _lacking(path: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the conditions that a checkpoint of before does not know."""
     made_for = texts.get("vocabulary", "unknown")
-    if made_for != vocabulary_hash():
-        message = (
-            f"{path}: made for vocabulary {made_for[:40]!r}, this drumigen has "
-            f"{vocabulary_hash()!r}; use the drumigen it was made with, or train it again"
-        )
-        raise ModelLoadError(message)
+    for lacking in ((), LATER):
+        if made_for == vocabulary_hash(lacking):
+            return lacking
+    message = (
+        f"{path}: made for vocabulary {made_for[:40]!r}, this drumigen has "
+        f"{vocabulary_hash()!r}; use the drumigen it was made with, or train it again"
+    )
+    raise ModelLoadError(message)
 
 
 def _checked_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -7,15 +7,19 @@ from typing import Any, Final
 
 from drumigen.errors import ModelError
 from drumigen.fitting import felt_beat
-from drumigen.model.vocabulary import PHRASE_BARS, VOCABULARY
+from drumigen.model.vocabulary import LIKENESS_LAGS, PHRASE_BARS, VOCABULARY
 from drumigen.pattern import Bar
+from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, Bpm
 
 SECTIONS: Final = ("intro", "a", "b", "break", "ending")
+PARTS: Final = ("groove", "fill", "solo")
+"""What a bar is in a performance: it keeps time, leads on, or does neither."""
 
 _DENSITY_FIRST, _DENSITY_RATIO = 0.75, 1.15
 _TEMPO_FIRST, _TEMPO_RATIO = 48.0, 1.09
+_BUSY_FIRST, _BUSY_RATIO = 0.75, 1.28
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Conditions:
         phrase: the bar's place in a phrase of eight, from 0.
         lean: mean offset of the hits on quarters, in ms; negative is early.
         drummer: index into the corpus's drummers.
+        part: one of :data:`PARTS`.
+        keeper: what keeps time.
+        busy: strokes a quarter note on no cymbal, see :func:`drumigen.timekeeping.busyness`.
+        likeness: 0 for a bar like none of the last eight, N (1 to 8) for the one N bars ago once
+            more, -N for a version of it.
     """
 
     styles: tuple[tuple[str, float], ...] = ()
@@ -45,18 +54,34 @@ class Conditions:
     phrase: int | None = None
     lean: float | None = None
     drummer: int | None = None
+    part: str | None = None
+    keeper: Keeper | None = None
+    busy: float | None = None
+    likeness: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no bar can be.
 
         Raises:
-            ModelError: a section of another name, shares that do not add up to 1, or a value that
-                is no number.
+            ModelError: a section or part of another name, shares that do not add up to 1, or a
+                value that is no number.
         """
         if self.section is not None and self.section not in SECTIONS:
             message = f"section {self.section!r}: use one of {', '.join(SECTIONS)}"
             raise ModelError(message)
-        for name in ("tempo", "density", "intensity", "lean", "phrase", "drummer"):
+        if self.part is not None and self.part not in PARTS:
+            message = f"part {self.part!r}: use one of {', '.join(PARTS)}"
+            raise ModelError(message)
+        for name in (
+            "tempo",
+            "density",
+            "intensity",
+            "lean",
+            "phrase",
+            "drummer",
+            "busy",
+            "likeness",
+        ):
             value = getattr(self, name)
             if value is not None and not _is_finite(value):
                 message = f"{name} {value!r:.40}: use a number"
@@ -82,7 +107,7 @@ class Conditions:
         """Return the bin of every condition but the styles, in order; 0 is unknown."""
         return tuple(self._bin(name) + 1 for name in CONDITION_SIZES)
 
-    def _bin(self, name: str) -> int:  # noqa: PLR0911 - a table of nine
+    def _bin(self, name: str) -> int:  # noqa: PLR0911, PLR0912 - a table of thirteen
         value: Any = getattr(self, name)
         if value is None:
             return -1
@@ -98,6 +123,15 @@ class Conditions:
                 return max(0, min(last, int(value // 10)))
             case "section":
                 return SECTIONS.index(str(value))
+            case "part":
+                return PARTS.index(str(value))
+            case "keeper":
+                return list(Keeper).index(value)
+            case "busy":
+                return _logarithmic(value, _BUSY_FIRST, _BUSY_RATIO, last)
+            case "likeness":
+                lag = min(LIKENESS_LAGS, abs(int(value)))
+                return lag if value >= 0 else LIKENESS_LAGS + lag
             case "phrase":
                 return int(value) % PHRASE_BARS
             case "lean":
@@ -146,7 +180,7 @@ def _logarithmic(value: float, first: float, ratio: float, last: int) -> int:
 
 def condition_bins(name: str) -> tuple[int, ...]:
     """Return the bins of values spread over a condition's range: what its numbers mean."""
-    if name in ("meter", "section"):
+    if name in ("meter", "section", "part", "keeper"):
         return (CONDITION_SIZES[name],)
     values = (*range(12), *range(12, 420, 7))
     return tuple(Conditions(**{name: v})._bin(name) for v in values)  # noqa: SLF001 - our own

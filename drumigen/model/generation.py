@@ -18,7 +18,7 @@ from drumigen.model.numpy_decoder import CHUNK, LINE
 from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
 from drumigen.model.stepper import Floats, Remembering, Stepper
 from drumigen.model.tokens import Note, bar_of, encode, notes_of
-from drumigen.model.vocabulary import BAR_LINE, VOICE_ORDER
+from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.units import TICKS_PER_BEAT
 
@@ -54,6 +54,9 @@ class Row:
     sampling: Sampling = Sampling()
     dither: bool = True
     """Spread velocity and timing over their bins, as a human's are; else take the middle."""
+    events: tuple[int, ...] = ()
+    """What is struck, if that is given, in the order of the grammar: only how hard and when is
+    drawn then."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,7 @@ class _Writing:
         self.of_velocity = row.sampling.of_velocity
         self.told = _told(checkpoint, row.conditions)
         self.notes: list[Note] = []
+        self._left = list(row.events)
         self.last = LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
         rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
@@ -250,6 +254,16 @@ class _Writing:
         """Sixteenths from the row's first bar line to the last step."""
         event = self.last.event
         return self.line + (0 if event == BAR_LINE else event // len(VOICE_ORDER))
+
+    def given(self, event: int) -> int:
+        """Return the next of the events that are given, if any are, in place of ``event``."""
+        if not self.row.events:
+            return event
+        while self._left:
+            given = self._left.pop(0)
+            if given != self.last.event or self.last.offset < OFFSETS - 1:
+                return given
+        return BAR_LINE
 
     def bar(self) -> Bar:
         spread = (chance for row in self.chances for chance in row[3:])
@@ -326,6 +340,7 @@ class _Batch:
             [row.chances[len(row.notes)][0] for row in going],
             [row.sampling for row in going],
         )
+        events = [row.given(event) for row, event in zip(going, events, strict=True)]
         on = [
             place
             for place, (row, event) in enumerate(zip(going, events, strict=True))

@@ -8,13 +8,18 @@ wander from one to the next.
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from drumigen.errors import ModelError, ModelLoadError
-from drumigen.model.vocabulary import PHRASE_BARS
+from drumigen.model.vocabulary import LIKENESS_LAGS, PHRASE_BARS
+from drumigen.timekeeping import Keeper
 
 _DENSITY_KNOB: Final = (0.35, 2.2)
+_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.1, 1.3, 0.95, 0.5
+"""Bars come back more often than they are told to have done: some that should have cannot, as
+fills are not returned to; and what is new is like what was there without being told so."""
+_BUSY_KNOB: Final = (0.45, 2.6)
 _INTENSITY_KNOB: Final = (34.0, 116.0)
 """Where the knobs end: times the persona's density, and mean velocities."""
 _LEAN_MAX: Final = 9.0
@@ -27,11 +32,18 @@ _SPREAD_LIMIT: Final = 10.0
 _WEIGHT_MAX: Final = 1_000_000
 
 
+HUMAN_LAGS: Final = (0.146, 0.05, 0.018, 0.034, 0.009, 0.011, 0.007, 0.015)
+"""How often a bar of the Groove MIDI Dataset is the one 1, 2 ... 8 bars ago once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Persona:
     """One of a style's drummers: hits a quarter, mean velocity, ms off the beat, who it is.
 
     ``weight`` is how much of the style was learnt from this one, and how often it is drawn.
+    ``grooves`` tells that most of the bars keep time, ``keeper`` is what on (a name of
+    :class:`~drumigen.timekeeping.Keeper`), ``busy`` the strokes a quarter beside it.  ``same`` and
+    ``versions`` are the shares of bars that are one of the last eight again, and a version of one.
     """
 
     density: float
@@ -39,6 +51,11 @@ class Persona:
     lean: float | None = None
     drummer: int | None = None
     weight: int = 1
+    grooves: bool = True
+    keeper: str = ""
+    busy: float | None = None
+    same: float = 0.25
+    versions: float = 0.38
 
     def __post_init__(self) -> None:
         """Refuse whom nobody can be.
@@ -54,6 +71,11 @@ class Persona:
             and whole
             and 0 <= (self.drummer or 0) <= _WEIGHT_MAX
             and 1 <= self.weight <= _WEIGHT_MAX
+            and isinstance(self.grooves, bool)
+            and self.keeper in ("", *Keeper)
+            and 0 <= (self.busy or 0) <= _DENSITY_MAX
+            and 0 <= self.same <= 1
+            and 0 <= self.versions <= 1
         ):
             message = f"nobody plays like {self}"
             raise ModelError(message)
@@ -64,12 +86,13 @@ class Profile:
     """A style's drummers; quantiles of a bar's log density about theirs; chances of a fill.
 
     ``spread`` are quantiles from 0 to 1 in equal steps, ``fills`` chances by place in a phrase
-    of 8.
+    of 8, ``lags`` how often a bar that comes back is the one 1, 2 ... 8 bars ago.
     """
 
     personas: tuple[Persona, ...]
     spread: tuple[float, ...] = (0.0,)
     fills: tuple[float, ...] = (0.0,) * PHRASE_BARS
+    lags: tuple[float, ...] = HUMAN_LAGS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn from.
@@ -83,32 +106,53 @@ class Profile:
             and self.fills
             and all(abs(shift) <= _SPREAD_LIMIT for shift in self.spread)
             and all(0 <= chance <= 1 for chance in self.fills)
+            and len(self.lags) == LIKENESS_LAGS
+            and all(0 <= chance <= 1 for chance in self.lags)
+            and sum(self.lags) > 0
         ):
             message = "a profile lacks drummers, or its densities or fills are out of range"
             raise ModelError(message)
 
-    def persona(self, seed: int, *, on_stage: bool = True) -> Persona:
-        """Return the drummer whom ``seed`` names; ``on_stage`` only those who keep to the clock."""
+    def persona(self, seed: int, *, on_stage: bool = True, keepers: Sequence[str] = ()) -> Persona:
+        """Return the drummer whom ``seed`` names.
+
+        ``on_stage`` only those who play a groove, on one of ``keepers``; and whoever is far off
+        the clock is told to keep closer to it.
+        """
         found: Sequence[Persona] = self.personas
         if on_stage:
-            near = [p for p in found if p.lean is None or abs(p.lean) <= _LEAN_MAX]
-            found = near or found
+            found = [p for p in found if p.grooves] or found
+            if keepers:
+                found = [p for p in found if p.keeper in ("", *keepers)] or found
         weights = [persona.weight for persona in found]
-        return _rng("persona", seed).choices(found, weights)[0]
+        drawn = _rng("persona", seed).choices(found, weights)[0]
+        if on_stage and drawn.lean is not None:
+            drawn = replace(drawn, lean=max(-_LEAN_MAX, min(_LEAN_MAX, drawn.lean)))
+        return drawn
 
     def density(self, persona: Persona, seed: int, bar: int, *, on_stage: bool = True) -> float:
         """Return the hits a quarter for bar ``bar``.
 
-        ``on_stage`` stays in the middle half of what is usual: no bar is suddenly empty.
+        ``on_stage`` leaves the outermost tenth either way alone: no bar is suddenly empty.
         """
         quantile = _rng("density", seed, bar).random()
         if on_stage:
-            quantile = 0.25 + quantile / 2
+            quantile = 0.1 + 0.8 * quantile
         place = quantile * (len(self.spread) - 1)
         low = int(place)
         high = min(low + 1, len(self.spread) - 1)
         shift = self.spread[low] + (self.spread[high] - self.spread[low]) * (place - low)
         return persona.density * math.exp(shift)
+
+    def likeness(self, persona: Persona, seed: int, bar: int) -> int:
+        """Return which bar ``bar`` comes back to, as conditions say it: N, -N, or 0 for none."""
+        rng = _rng("likeness", seed, bar)
+        chance = rng.random()
+        lag = rng.choices(range(1, LIKENESS_LAGS + 1), self.lags)[0]
+        same = min(_SAME_MAX, _SAME_LEAST + _SAME_MORE * persona.same)
+        if chance < same:
+            return lag
+        return -lag if chance < same + _VERSIONS_LESS * persona.versions else 0
 
     def is_fill(self, seed: int, bar: int) -> bool:
         """Tell whether bar ``bar`` of a free performance ends in a fill."""
@@ -127,6 +171,7 @@ def profiles_of(metadata: Mapping[str, Any]) -> dict[str, Profile]:
                 tuple(Persona(*persona) for persona in entry["personas"]),
                 tuple(entry["spread"]),
                 tuple(entry["fills"]),
+                *([tuple(entry["lags"])] if "lags" in entry else []),
             )
             for style, entry in metadata.get("profile", {}).items()
             if entry["personas"]
@@ -141,6 +186,12 @@ def turned_density(density: float, knob: int) -> float:
     low, high = _DENSITY_KNOB
     share = abs(knob - 50) / 50
     return float(density * (high if knob > 50 else low) ** share)
+
+
+def turned_busy(busy: float, knob: int) -> float:
+    """Return the strokes a quarter beside the time for a knob of 0 to 100; 50 leaves them."""
+    low, high = _BUSY_KNOB
+    return float(busy * (high if knob > 50 else low) ** (abs(knob - 50) / 50))
 
 
 def turned_intensity(intensity: float, knob: int) -> float:

@@ -14,7 +14,7 @@ are counted in :class:`Losses`.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, NamedTuple
 
@@ -39,14 +39,19 @@ from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 
 
-def vocabulary_hash() -> str:
-    """Return a digest of everything that gives tokens and network outputs their meaning."""
+def vocabulary_hash(lacking: Collection[str] = ()) -> str:
+    """Return a digest of everything that gives tokens and network outputs their meaning.
+
+    With conditions ``lacking`` it is that of a vocabulary from before there were any of those.
+    """
     table = {
-        "ranges": {kind: tuple(r) for kind, r in VOCABULARY.items()},
+        "ranges": {kind: tuple(r) for kind, r in VOCABULARY.items() if kind.lower() not in lacking},
         "voices": [(voice.value, VOICES[voice].note) for voice in VOICE_ORDER],
         "steps": [OFFSET_STEP, VELOCITY_STEP, TICKS_PER_BEAT],
         "conditions": [
-            (f.name, *condition_bins(f.name)) for f in fields(Conditions) if f.name != "styles"
+            (f.name, *condition_bins(f.name))
+            for f in fields(Conditions)
+            if f.name not in ("styles", *lacking)
         ],
     }
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]

@@ -40,7 +40,7 @@ class Steps(NamedTuple):
         nth: int64 [B, T], hits of the bar before this one, from 0 at the bar line.
         time: float32 [B, T], sixteenths from the first bar line.
         bar: int64 [B, T], which of the N bars a step is in.
-        conditions: int64 [B, N, 9], as :meth:`Conditions.ids` gives them.
+        conditions: int64 [B, N, C], as :meth:`Conditions.ids` gives them.
         styles: float32 [B, N, S], shares; all zero where the style is not told.
     """
 
@@ -160,14 +160,14 @@ class DrumPatternTransformer(nn.Module):
         self.register_buffer("turns", 2 * math.pi / waves, persistent=False)
 
     def condition_vectors(self, conditions: Tensor, styles: Tensor) -> Tensor:
-        """Return what conditions [..., 9] and shares of styles [..., S] add to a step [..., W]."""
+        """Return what conditions [..., C] and shares of styles [..., S] add to a step [..., W]."""
         told: Tensor = self.condition(conditions + self.firsts).sum(-2)
         return told + styles @ self.style.weight
 
     def counted(self, conditions: Tensor, nth: Tensor) -> Tensor:
         """Return what the number of a step in its bar adds to it, [..., W].
 
-        ``conditions`` [..., 9] are its bar's, ``nth`` [...] are the hits before it; see
+        ``conditions`` [..., C] are its bar's, ``nth`` [...] are the hits before it; see
         :func:`drumigen.model.network.due_hits`.
         """
         density = conditions[..., DENSITY]

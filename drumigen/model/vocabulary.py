@@ -26,6 +26,8 @@ VELOCITIES: Final = 33
 in the Groove MIDI Dataset."""
 
 PHRASE_BARS: Final = 8
+LIKENESS_LAGS: Final = 8
+"""Bars back that a bar can be told to be like."""
 
 PAD, BOS, EOS = 0, 1, 2
 
@@ -60,11 +62,18 @@ VOCABULARY: Final[Mapping[str, Range]] = {
     "PHRASE": Range(780, PHRASE_BARS),
     "LEAN": Range(790, 9),
     "DRUMMER": Range(800, 20),
+    "PART": Range(830, 3),
+    "KEEPER": Range(840, 6),
+    "BUSY": Range(850, 10),
+    "LIKENESS": Range(870, 2 * LIKENESS_LAGS + 1),
 }
 """Every token, by kind.  PAD to VELOCITY are those of the batch prototype's format (BAR is the
 bar's number modulo 10, NOTE_ON 100 + General MIDI key, VELOCITY 200 + velocity), so that its
 streams decode; POSITION goes on to 32 sixteenths, and the rest is new."""
 
 SIZE: Final = max(r.first + r.size for r in VOCABULARY.values())
+
+LATER: Final = ("part", "keeper", "busy", "likeness")
+"""Conditions that checkpoints of before know nothing of; those are told nothing of them."""
 
 STYLES_MAX: Final = VOCABULARY["STYLE"].size

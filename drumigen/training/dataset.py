@@ -17,7 +17,14 @@ from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.network import COUNT_MAX, ModelConfig
 from drumigen.model.tokens import Note, notes_of
 from drumigen.model.transformer import Steps
-from drumigen.model.vocabulary import BAR_LINE, OFFSET_ZERO, OFFSETS, VELOCITIES, VOICE_ORDER
+from drumigen.model.vocabulary import (
+    BAR_LINE,
+    LIKENESS_LAGS,
+    OFFSET_ZERO,
+    OFFSETS,
+    VELOCITIES,
+    VOICE_ORDER,
+)
 from drumigen.timeline import Meter
 from drumigen.training.labels import conditions_of
 from drumigen.training.takes import Take
@@ -35,6 +42,10 @@ UNTOLD: Final = {
     "phrase": 0.2,
     "lean": 0.4,
     "drummer": 0.4,
+    "part": 0.3,
+    "keeper": 0.3,
+    "busy": 0.4,
+    "likeness": 0.3,
 }
 """How often a window is not told a condition, so that the network also knows what to do without;
 the style is kept from it as often as the tempo."""
@@ -70,7 +81,7 @@ class Line:
     """One take as steps: its arrays are as long as its notes and bar lines.
 
     ``firsts`` are the steps of its bar lines, one more than bars; ``conditions`` is
-    [bars, 9], ``style`` the index of its style.
+    [bars, C], ``style`` the index of its style.
     """
 
     name: str
@@ -241,6 +252,7 @@ def collated(
         time[row, :steps] = line[numbers] + position
         room[row, :steps] = sixteenths[numbers]
         conditions[row, : len(spans)] = seq.conditions[window.first : window.last]
+        _forget_unseen(conditions[row])
         styles[row, : len(spans), seq.style] = 1.0
     if augmented and rng is not None:
         _augment(event, velocity, offset, conditions, rng)
@@ -274,6 +286,13 @@ def collated(
         tensor(offset[:, :-1].copy()),
         tensor(room[:, :-1].copy()),
     )
+
+
+def _forget_unseen(conditions: Ints) -> None:
+    """Say nothing of a likeness to a bar that lies before the window."""
+    column = conditions[:, FIELDS.index("likeness")]
+    lags = (column - 2) % LIKENESS_LAGS + 1  # the first two are unknown, and like none
+    column[(column >= 2) & (lags > np.arange(len(column)))] = 0
 
 
 def _withhold(conditions: Ints, styles: NDArray[np.float32], rng: np.random.Generator) -> None:
@@ -318,6 +337,7 @@ def _augment(
             _swap(event[row], velocity[row], offset[row], _SWAPS[int(rng.integers(2))], voices)
             conditions[row, :, FIELDS.index("section")] = 0
             conditions[row, :, FIELDS.index("drummer")] = 0
+            conditions[row, :, FIELDS.index("keeper")] = 0
 
 
 def _swap(

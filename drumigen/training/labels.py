@@ -7,7 +7,18 @@ from typing import Final
 
 from drumigen.kit import TOMS, VOICES, Voice
 from drumigen.model.conditions import SECTIONS, Conditions, density_of
+from drumigen.model.vocabulary import LIKENESS_LAGS
 from drumigen.pattern import Bar
+from drumigen.timekeeping import (
+    ALIKE,
+    CYMBALS,
+    SAME,
+    Keeper,
+    busyness,
+    keeper_of,
+    keeps_time,
+    likeness,
+)
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT
 from drumigen.variation import GHOST_MAX
@@ -21,12 +32,18 @@ FORM_BARS: Final = 12
 """A shorter take has no form."""
 EDGE_BARS: Final = 2
 BREAK_SHARE: Final = 0.6
+GROOVE_SHARE: Final = 0.6
+"""Part of a take's bars that keep time, for it to be a groove: in others nobody is asked to."""
+OWN_SHARE: Final = 0.5
+"""Part of a take's bars that snare or toms keep time in, for them to be who keeps it there."""
 
 
 def conditions_of(take: Take, drummers: Sequence[str] = ()) -> tuple[Conditions, ...]:
     """Return what holds for each bar of ``take``."""
     fills = fills_of(take)
     sections = sections_of(take)
+    parts = parts_of(take)
+    likenesses = likenesses_of(take)
     lean = lean_of(take)
     drummer = drummers.index(take.drummer) if take.drummer in drummers else None
     return tuple(
@@ -41,9 +58,54 @@ def conditions_of(take: Take, drummers: Sequence[str] = ()) -> tuple[Conditions,
             phrase=number,
             lean=lean,
             drummer=drummer,
+            part=parts[number],
+            keeper=keeper_of(bar),
+            busy=busyness(bar),
+            likeness=likenesses[number],
         )
         for number, bar in enumerate(take.bars)
     )
+
+
+def parts_of(take: Take) -> tuple[str | None, ...]:
+    """Return for each bar whether it is groove, fill or solo; None for what is none of them.
+
+    A groove's bar keeps time, on cymbals or on what the take keeps it on.  A bar that does not is
+    a solo's in a take that mostly keeps none (a solo, a tom study), else a break or an end.
+    """
+    if take.fill:
+        return ("fill",) * len(take.bars)
+    fills = fills_of(take)
+    keepers = keepers_of(take)
+    grooves = [keeps_time(bar, keepers) for bar in take.bars]
+    keeps = sum(grooves) >= GROOVE_SHARE * len(grooves)
+    return tuple(
+        "fill" if fill else "groove" if groove else None if keeps else "solo"
+        for fill, groove in zip(fills, grooves, strict=True)
+    )
+
+
+def keepers_of(take: Take) -> tuple[Keeper, ...]:
+    """Return on what ``take`` keeps time: cymbals, and snare or toms where they do mostly."""
+    counts = Counter(keeper_of(bar) for bar in take.bars)
+    own = (Keeper.SNARE, Keeper.TOM)
+    least = OWN_SHARE * len(take.bars)
+    return (*CYMBALS, *(keeper for keeper in own if counts[keeper] >= least))
+
+
+def likenesses_of(take: Take) -> tuple[int, ...]:
+    """Return for each bar which of the last eight it is most like, as conditions say it.
+
+    Of several equally like ones the nearest counts.
+    """
+    found = []
+    for number, bar in enumerate(take.bars):
+        lags = range(1, min(LIKENESS_LAGS, number) + 1)
+        alike = {lag: likeness(bar, take.bars[number - lag]) for lag in lags}
+        lag = max(lags, key=lambda lag: (alike[lag], -lag), default=0)
+        most = alike.get(lag, 0.0)
+        found.append(lag if most > SAME else -lag if most >= ALIKE else 0)
+    return tuple(found)
 
 
 def intensity_of(bar: Bar) -> float | None:

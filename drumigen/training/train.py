@@ -27,7 +27,13 @@ from torch.nn.parallel import DistributedDataParallel
 from drumigen.atomic_file import write_atomically
 from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
-from drumigen.model.checkpoint import detect_device, read_texts, save_checkpoint, write_tensors
+from drumigen.model.checkpoint import (
+    Checkpoint,
+    detect_device,
+    read_texts,
+    save_checkpoint,
+    write_tensors,
+)
 from drumigen.model.network import ModelConfig
 from drumigen.model.transformer import DrumPatternTransformer, Steps, legal_events
 from drumigen.training.dataset import (
@@ -194,16 +200,18 @@ def train(  # noqa: PLR0913 - what, how, where to and where
     *,
     device: str | None = None,
     notes: Mapping[str, Any] | None = None,
+    start: Checkpoint | None = None,
 ) -> Path:
     """Train, or go on where ``folder`` stopped; return the path of the best checkpoint.
 
     Under ``torchrun`` each process takes its share of every batch.  ``folder`` gets
     ``drummer.safetensors`` (the best so far), ``state.safetensors`` (to go on from) and
-    ``log.csv``; ``notes`` go into the checkpoint.
+    ``log.csv``; ``notes`` go into the checkpoint.  A new training begins with the weights of
+    ``start`` if that is given.
 
     Raises:
-        CorpusError: there is nothing to train on.
-        ModelLoadError: the state in ``folder`` is of another training.
+        CorpusError: there is nothing to train on, the state in ``folder`` is of another training,
+            or ``start`` of other sizes, styles or drummers.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     where = _joined(device, world)
@@ -213,6 +221,8 @@ def train(  # noqa: PLR0913 - what, how, where to and where
     metadata = {"profile": profile, "recipe": asdict(replace(recipe, seconds=0.0)), **(notes or {})}
     place = Place(where, rank, world)
     trainer = _Trainer(corpus, config, recipe, folder, place, metadata)
+    if start is not None:
+        trainer.begin_with(start)
     try:
         trainer.resume()
         trainer.run()
@@ -420,6 +430,18 @@ class _Trainer:
         writer.writeheader()
         writer.writerows(self.state.log)
         write_atomically(self.folder / "log.csv", table.getvalue().encode())
+
+    def begin_with(self, start: Checkpoint) -> None:
+        """Take the weights of a checkpoint: what is learnt next is learnt on top of them."""
+        if replace(start.config, dropout=self.config.dropout) != self.config:
+            message = (
+                f"{start.path}: of other sizes, styles or drummers than this training; "
+                "train on the same folder with the same options, or leave out --start"
+            )
+            raise CorpusError(message)
+        weights = {name: torch.tensor(array) for name, array in start.weights.items()}
+        self.model.load_state_dict(weights)
+        self.kept.load_state_dict(weights)
 
     def resume(self) -> None:
         if not self.state_path.is_file():

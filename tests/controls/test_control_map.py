@@ -93,7 +93,7 @@ def test_every_knob_of_every_shipped_map_moves_its_control_and_is_never_refused(
         (Binding("tempo", cc=20, low=60, high=180), (CC, 20, 127), 180.0),
         (Binding("density", cc=20, low=100, high=0), (CC, 20, 127), 0),
         (Binding("density", cc=20, curve=2.0), (CC, 20, 64), 25),
-        (Binding("section", cc=20), (CC, 20, 127), Section.ENDING),
+        (Binding("section", cc=20), (CC, 20, 127), Section.SOLO),
         (Binding("style", cc=20), (CC, 20, 0), "afrobeat"),
         (Binding("hold", cc=20, mode=Mode.ABSOLUTE), (CC, 20, 64), True),
         (Binding("style", note=60, value="funk"), (ON, 60, 90), "funk"),

@@ -23,7 +23,7 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
 )
-from drumigen_daemon.session import Call, Quantum, Session, Stutter
+from drumigen_daemon.session import Call, Quantum, Session, SongForm, Stutter
 
 
 def bar_tick(bar: int) -> Tick:
@@ -66,6 +66,8 @@ GOOD: list[tuple[str, Any, object]] = [
     ("density", 80, 80),
     ("density", "style", None),
     ("intensity", "20", 20),
+    ("busy", 95, 95),
+    ("form", "song", SongForm.SONG),
     ("temperature", 0.83, 0.85),
     ("blend", "dilla", "j_dilla"),
     ("blend", "none", ""),

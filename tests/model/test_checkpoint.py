@@ -33,10 +33,12 @@ from drumigen.model.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
+from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.mock import create_mock_checkpoint
 from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.tokens import vocabulary_hash
 from drumigen.model.transformer import of_weights
+from drumigen.model.vocabulary import LATER
 
 
 @pytest.fixture
@@ -449,3 +451,19 @@ def test_playing_on_a_cpu_loads_no_torch(path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == ["1", "False"]
+
+
+def test_a_checkpoint_of_before_plays_and_is_told_nothing_of_what_it_lacks(tmp_path: Path) -> None:
+    path = create_mock_checkpoint(tmp_path / "new.safetensors", SMALL, {})
+    new = load_model(path, "cpu")
+    added = sum(CONDITION_SIZES[name] for name in LATER)
+    weights = {name: np.asarray(array, np.float16) for name, array in new.weights.items()}
+    weights["condition.weight"] = weights["condition.weight"][:-added]
+    texts = {**read_texts(path), "vocabulary": vocabulary_hash(LATER)}
+    old_path = tmp_path / "old.safetensors"
+    write_tensors(weights, old_path, texts)
+    old = load_model(old_path, "cpu")
+    assert not old.weights["condition.weight"][-added:].any()
+    assert np.array_equal(
+        old.weights["condition.weight"][:-added], new.weights["condition.weight"][:-added]
+    )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from brain import SMALL, checkpoint
 from drumigen.model.checkpoint import Checkpoint
+from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.numpy_decoder import LINE, ROOM, Decoder
 from drumigen.model.stepper import Stepper
@@ -18,7 +19,7 @@ from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, 
 __all__ = ["checkpoint"]
 
 STEPS = ROOM + 20  # so that a memory has to grow
-BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1]
+BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1, 1, 2, 4, 5]
 """Of the conditions: a bar of 4/4, told to be of some density."""
 WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, shared=2, hidden=64)
 
@@ -175,7 +176,7 @@ def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
 
 def test_a_copied_memory_goes_on_by_itself(checkpoint: Checkpoint) -> None:
     stepper = checkpoint.stepper
-    told = stepper.told([0] * 9, [1.0, 0.0, 0.0])[:1]
+    told = stepper.told([0] * len(CONDITION_SIZES), [1.0, 0.0, 0.0])[:1]
     first = stepper.memory()
     stepper.read([first], [LINE], [0.0], told)
     second = first.copied()

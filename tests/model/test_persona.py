@@ -1,6 +1,7 @@
 """Who plays: drawn by seed, kept to, and turned by knobs."""
 
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,12 +24,35 @@ def test_a_seed_names_a_drummer_and_seeds_name_them_all() -> None:
 
 
 def test_on_stage_plays_nobody_who_is_far_off_the_clock() -> None:
-    assert all(abs(PROFILE.persona(seed).lean or 0) < 9 for seed in range(60))
+    assert all(abs(PROFILE.persona(seed).lean or 0) <= 9 for seed in range(60))
 
 
-def test_where_all_are_far_off_somebody_plays_all_the_same() -> None:
+def test_whoever_is_far_off_is_told_to_keep_closer() -> None:
     late = Profile((Persona(4.0, 70.0, 30.0),))
-    assert late.persona(1) == late.personas[0]
+    assert late.persona(1) == replace(late.personas[0], lean=9.0)
+    assert late.persona(1, on_stage=False) == late.personas[0]
+
+
+def test_on_stage_plays_who_keeps_time_on_what_is_asked() -> None:
+    solo, hats, snare = (
+        Persona(4.0, 70.0, grooves=grooves, keeper=keeper, weight=9)
+        for grooves, keeper in ((False, ""), (True, "hat"), (True, "snare"))
+    )
+    profile = Profile((solo, hats, snare))
+    assert {profile.persona(seed) for seed in range(30)} == {hats, snare}
+    assert {profile.persona(seed, keepers=("hat",)) for seed in range(30)} == {hats}
+    assert solo in {profile.persona(seed, on_stage=False) for seed in range(30)}
+
+
+def test_bars_come_back_as_often_as_the_persona_does_it() -> None:
+    often, seldom = Persona(4.0, 70.0, same=0.6), Persona(4.0, 70.0, same=0.0)
+    back = [
+        sum(PROFILE.likeness(persona, 1, bar) > 0 for bar in range(400)) / 400
+        for persona in (often, seldom)
+    ]
+    assert back[0] > 0.6
+    assert back[1] < 0.2
+    assert {abs(PROFILE.likeness(often, 1, bar)) for bar in range(400)} == set(range(9))
 
 
 def test_on_stage_no_bar_is_suddenly_empty() -> None:
@@ -36,7 +60,7 @@ def test_on_stage_no_bar_is_suddenly_empty() -> None:
     free = [PROFILE.density(persona, 1, bar, on_stage=False) for bar in range(400)]
     staged = [PROFILE.density(persona, 1, bar) for bar in range(400)]
     assert min(free) < 0.6 * persona.density
-    assert min(staged) > 0.85 * persona.density
+    assert min(staged) > 0.45 * persona.density
     assert statistics.median(free) == pytest.approx(persona.density, rel=0.05)
 
 

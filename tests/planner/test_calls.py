@@ -14,11 +14,13 @@ from rig import note_of
 INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
 GRID = FeelKnobs(humanize=0)
 BAR = 7680
+FILLS = {"fill_every": 8, "fill_amount": 100}
+"""Where fills are, told from outside: a style has them anywhere."""
 
 
 def playing(until: float = 4.6, *, mock: bool = False, **session: object) -> Band:
     """Return a band at 120 BPM in 4/4 that has played until beat ``2 * until`` or so."""
-    settings = {"style": "rock", "tune": INTERNAL, "feel": GRID, **session}
+    settings = {"style": "rock", "tune": INTERNAL, "feel": GRID, **FILLS, **session}
     rock = Band(Session(**settings), MockWriter() if mock else None, ("rock", "funk"))  # type: ignore[arg-type]
     rock.rig.run(1)
     rock.rig.obey(Start())

@@ -25,7 +25,8 @@ BAR = 2.0  # seconds of 4/4 at 120 BPM
 
 
 def band(**session: object) -> Band:
-    return Band(Session(**{"style": "rock", "tune": INTERNAL, **session}))  # type: ignore[arg-type]
+    settings = {"style": "rock", "tune": INTERNAL, "fill_every": 8, "fill_amount": 100, **session}
+    return Band(Session(**settings))  # type: ignore[arg-type]
 
 
 def start(band: Band, warm_up: float = 1.0) -> Band:
@@ -110,14 +111,21 @@ def test_unplayed_bars_that_came_too_late_are_used_before_the_bank() -> None:
 
 
 def test_no_bar_sounds_verbatim_three_times_running() -> None:
-    mock = start(Band(Session(tune=INTERNAL, feel=GRID), MockWriter()))
+    mock = start(
+        Band(Session(tune=INTERNAL, fill_every=8, fill_amount=100, feel=GRID), MockWriter())
+    )
     mock.rig.run(120)
     for three in zip(mock.played, mock.played[1:], mock.played[2:], strict=False):
         assert len(set(three)) > 1
 
 
 def test_without_variation_the_mock_is_played_as_it_is() -> None:
-    mock = start(Band(Session(tune=INTERNAL, variation=False, feel=GRID), MockWriter()))
+    mock = start(
+        Band(
+            Session(tune=INTERNAL, fill_every=8, fill_amount=100, variation=False, feel=GRID),
+            MockWriter(),
+        )
+    )
     mock.rig.run(14)  # before the first fill
     assert len(set(mock.played)) == 1
 
@@ -196,7 +204,7 @@ def test_every_metre_plays(meter: str) -> None:
 
 
 def test_a_relocate_by_the_master_finds_its_bars_in_time() -> None:
-    rock = Band(Session(style="funk", tune=Tune(source=ClockSource.MIDI)))
+    rock = Band(Session(style="funk", tune=Tune(source=ClockSource.MIDI), fill_every=8))
     master = Master(rock.rig)
     master.say(b"\xfa")
     master.clock(200)
@@ -256,7 +264,9 @@ STYLES = ("rock", "funk", "jazz", "j_dilla")
 
 
 def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(41)
     assert rock.source.idle
     now = rock.planner._playhead.bar
@@ -270,7 +280,9 @@ def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> Non
 
 
 def test_the_active_style_is_asked_for_before_the_others() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(20)
     batches = [{item.request.style for item in batch} for batch in rock.source.batches]
     assert batches[0] == {"rock"}
@@ -279,7 +291,9 @@ def test_the_active_style_is_asked_for_before_the_others() -> None:
 
 
 def test_a_context_is_the_bars_before_it_in_song_order_with_what_they_answered() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(41)
     rock.rig.obey(Locate(Tick(5 * 7680)))
     rock.rig.run(13)
@@ -296,7 +310,9 @@ def test_a_context_is_the_bars_before_it_in_song_order_with_what_they_answered()
 
 
 def test_the_context_of_a_played_style_is_what_sounded() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(41)
     last = [batch for batch in rock.source.batches if batch[0].request.style == "rock"][-1][0]
     heard = dict(zip(numbers(rock), rock.written, strict=True))
@@ -309,7 +325,9 @@ def test_the_context_of_a_played_style_is_what_sounded() -> None:
 
 
 def test_bars_that_share_a_context_are_sent_with_it_once() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(41)
     items = next(b for b in reversed(rock.source.batches) if len(b) > 2)
     sent = msgspec.json.encode(batch_of(3, items, Bpm(97.0)))
@@ -320,7 +338,9 @@ def test_bars_that_share_a_context_are_sent_with_it_once() -> None:
 
 
 def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_style() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     rock.rig.run(21)
     rock.kill_generator()
     rock.change(style="jazz")
@@ -331,7 +351,9 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
 
 
 def test_memory_stays_bounded() -> None:
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=STYLES))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+    )
     sizes = []
     for minute in range(6):
         for knob in range(30):
@@ -371,7 +393,9 @@ def test_a_change_holds_from_its_tick_on_and_moves_no_other(
 
 def test_the_song_never_waits_for_a_batch_of_all_styles() -> None:
     every = shipped_styles().names
-    rock = start(Band(Session(style="rock", tune=INTERNAL), styles=every))
+    rock = start(
+        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=every)
+    )
     rock.rig.run(21)
     assert max(len(batch) for batch in rock.source.batches) <= 18
     now = rock.planner._playhead.bar

@@ -40,7 +40,9 @@ IDLE = ("intensity", "temperature", "push", "humanize", "swing", "share")
 
 class Gig:
     def __init__(self, seed: int) -> None:
-        session = Session(style="rock", tune=Tune(source=ClockSource.MIDI))
+        session = Session(
+            style="rock", tune=Tune(source=ClockSource.MIDI), fill_every=8, fill_amount=100
+        )
         maps = [load_controller("default"), load_controller("nanokontrol2")]
         self.band = Band(session, styles=STYLES, maps=maps)
         self.rig = self.band.rig
@@ -268,13 +270,13 @@ def build(gig: Gig) -> None:
 
 
 def sections(gig: Gig) -> None:
-    # none, intro, a, b, break, ending on one knob
+    # none, intro, a, b, break, ending, solo on one knob
     gig.away_from_fills()
     gig.turn(KNOB["section"], 50)
     gig.to_bar_line()
     first = gig.band.planner._sent[gig.now].written
     assert gig.band.session.section == "a"
-    gig.turn(KNOB["section"], 75)
+    gig.turn(KNOB["section"], 64)
     gig.to_bar_line()
     gig.to_bar_line()
     assert Voice.CLOSED_HAT not in voices(gig.bar())
@@ -284,7 +286,7 @@ def sections(gig: Gig) -> None:
     returned = gig.band.planner._sent[gig.now].written
     common = set(first.hits) & set(returned.hits)
     assert len(common) > 0.6 * len(first.hits)
-    gig.turn(KNOB["section"], 100)
+    gig.turn(KNOB["section"], 82)
     gig.to_bar_line()
     assert Voice.SNARE not in voices(gig.bar())
     gig.turn(KNOB["section"], 0)

@@ -9,20 +9,32 @@ from pathlib import Path
 from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import CorpusError
 from drumigen.model.checkpoint import Checkpoint, load_model
+from drumigen.training.classifiers import FOLDS
+from drumigen.training.declipping import declipped
 from drumigen.training.evaluation import Generated, evaluate, like
 from drumigen.training.free_running import perform
+from drumigen.training.groove_measures import groove_takes
+from drumigen.training.played_evaluation import judge_played
 from drumigen.training.producers import producer_takes
 from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
 from drumigen_daemon.commands.train import say_how_read
 from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.engine.messages import Tune
+from drumigen_daemon.generator.model_writer import ModelWriter
+from drumigen_daemon.offline import planned_songs
+from drumigen_daemon.session import Session
 
 TAKES = 80
 BARS = 16
 PRODUCER_TAKES = 8
 LONG_TAKES = 6
 LONG_BARS = 64
+PLAYED_TAKES = 60
+PLAYED_BARS = 32
+TOGETHER = 20
+"""Songs that are written together: more would not be remembered as they are read."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -47,7 +59,25 @@ def main(options: argparse.Namespace) -> int:
     )
     corpus = producer_takes([take for take in takes if take.split != "test"], 1)
     teacher = teacher_forced(checkpoint, [take for take in known if not take.fill])
-    report = evaluate(known, train, generated, corpus, teacher)
+    # what was learnt was de-clipped: a ceiling of 127 would tell humans from it, and nothing else
+    level = {take.name: take for take in declipped([*known, *train], 1)}
+    report = evaluate(
+        [level[take.name] for take in known],
+        [level[take.name] for take in train],
+        generated,
+        corpus,
+        teacher,
+    )
+    groove = groove_takes(known)
+    if min(len(groove), len(groove_takes(train))) >= FOLDS:
+        played = judge_played(
+            {seed: list(played_takes(options.model, groove, seed)) for seed in seeds},
+            known,
+            train,
+            [level[take.name] for take in known],
+            generated.by_seed[options.seed],
+        )
+        report = replace(report, figures=(*played, *report.figures))
     sys.stdout.write(report.text() + "\n")
     return 1 if options.strict and report.missed else 0
 
@@ -58,6 +88,38 @@ def _of(takes: Sequence[Take], split: str, folder: Path) -> list[Take]:
         message = f"{folder}: no takes of {split}: add files, or judge by another --split"
         raise CorpusError(message)
     return found
+
+
+def played_takes(
+    model: Path | None,
+    wanted: Sequence[Take],
+    seed: int,
+    count: int = PLAYED_TAKES,
+    bars: int = PLAYED_BARS,
+    **settings: object,
+) -> Iterator[Take]:
+    """Yield what is played at default ``settings`` in styles and tempi of ``wanted``.
+
+    It goes through the control plane, planner and feel that the daemon plays by.
+    """
+    writer = ModelWriter(model)
+    chosen = list(enumerate(like(wanted, count, seed)))
+    for first in range(0, count, TOGETHER):
+        part = chosen[first : first + TOGETHER]
+        sessions = [
+            Session(
+                style=take.style,
+                seed=1000 * seed + number,
+                tune=Tune(tempo=take.tempo),
+                **settings,  # type: ignore[arg-type]
+            )
+            for number, take in part
+        ]
+        songs = planned_songs(sessions, writer.write_at, bars)
+        for session, song in zip(sessions, songs, strict=True):
+            played = tuple(planned.bar for planned in song)
+            name = f"played/{session.style}/{session.seed}"
+            yield Take(name, session.style, "", session.tune.tempo, played, "generated")
 
 
 def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:

@@ -15,11 +15,10 @@ from drumigen.units import Bpm
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.model_writer import ModelWriter
-from drumigen_daemon.session import Session
 
 BARS: Final = 64
 """To a take: 60 s and more up to 250 BPM, as lag-1 and DFA want."""
-FILL_EVERY: Final = Session().fill_every
+FILL_EVERY: Final = 8
 
 
 def main(options: argparse.Namespace) -> int:

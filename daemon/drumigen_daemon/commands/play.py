@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +53,10 @@ class Performance:
     """One song from its start to its end, seen in the terminal."""
 
     def __init__(self, settings: Settings, bars: int) -> None:
-        """Play ``bars`` bars, or with 0 until told to end."""
+        """Play ``bars`` bars and a last stroke, or with 0 until told to end."""
         self._settings = settings
         self.daemon: Daemon = make_daemon(settings)
+        self.daemon.adopt(replace(settings.session, bars=bars))
         self._bars = bars
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
@@ -129,7 +131,8 @@ class Performance:
         status = self.daemon.status
         if not self._bars or status.transport is not TransportState.ROLLING:
             return FRAME
-        end = status.line.time_of(status.meters.start_of(self._bars))
+        last = status.meters.start_of(self._bars) + status.meters.meter_of(self._bars).beat_ticks
+        end = status.line.time_of(last)
         return end - STOP_MARGIN - time.monotonic()
 
     def _key(self, key: str) -> None:
@@ -153,6 +156,8 @@ class Performance:
 
         status = self.daemon.status
         number = status.place_at(Seconds(time.monotonic()))[0] - 1
+        if self._bars and number >= self._bars:
+            return  # the last stroke
         if status.transport is TransportState.ROLLING and number != self._shown:
             self._shown = number
             bar = self.daemon.planner.sent_bar(number)

@@ -7,7 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from drumigen.errors import CorpusError
+from drumigen.model.checkpoint import load_model
 from drumigen.model.network import ModelConfig
+from drumigen.training.declipping import declipped
 from drumigen.training.producers import producer_takes
 from drumigen.training.takes import Take, plain_folder, read_takes
 from drumigen.training.train import Recipe, train
@@ -33,7 +35,10 @@ def main(options: argparse.Namespace) -> int:
     recipe = Recipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
     counts = {style: sum(take.style == style for take in takes) for style in config.styles}
     notes = {"takes": counts, "producers": options.producers}
-    path = train(takes, config, recipe, options.output, device=options.device, notes=notes)
+    start = load_model(options.start, "cpu") if options.start else None
+    path = train(
+        takes, config, recipe, options.output, device=options.device, notes=notes, start=start
+    )
     if not path.is_file():
         message = f"{options.output}: nothing was learnt, so no network was written; train anew"
         raise CorpusError(message)
@@ -51,9 +56,10 @@ def say_how_read(folder: Path) -> None:
 def corpus(folder: Path, seed: int, *, producers: bool) -> list[Take]:
     """Return the takes of ``folder``, and with ``producers`` what is written after them.
 
-    Takes of the test split are left alone: they are for judging only.
+    Takes of the test split are left alone: they are for judging only.  What an e-kit cut off at
+    velocity 127 is spread (:mod:`drumigen.training.declipping`).
     """
-    takes = read_takes(folder, ("train", "validation"))
+    takes = declipped(read_takes(folder, ("train", "validation")), seed)
     return [*takes, *(producer_takes(takes, seed) if producers else ())]
 
 

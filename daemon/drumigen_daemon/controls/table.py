@@ -54,7 +54,7 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
 )
-from drumigen_daemon.session import Call, Quantum, Session, Stutter
+from drumigen_daemon.session import Call, Quantum, Session, SongForm, Stutter
 
 _TUNED: Final[Mapping[str, Allowed[Any]]] = {
     "tempo": TEMPO,
@@ -75,13 +75,15 @@ _OWN: Final[Mapping[str, Allowed[Any]]] = {
     "variation": SWITCH,
     "density": POINTS,
     "intensity": POINTS,
+    "busy": POINTS,
     "temperature": TEMPERATURE,
     "blend": BLEND,
     "share": PERCENT,
     "section": choice(Section),
     "phrase": PHRASE,
     "fill_every": FILL_EVERY,
-    "fill_amount": PERCENT,
+    "fill_amount": POINTS,
+    "form": choice(SongForm),
     "build_bars": BUILD_BARS,
     "count_in": COUNT_IN,
     "half_time": SWITCH,

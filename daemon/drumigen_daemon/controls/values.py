@@ -291,11 +291,11 @@ PHRASE: Final = whole(1, 64)
 """Bars in a phrase."""
 SCENE: Final = whole(1, 128)
 """A scene, by the number of the program change that recalls it."""
-FILL_EVERY: Final = whole(0, 64)
+FILL_EVERY: Final = or_style(whole(0, 64))
 """Bars from fill to fill; 0 plays none."""
 PERCENT: Final = whole(0, 100)
 POINTS: Final = or_style(PERCENT)
-"""Density or intensity."""
+"""Density, intensity, how busy, or how much of a bar a fill takes."""
 TEMPERATURE: Final = stepped(0.05, 2.0, 0.05)
 SWING: Final = or_style(number(SWING_MIN, SWING_MAX))
 """MPC percent."""
@@ -320,6 +320,11 @@ BLEND: Final = Allowed(
 )
 TEXTS: Final = Allowed(
     f'a list of at most {LIST_MAX} texts, as in ["a", "b"]', (list, tuple), _texts
+)
+VOICE_SET: Final = Allowed(
+    "a list of voices",
+    (list, tuple),
+    lambda value: frozenset(VOICE.take(each) for each in _texts(value)),
 )
 VOICE_OFFSETS: Final[Allowed[Mapping[Voice, float]]] = Allowed(
     f"a table of voices with {OFFSET_MS.said} each", (dict,), _voice_offsets

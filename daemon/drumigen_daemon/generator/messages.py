@@ -55,6 +55,8 @@ class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tru
     """Percent of the second style, 0 to 100 in steps of 10."""
     take: int = 0
     """Counts re-rolls: another take is another bar."""
+    busy: int | None = None
+    """0 (simple) to 100 (a solo) of what is played beside the time; None leaves it to the style."""
 
 
 class WrittenBar(msgspec.Struct, frozen=True):

@@ -1,18 +1,23 @@
 """What is to be where in the song: requests, fills, and bars that the form itself dictates."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import msgspec
 
 from drumigen.arrange import NEUTRAL, SECTIONS, Section, count_in, last_stroke
+from drumigen.form import Form, section_at
 from drumigen.pattern import Bar
 from drumigen.timeline import MeterMap
-from drumigen.units import Tick
+from drumigen.units import TICKS_PER_BEAT, Tick
 from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator.messages import BarRequest
 from drumigen_daemon.planner.automation import ConditionMap, SongConditions
 from drumigen_daemon.planner.bar_choice import Part
-from drumigen_daemon.planner.calls import Form
-from drumigen_daemon.session import Session
+from drumigen_daemon.planner.calls import Form as Called
+from drumigen_daemon.session import Session, SongForm
 
+_NO_FORM = Form()
 POINTS_STEP = 5
 """Density and intensity are asked for in such steps, so that a knob is no flood of requests."""
 SHARE_STEP = 10
@@ -21,12 +26,15 @@ SHARE_STEP = 10
 class Outlook:
     """Answers for any bar of the song, from what is set, called for and changed on the way."""
 
-    def __init__(self, session: Session) -> None:
-        """Look at a song that is as ``session`` says throughout."""
+    def __init__(
+        self, session: Session, form_of: Callable[[str], Form] = lambda _: _NO_FORM
+    ) -> None:
+        """Look at a song that is as ``session`` says throughout, in styles of ``form_of``."""
+        self._form_of = form_of
         self.session = session
         self.meters = MeterMap.constant(session.meter)
         self.conditions = ConditionMap.constant(conditions_of(session))
-        self.form = Form()
+        self.form = Called()
 
     def end_of(self, number: int) -> Tick:
         """Return the tick of the bar line that ends a bar."""
@@ -34,7 +42,15 @@ class Outlook:
 
     def at_start(self, number: int) -> SongConditions:
         """Return the conditions that a bar begins under."""
-        return self.conditions.at(self.meters.start_of(number))
+        return self.under(number, self.meters.start_of(number))
+
+    def under(self, number: int, tick: float) -> SongConditions:
+        """Return the conditions of a bar at ``tick``, with the section that the form gives it."""
+        conditions = self.conditions.at(tick)
+        if self.session.form is SongForm.OFF or conditions.section is not Section.NONE:
+            return conditions
+        section, since = section_at(number)
+        return replace(conditions, section=section, since=since)
 
     def parts(self, number: int) -> list[tuple[Tick, BarRequest]]:
         """Return what a bar is to be, each part with the tick of the song it begins at."""
@@ -65,7 +81,7 @@ class Outlook:
         self, number: int, tick: Tick, *, fill: bool = False, style: str = ""
     ) -> BarRequest:
         """Return the request for a bar as it is to be from ``tick`` on, in its style or another."""
-        conditions = self.conditions.at(tick)
+        conditions = self.under(number, tick)
         style = style or conditions.style
         share = round(conditions.share / SHARE_STEP) * SHARE_STEP
         blended = share > 0 and conditions.blend not in ("", style)
@@ -84,30 +100,49 @@ class Outlook:
             conditions.blend if blended else "",
             share if blended else 0,
             self.form.take_at(tick),
+            None if conditions.busy is None else round(conditions.busy / POINTS_STEP) * POINTS_STEP,
         )
 
     def fill_from(self, number: int) -> Tick | None:
         """Return where in a bar its fill begins, if it has one."""
         start, meter = self.meters.start_of(number), self.meters.meter_of(number)
-        conditions, session = self.conditions.at(start), self.session
+        conditions = self.under(number, start)
         if conditions.section is Section.ENDING:
             return start if number == conditions.since else None
         begins = []
         if number in self.form.fills:
             begins.append(self.form.fills[number])
-        every = session.fill_every
-        if every and session.fill_amount and number % every == every - 1:
-            beats = meter.numerator
-            filled = max(1, round(session.fill_amount * beats / 100))
-            begins.append(Tick(start + (beats - filled) * meter.beat_ticks))
+        ticks = self._fill_ticks(number, conditions)
+        if ticks:
+            begins.append(Tick(start + meter.ticks - ticks))
         return min(begins, default=None)
+
+    def _fill_ticks(self, number: int, conditions: SongConditions) -> int:
+        """Return how long a fill is that comes by itself at the end of a bar; 0 for none."""
+        session, meter = self.session, self.meters.meter_of(number)
+        every, amount = session.fill_every, session.fill_amount
+        form = self._form_of(conditions.style)
+        if every is None:
+            beats = form.fill_at(conditions.seed, number)
+        else:
+            due = every > 0 and number % every == every - 1
+            beats = form.fill_length(conditions.seed, number) if due else 0.0
+        if not beats or (session.bars and number >= session.bars):
+            return 0
+        if amount is not None:
+            filled = round(amount * meter.numerator / 100)
+            return (max(1, filled) if amount else 0) * meter.beat_ticks
+        return min(meter.ticks, round(beats * TICKS_PER_BEAT))
 
     def given(self, number: int) -> Part | None:
         """Return the bar that the form itself dictates at a place, if any."""
         start, meter = self.meters.start_of(number), self.meters.meter_of(number)
-        conditions = self.conditions.at(start)
+        conditions = self.under(number, start)
+        end = self.session.bars
         bar = None
-        if number < self.session.count_in:
+        if end and number >= end:
+            bar = last_stroke(meter) if number == end else Bar(meter)
+        elif number < self.session.count_in:
             bar = count_in(meter)
         elif conditions.section is Section.ENDING and number > conditions.since:
             bar = last_stroke(meter) if number == conditions.since + 1 else Bar(meter)
@@ -137,6 +172,7 @@ CONDITIONED = (
     "seed",
     "density",
     "intensity",
+    "busy",
     "temperature",
     "blend",
     "share",

@@ -17,6 +17,7 @@ class SongConditions:
     seed: int = 1
     density: int | None = None
     intensity: int | None = None
+    busy: int | None = None
     temperature: float = 1.0
     section: Section = Section.NONE
     since: int = 0

@@ -66,9 +66,11 @@ class Ladder:
             if not part.request.fill:
                 made = part.made_for or part.request
                 self._last[part.request.style, part.request.meter] = WrittenBar(made, part.bar)
-        if len(choice.parts) == 1 and choice.parts[0].kept:
-            only = choice.parts[0]
-            self._phrases.keep(only.request, since, only.bar, phrase)
+        first, *rest = choice.parts
+        under = first.request.style, first.request.section
+        if first.kept and all((p.request.style, p.request.section) == under for p in rest):
+            # what a fill cuts short comes back whole: there may be none the next time
+            self._phrases.keep(first.request, since, first.bar, phrase)
 
     def _known(
         self, tick: Tick, request: BarRequest, since: int, *, variation: bool

@@ -18,6 +18,7 @@ from typing import Final
 
 from drumigen.bank.bank import Bank
 from drumigen.feel.feel import Feel
+from drumigen.form import Form
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import MeterMap, Timeline
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
@@ -68,13 +69,14 @@ class Planner:
         bank_of: Callable[[str], Bank],
         styles: Sequence[str] = (),
         feel_of: Callable[[str], Feel] = lambda _: Feel(amount=0.0),
+        form_of: Callable[[str], Form] = lambda _: Form(),
     ) -> None:
         """Plan for ``session``, with ``bank_of(style)`` as the last resort.
 
         ``styles`` are those between which the performer may switch: they are kept ready.
         """
         self.counters = PlanCounters()
-        self._outlook = Outlook(session)
+        self._outlook = Outlook(session, form_of)
         self._ladder = Ladder(bank_of)
         self._readiness = Readiness(self._outlook, self._ladder.memory, styles)
         self._feels = FeelMixer(feel_of)
@@ -443,12 +445,12 @@ class Planner:
                     varied_enough=self._varied_enough(number),
                 )
                 parts.append(part)
-        if after < 0 and len(parts) == 1 and self._is_third_of_a_kind(number, parts[0]):
+        if after < 0 and self._is_third_of_a_kind(number, parts[0]):
             parts[0] = unlike(parts[0])
 
     def _shape(self, number: int, start: Tick, part: Part) -> Shape:
         outlook, session = self._outlook, self._outlook.session
-        conditions, form = outlook.conditions.at(part.tick), outlook.form
+        conditions, form = outlook.under(number, part.tick), outlook.form
         place = Place(number, start, conditions.seed, self._feel_tempo)
         feel = self._feels.feel(part.request.style, session.blend, session.share, session.feel)
         if not part.kept:
@@ -506,7 +508,7 @@ class Planner:
         choice = self._sent.get(number)
         if choice is not None:
             outlook = self._outlook
-            since = outlook.conditions.at(choice.planned.start).since
+            since = outlook.at_start(number).since
             self._ladder.remember(choice, since, outlook.session.phrase)
             for part in choice.parts:
                 if part.origin.fallback and part.kept and not part.given:

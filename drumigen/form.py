@@ -1,0 +1,109 @@
+"""The form of a style: who keeps time, on which backbeat, where fills are and how long."""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from drumigen.arrange import Section
+from drumigen.errors import SettingsError
+from drumigen.timekeeping import CYMBALS, Keeper
+
+PHRASE: Final = 8
+"""Bars over which chances of a fill come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a style goes through its bars; figures are shares of bars of the style's takes.
+
+    Attributes:
+        keepers: what keeps time in every bar that is no fill; any of them, or all together.
+        backbeat: share (0-1) of such bars that have a backbeat.
+        fills: chance (0-1) that a bar ends in a fill, by its place in a phrase of eight.
+        fill_beats: lengths of fills in beats, each as likely; quantiles of the takes'.
+
+    Raises:
+        SettingsError: a figure is out of range; the line names it.
+    """
+
+    keepers: tuple[Keeper, ...] = CYMBALS
+    backbeat: float = 0.0
+    fills: tuple[float, ...] = (0.05, 0.05, 0.05, 0.2, 0.05, 0.05, 0.05, 0.4)
+    fill_beats: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0)
+
+    def __post_init__(self) -> None:
+        """Refuse what no style can have."""
+        if not self.keepers or Keeper.NONE in self.keepers:
+            message = "form.keepers: name one or more of hat, ride, crash, snare, tom"
+            raise SettingsError(message)
+        _within("backbeat", (self.backbeat,), 0.0, 1.0)
+        _within("fills", self.fills, 0.0, 1.0)
+        _within("fill_beats", self.fill_beats, 0.5, 4.0)
+        if len(self.fills) != PHRASE or not self.fill_beats:
+            message = (
+                f"form.fills has {len(self.fills)} chances: give {PHRASE}; and some fill_beats"
+            )
+            raise SettingsError(message)
+
+    def fill_at(self, seed: int, number: int) -> float:
+        """Return the beats that the fill of bar ``number`` takes; 0 for none.
+
+        No fill follows a fill, and a song does not begin with one.
+        """
+        if number == 0 or not self._draws(seed, number):
+            return 0.0
+        if self._draws(seed, number - 1) and number > 1:
+            return 0.0
+        return self.fill_length(seed, number)
+
+    def fill_length(self, seed: int, number: int) -> float:
+        """Return the beats that a fill takes if there is one in bar ``number``."""
+        return _rng("fill length", seed, number).choice(self.fill_beats)
+
+    def has_backbeat(self, seed: int, number: int) -> bool:
+        """Tell whether bar ``number`` is to have a backbeat."""
+        return _rng("backbeat", seed, number).random() < self.backbeat
+
+    def _draws(self, seed: int, number: int) -> bool:
+        return _rng("fill", seed, number).random() < self.fills[number % PHRASE]
+
+
+SONG: Final = (
+    (Section.INTRO, 8),
+    (Section.A, 16),
+    (Section.B, 8),
+    (Section.A, 16),
+    (Section.B, 16),
+    (Section.BREAK, 8),
+    (Section.B, 16),
+    (Section.A, 8),
+    (Section.B, 16),
+)
+"""Sections of a song with a form of its own, each with its bars; after the last the second."""
+
+
+def section_at(number: int) -> tuple[Section, int]:
+    """Return the section of bar ``number`` of a song with a form, and the bar it began with."""
+    whole = sum(bars for _, bars in SONG)
+    intro = SONG[0][1]
+    since = 0
+    if number >= whole:
+        rounds, _ = divmod(number - intro, whole - intro)
+        since = rounds * (whole - intro)
+    for section, bars in SONG:
+        if number < since + bars:
+            return section, since
+        since += bars
+    return SONG[-1][0], since
+
+
+def _within(name: str, values: Collection[float], low: float, high: float) -> None:
+    for value in values:
+        if not low <= value <= high:
+            message = f"form.{name} = {value:g}: use {low:g} to {high:g}"
+            raise SettingsError(message)
+
+
+def _rng(*key: object) -> random.Random:
+    return random.Random("/".join(map(str, key)))  # noqa: S311 - music; a text seeds alike anywhere

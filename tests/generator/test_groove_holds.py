@@ -1,0 +1,85 @@
+"""The groove holds, in every style, as it leaves: wide bounds, so that nobody loses it again."""
+
+from collections import Counter
+from functools import cache
+
+import msgspec
+import pytest
+
+from drumigen.pattern import Bar
+from drumigen.styles import load_styles
+from drumigen.timekeeping import SAME, keeps_time, likeness
+from drumigen.timeline import Meter
+from drumigen.units import Bpm
+from drumigen_daemon.generator.model_writer import ModelWriter
+from drumigen_daemon.offline import planned_songs
+from drumigen_daemon.planner.arrangement import Outlook
+from drumigen_daemon.session import Session
+
+STYLES = load_styles()
+SEEDS = (1, 2)
+BARS = 10
+
+
+@cache
+def writer() -> ModelWriter:
+    return ModelWriter()
+
+
+def played(sessions: list[Session], bars: int) -> list[list[Bar]]:
+    songs = planned_songs(sessions, writer().write_at, bars)
+    return [[planned.bar for planned in song] for song in songs]
+
+
+def session(style: str, seed: int, meter: str = "4/4") -> Session:
+    low, high = STYLES.find(style).tempo
+    tune = msgspec.structs.replace(Session().tune, tempo=Bpm((low + high) / 2))
+    return Session(style=style, seed=seed, meter=Meter.parse(meter), tune=tune)
+
+
+@cache
+def songs() -> dict[tuple[str, int], list[Bar]]:
+    keys = [(style, seed) for style in STYLES.names for seed in SEEDS]
+    return dict(zip(keys, played([session(*key) for key in keys], BARS), strict=True))
+
+
+def grooves(style: str, seed: int, bars: list[Bar], meter: str = "4/4") -> list[Bar]:
+    """Return the bars in which no fill was to come."""
+    outlook = Outlook(session(style, seed, meter), lambda name: STYLES.find(name).form)
+    return [bar for number, bar in enumerate(bars) if outlook.fill_from(number) is None]
+
+
+@pytest.mark.parametrize("style", STYLES.names)
+def test_who_keeps_time_keeps_it_from_bar_one_on(style: str) -> None:
+    form = STYLES.find(style).form
+    for seed in SEEDS:
+        bars = songs()[style, seed]
+        asked = grooves(style, seed, bars)
+        assert keeps_time(bars[0], form.keepers)
+        assert sum(keeps_time(bar, form.keepers) for bar in asked) >= 0.8 * len(asked)
+
+
+def test_no_velocity_is_a_ceiling() -> None:
+    counts = Counter(hit.velocity for bars in songs().values() for bar in bars for hit in bar.hits)
+    total = sum(counts.values())
+    assert counts[127] <= 0.06 * total
+    assert max(counts[velocity] for velocity in range(101, 128)) <= 0.08 * total
+
+
+def test_bars_come_back() -> None:
+    back = [
+        any(likeness(bar, old) > SAME for old in bars[:number])
+        for bars in songs().values()
+        for number, bar in enumerate(bars)
+        if number
+    ]
+    assert 0.1 <= sum(back) / len(back) <= 0.7
+
+
+@pytest.mark.parametrize("meter", ["5/4", "7/8", "3/4", "6/8"])
+def test_odd_metres_keep_time_too(meter: str) -> None:
+    names = ("rock", "jazz", "funk")
+    for style, bars in zip(names, played([session(s, 1, meter) for s in names], 4), strict=True):
+        form = STYLES.find(style).form
+        asked = grooves(style, 1, bars, meter)
+        assert sum(keeps_time(bar, form.keepers) for bar in asked) >= 0.7 * len(asked)
