@@ -69,6 +69,8 @@ class Stroke:
         late = at - self.at
         if self.moved:
             cycle = min(cycle, BAR)
+        else:
+            way = 0.0
         same = (place - self.place) % cycle == 0
         return same and -self.tolerance <= late <= self.tolerance + way
 
@@ -109,7 +111,8 @@ def faults(
 ) -> list[str]:
     """Return what is wrong with strokes (seconds, sixteenth) played to a dump, a line each.
 
-    ``way`` is how many seconds a message may take to us, by which a stroke may be late.  Where
+    ``way`` is how many seconds a message may take to us, by which the first stroke after a move may
+    be late.  Where
     strokes tell their place only up to some sixteenths, that is the ``cycle``.
     """
     wrong: list[str] = []

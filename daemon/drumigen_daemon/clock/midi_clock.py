@@ -117,7 +117,7 @@ class ClockFollower:
         """And when it came."""
         self._heard: dict[str, float] = {}
         self._followed = ""
-        self._pulses = self._filled = self._duplicates = self._foreign = self._drop_outs = 0
+        self._pulses = self._duplicates = self._foreign = self._drop_outs = 0
         self._past = Counters()
 
     def forget(self) -> None:
@@ -212,18 +212,34 @@ class ClockFollower:
             skipped = round((at - track.x) / period) - 1
             self._owed = max(0, min(skipped, _TWO_BEATS))
             return self._acquire(at, track.number + 1 + max(0, skipped))
+        return self._take(track, at, since)
+
+    def _take(self, track: TempoFilter, at: float, since: float) -> int | None:
+        """Take a pulse ``since`` seconds after the last one: held up, doubled, or on its way."""
+        period = track.v
+        together = abs(since) < min(_TWICE, 0.25 * period)
         if since < 0.75 * period and track.early(at):
             if self._owed and since > -_TWICE:
-                self._owed -= 1
-                self._filled += 1
-                self._last = max(at, self._last)
-                return track.number
-            if track.certain and abs(since) < min(_TWICE, 0.25 * period):
+                return self._held_up(track, at)
+            if track.certain and together:
                 self._duplicates += 1
                 return None
         elif since > _COAST_AFTER * period:
             self._drop_out()
+        elif together and track.knows:
+            return self._held_up(track, at)
         return self._follow(track, at)
+
+    def _held_up(self, track: TempoFilter, at: float) -> int:
+        """Count a pulse that came on the heels of another, for which it waited."""
+        before = track.number
+        track.hear_held_up(at)
+        if track.number <= before:
+            self._owed = max(0, self._owed - 1)
+        self._last = max(at, self._last)
+        self._timeline = None
+        self._pulses += 1
+        return track.number
 
     def _from_followed(self, at: float, source: str) -> bool:
         """Note who was heard; tell whether it is the followed master, or has become it."""
@@ -245,7 +261,7 @@ class ClockFollower:
         old = self._filter
         if old is not None:
             self._past = self.counters
-            self._filled = self._duplicates = self._foreign = self._pulses = self._drop_outs = 0
+            self._duplicates = self._foreign = self._pulses = self._drop_outs = 0
         self._pulses += 1
         known = before is not None and before.heard > _KNOWN_AFTER
         self._filter = TempoFilter(
@@ -279,7 +295,9 @@ class ClockFollower:
         limit = max(limit, 0.6 * lead.noise**0.5)
         steady = track.heard > 8 and lead.spread < limit * limit
         self._state = LockState.LOCKED if steady else LockState.LOCKING
-        self._owed = max(0, min(track.number - before - 1, _TWO_BEATS))
+        skipped = track.number - before - 1
+        # a stall within a stall owes its own pulses and those of the one before
+        self._owed = min(self._owed + skipped, _TWO_BEATS) if skipped > 0 else 0
         if not lead.took:
             return None
         self._pulses += 1
@@ -382,8 +400,8 @@ class ClockFollower:
             return past
         lead = track.leader
         return Counters(
-            pulses=past.pulses + self._pulses + self._filled,
-            lost=max(0, past.lost + lead.lost - self._filled),
+            pulses=past.pulses + self._pulses,
+            lost=past.lost + lead.lost,
             duplicates=past.duplicates + self._duplicates,
             foreign=past.foreign + self._foreign + lead.extra,
             outliers=past.outliers + lead.outliers,

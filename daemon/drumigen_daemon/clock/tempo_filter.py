@@ -138,6 +138,23 @@ class TempoFilter:
             for h in self._pool:
                 h.number += by
 
+    def hear_held_up(self, at: float) -> None:
+        """Take a pulse that came on the heels of another, for which it waited: it tells no time."""
+        pool = self._pool
+        for h in pool:
+            h.hear_held_up(at)
+        total = sum(h.weight for h in pool)
+        for h in pool:
+            h.weight /= total
+        self._last = at
+        self._crown(max((h for h in pool if h.age >= _BELIEF), key=_weight, default=self.leader))
+        self._average()
+
+    @property
+    def knows(self) -> bool:
+        """Whether it has heard enough for a pulse to be late."""
+        return self.heard > _OLD
+
     @property
     def certain(self) -> bool:
         """Whether hardly any weight is on stories with another number."""
@@ -229,6 +246,7 @@ class TempoFilter:
             jump = lead.child(_P_JUMP / v * chance_of_lost(skipped))
             jump.number += 1 + skipped
             jump.lost += skipped
+            jump.owed = skipped
             jump.x = at
             jump.pxx = jump.noise
             jump.pxv = jump.pxa = 0.0

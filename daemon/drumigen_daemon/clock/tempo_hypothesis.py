@@ -45,8 +45,8 @@ class Hypothesis:
 
     __slots__ = (
         "a", "age", "comb", "extra", "extra_at", "extra_gap", "jumps", "kind", "lost", "noise",
-        "noise_count", "number", "outliers", "outlying", "paa", "pva", "pvv", "pxa", "pxv", "pxx",
-        "steps", "took", "v", "weight", "x",
+        "noise_count", "number", "outliers", "outlying", "owed", "paa", "pva", "pvv", "pxa", "pxv",
+        "pxx", "steps", "took", "v", "weight", "x",
     )  # fmt: skip
 
     def __init__(self, at: float, period: float, number: int, noise: float) -> None:
@@ -66,6 +66,7 @@ class Hypothesis:
         self.outlying = 0.0  # and how likely it was an outlier
         self.extra_at = self.extra_gap = 0.0  # the latest foreign pulse, and its distance
         self.comb = 0.0  # how usual foreign pulses are
+        self.owed = 0  # pulses taken for lost that may yet come, held up
         self.lost = self.extra = self.outliers = self.steps = self.jumps = 0
 
     @property
@@ -106,6 +107,7 @@ class Hypothesis:
         new.extra_at = self.extra_at
         new.extra_gap = self.extra_gap
         new.comb = self.comb
+        new.owed = self.owed
         new.lost = self.lost
         new.extra = self.extra
         new.outliers = self.outliers
@@ -143,6 +145,37 @@ class Hypothesis:
         spread = (30.0 * RESTLESSNESS[kind] * self.v) ** 2
         self.paa = max(self.paa, spread)
 
+    def hear_held_up(self, at: float) -> None:
+        """Take a pulse that came on the heels of another, for which it waited: it tells no time.
+
+        Who has been waiting for a pulse counts it; who took some for lost has found one.
+        """
+        if at - self.x < 0.5 * self.v:
+            if self.owed:
+                self.owed -= 1
+                self.lost -= 1
+            else:
+                self.weight *= _P_EXTRA
+            return
+        self.number += 1
+        self.age += 1
+        self.took = True
+        if self.kind:
+            self.x += self.v + 0.5 * self.a
+            paa, pva, pvv, pxa = self.paa, self.pva, self.pvv, self.pxa
+            self.pxx += 2.0 * self.pxv + pvv + pxa + pva + 0.25 * paa
+            self.pxv += pvv + pxa + 1.5 * pva + 0.5 * paa
+            self.pxa = pxa + pva + 0.5 * paa
+            self.pvv = pvv + 2.0 * pva + paa
+            self.pva = pva + paa
+            self.paa = paa + (RESTLESSNESS[self.kind] * self.v) ** 2
+            self.v += self.a
+        else:
+            self.x += self.v
+            self.pxx += 2.0 * self.pxv + self.pvv
+            self.pxv += self.pvv
+            self.pvv += (_DRIFT * self.v) ** 2
+
     def hear(self, at: float, late: float, *, contrary: bool = False) -> None:
         """Weigh this story by the pulse stamped ``at``, and learn from it.
 
@@ -153,6 +186,7 @@ class Hypothesis:
         error = at - self.x - v
         span = 1
         prior = 1.0
+        owed = 0
         self.age += 1
         if self.age > 1:  # before, the period is a guess
             if error > 0.5 * v:
@@ -161,9 +195,11 @@ class Hypothesis:
                 if prior < 1.0:
                     span += skipped
                     self.lost += skipped
+                    owed = self.owed + skipped
             elif error < _EARLY * v and self._foreign(at, error, late, contrary=contrary):
                 return
         self.took = True
+        self.owed = owed
         self.number += span
         if self.comb:
             self.comb *= 0.95

@@ -431,10 +431,12 @@ class Player:
     def _in_turn(self, note: tuple[int, int], at: float) -> float:
         """Return ``at``, or when a stroke of ``note`` that is under way leaves, if that is later.
 
-        A line that bends puts what is handed over now before what was handed over for the old one.
+        A line that bends puts what is handed over now before what was handed over for the old one;
+        so does a Stop just before a stroke that can not be taken back any more.
         """
         under_way = [h.at for h in self._handed if h.kind is _Kind.ON and h.note == note]
-        return max([at, *under_way])
+        struck = [stroke.at for stroke in self._strokes if stroke.note == note]
+        return max([at, *under_way, *struck])
 
     def _off(self, note: tuple[int, int], at: Seconds) -> None:
         del self._ringing[note]
