@@ -4,14 +4,13 @@ import csv
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from drumigen.bank.bank import FILL, PHRASE, Bank, bank_from_song
 from drumigen.bank.grammars import GRAMMARS
-from drumigen.bank.recipes import RECIPES, Recipe
 from drumigen.errors import PatternError
 from drumigen.kit import SNARES, TOMS, VOICES, KitMap, Voice, load_kit
 from drumigen.midi.file import read_song, song_from_bytes, song_to_bytes, write_song
@@ -32,6 +31,66 @@ KICK_LOUD = 84
 
 _BACKBEAT_SHARE = 0.85
 _SETTLING_ROUNDS = 20
+
+_EIGHTH = TICKS_PER_BEAT // 2
+_BACKBEAT = (TICKS_PER_BEAT, 3 * TICKS_PER_BEAT)
+_HALF_TIME = (2 * TICKS_PER_BEAT,)
+_DOUBLE_TIME = tuple(range(_EIGHTH, 4 * TICKS_PER_BEAT, TICKS_PER_BEAT))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which takes make a bank: the dataset's styles, tempi, and what a bar must have.
+
+    ``backbeats`` are the ticks of which one set has a snare of 60 or more through the phrase;
+    ``toms`` is the most hits on toms in a bar; ``needs`` is struck three times in each.
+    """
+
+    styles: tuple[str, ...]
+    tempo: tuple[int, int]
+    backbeats: tuple[tuple[int, ...], ...] = (_BACKBEAT,)
+    toms: int = 2
+    needs: Voice | None = None
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "rock": Recipe(("rock", "rock/indie", "rock/folk"), (80, 145)),
+    "funk": Recipe(("funk", "funk/fast", "funk/rock", "funk/latin", "jazz/funk"), (80, 130)),
+    "jazz": Recipe(("jazz", "jazz/swing", "jazz/mediumfast"), (100, 215), ((),), 3, Voice.RIDE),
+    "hiphop": Recipe(("hiphop",), (67, 112)),
+    "soul": Recipe(("soul", "soul/motown"), (90, 148)),
+    "latin": Recipe(
+        (
+            "latin",
+            "latin/bounce",
+            "latin/brazilian",
+            "latin/brazilian-baiao",
+            "latin/brazilian-bossa",
+            "latin/brazilian-samba",
+            "latin/brazilian-songo",
+            "latin/samba",
+        ),
+        (84, 130),
+        ((),),
+        16,
+    ),
+    "afrocuban": Recipe(
+        ("afrocuban", "afrocuban/bembe", "afrocuban/rhumba", "afrocuban/calypso"),
+        (105, 128),
+        ((),),
+        16,
+    ),
+    "afrobeat": Recipe(("afrobeat", "highlife"), (90, 126), ((),), 6),
+    "punk": Recipe(("punk",), (120, 180), (_BACKBEAT, _DOUBLE_TIME)),
+    "neworleans": Recipe(
+        ("neworleans/funk", "neworleans/secondline", "neworleans/shuffle"), (80, 124), ((),), 6
+    ),
+    "reggae": Recipe(("reggae", "reggae/slow"), (60, 130), ((),)),
+    "country": Recipe(("country",), (70, 130), (_BACKBEAT, _DOUBLE_TIME)),
+    "pop": Recipe(("pop", "pop/soft"), (80, 145), (_BACKBEAT, _HALF_TIME)),
+    "dance": Recipe(("dance/disco", "dance/breakbeat"), (110, 175)),
+    "blues": Recipe(("blues/shuffle", "rock/shuffle"), (70, 135)),
+}
 
 
 @dataclass(frozen=True, slots=True)

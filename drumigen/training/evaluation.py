@@ -10,7 +10,7 @@ from drumigen.errors import CorpusError
 from drumigen.training.baselines import fit, jittered, quantised
 from drumigen.training.classifiers import auc, genre_accuracy, styles_told_apart, verbatim
 from drumigen.training.features import Excerpts, excerpts
-from drumigen.training.feel_statistics import portrait
+from drumigen.training.feel_statistics import feel_statistics
 from drumigen.training.overlap import growth, overlaps
 from drumigen.training.report import Figure, Report, TeacherForced
 from drumigen.training.strokes import Strokes, in_four, strokes_of
@@ -113,12 +113,12 @@ def evaluate(
     shaken = [jittered(take, rng) for take in played]
     return Report(
         figures=tuple(figures),
-        portraits={
-            "human": portrait(played, played),
-            "human train": portrait(learnt, played),
-            "generated": portrait(everything, played),
-            "quantised": portrait(still, played),
-            "jitter": portrait(shaken, played),
+        feel_statistics={
+            "human": feel_statistics(played, played),
+            "human train": feel_statistics(learnt, played),
+            "generated": feel_statistics(everything, played),
+            "quantised": feel_statistics(still, played),
+            "jitter": feel_statistics(shaken, played),
         },
         fits={"quantised": fit(played, still), "jitter": fit(played, shaken)},
         teacher=teacher,

@@ -1,4 +1,4 @@
-"""A portrait: the feel of a set of takes in a dozen figures."""
+"""The feel of a set of takes in a dozen figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ are cut to it, and shorter than half of it are left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class FeelStatistics:
     """The feel of a set of takes; nan where it has nothing to tell.
 
     ``timing_kl`` and ``velocity_kl`` are divergences from a reference, in nats; ``gap`` the
@@ -57,12 +57,12 @@ class Portrait:
     long_takes: int
 
 
-def portrait(takes: Sequence[Strokes], reference: Sequence[Strokes]) -> Portrait:
-    """Return the portrait of ``takes``, divergences as from ``reference``."""
+def feel_statistics(takes: Sequence[Strokes], reference: Sequence[Strokes]) -> FeelStatistics:
+    """Return the feel of ``takes``, divergences as from ``reference``."""
     cut = [first_bars(take, BARS) for take in takes if take.bars >= BARS // 2]
     kept = [timekeeping(take) for take in takes if take.seconds >= SECONDS_MIN]
     kept = [beats for beats in kept if len(beats.beats)]
-    return Portrait(
+    return FeelStatistics(
         strokes_a_bar=_median([len(take.ticks) / take.bars for take in takes if take.bars]),
         timing_kl=divergence(
             np.concatenate([take.offsets_ms for take in reference]),

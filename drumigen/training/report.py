@@ -6,7 +6,7 @@ from math import isnan, nan
 from typing import Final
 
 from drumigen.training.baselines import Fit
-from drumigen.training.feel_statistics import Portrait
+from drumigen.training.feel_statistics import FeelStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Report:
     """All that was measured; :meth:`text` is for reading."""
 
     figures: tuple[Figure, ...]
-    portraits: Mapping[str, Portrait] = field(hash=False)
+    feel_statistics: Mapping[str, FeelStatistics] = field(hash=False)
     fits: Mapping[str, Fit] = field(hash=False)
     teacher: TeacherForced | None
 
@@ -66,7 +66,7 @@ class Report:
         ]
         feel = [
             [_PORTRAIT_NAMES[name], *(_number(getattr(one, name)) for one in columns)]
-            for columns in [list(self.portraits.values())]
+            for columns in [list(self.feel_statistics.values())]
             for name in _PORTRAIT_NAMES
         ]
         strokes = [
@@ -75,7 +75,7 @@ class Report:
         ]
         parts = [
             _table(["", "value", "human", "goal", ""], goals),
-            _table(["feel", *self.portraits], feel),
+            _table(["feel", *self.feel_statistics], feel),
             _table(["stroke by stroke", *(_FIT_NAMES[part.name] for part in fields(Fit))], strokes),
         ]
         if self.teacher:

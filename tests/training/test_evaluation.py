@@ -290,8 +290,11 @@ def test_a_report_holds_every_goal_and_tells_a_drummer_from_a_machine() -> None:
     missed = {figure.name for figure in bad.missed}
     assert {"AUC, two bars, mean", "bars verbatim in training"} <= missed
     assert {"bars verbatim, dilla", "producers told apart by hits"} <= missed
-    assert good.portraits["human"].timing_kl == 0
-    assert good.portraits["quantised"].timing_explained != good.portraits["human"].timing_explained
+    assert good.feel_statistics["human"].timing_kl == 0
+    assert (
+        good.feel_statistics["quantised"].timing_explained
+        != good.feel_statistics["human"].timing_explained
+    )
     assert "NLL a stroke, teacher-forced: 6.50 nats = position 0.50 + offset 6.00" in good.text()
 
 

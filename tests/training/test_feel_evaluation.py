@@ -8,8 +8,15 @@ import pytest
 from drumigen.bank.bank import load_bank
 from drumigen.feel.feel import Feel, FeelModel
 from drumigen.styles import Style, load_styles
-from drumigen.training.feel_evaluation import FeelFigures, FeelReport, feel_report
-from drumigen.training.feel_players import PLAYERS, from_bank, jittered, plain
+from drumigen.training.feel_evaluation import (
+    PLAYERS,
+    FeelFigures,
+    FeelReport,
+    feel_report,
+    from_bank,
+    jittered,
+    plain,
+)
 from drumigen.units import Bpm
 from drumigen_daemon.cli import main
 

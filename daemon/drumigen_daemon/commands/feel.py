@@ -9,8 +9,7 @@ from drumigen.model.network import CONTEXT_BARS
 from drumigen.pattern import Bar
 from drumigen.styles import Style
 from drumigen.timeline import Meter
-from drumigen.training.feel_evaluation import feel_report
-from drumigen.training.feel_players import BarsOf
+from drumigen.training.feel_evaluation import BarsOf, feel_report
 from drumigen.units import Bpm
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar

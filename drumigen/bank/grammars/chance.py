@@ -22,8 +22,8 @@ class Grammar:
 
     name: str
     tempo: Bpm
-    phrase: Callable[["Pen"], Phrase]
-    fill: Callable[["Pen"], Bar]
+    phrase: Callable[["Chance"], Phrase]
+    fill: Callable[["Chance"], Bar]
     phrase_count: int = 12
     fill_count: int = 8
 
@@ -31,18 +31,18 @@ class Grammar:
         """Yield (source, bars) of each phrase; the same every time."""
         for number in range(self.phrase_count):
             source = f"{self.name}/grammar/{number + 1}"
-            yield source, self.phrase(Pen(random.Random(source), self.tempo))  # noqa: S311 - music
+            yield source, self.phrase(Chance(random.Random(source), self.tempo))  # noqa: S311 - music
 
     def fills(self) -> Iterator[tuple[str, Bar]]:
         """Yield (source, bar) of each fill; the same every time."""
         for number in range(self.fill_count):
             source = f"{self.name}/grammar/fill/{number + 1}"
-            yield source, self.fill(Pen(random.Random(source), self.tempo))  # noqa: S311 - music
+            yield source, self.fill(Chance(random.Random(source), self.tempo))  # noqa: S311 - music
 
 
 @dataclass(frozen=True, slots=True)
-class Pen:
-    """Chance and tempo while writing."""
+class Chance:
+    """A generator of random numbers, and the tempo that is written at."""
 
     rng: random.Random
     tempo: Bpm
@@ -56,7 +56,7 @@ class Pen:
         """Return a velocity from ``low`` to ``high``."""
         return self.rng.randint(low, high)
 
-    def chance(self, probability: float) -> bool:
+    def happens(self, probability: float) -> bool:
         """Return True with ``probability``."""
         return self.rng.random() < probability
 
@@ -81,15 +81,15 @@ def playable(hits: Sequence[Hit]) -> Bar:
     return repaired(Bar(METER, tuple(hits)))
 
 
-def loosened(bar: Bar, pen: Pen, spread_ms: float, velocity: int) -> Bar:
+def loosened(bar: Bar, chance: Chance, spread_ms: float, velocity: int) -> Bar:
     """Return the bar with a small residual on every hit: timing (SD, ms) and velocity (most)."""
     return replace(
         bar,
         hits=tuple(
             replace(
                 hit,
-                offset=hit.offset + round(pen.rng.gauss(0, pen.ms(spread_ms))),
-                velocity=max(1, min(127, hit.velocity + pen.drawn(-velocity, velocity))),
+                offset=hit.offset + round(chance.rng.gauss(0, chance.ms(spread_ms))),
+                velocity=max(1, min(127, hit.velocity + chance.drawn(-velocity, velocity))),
             )
             for hit in bar.hits
         ),

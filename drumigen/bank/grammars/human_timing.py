@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drumigen.bank.grammars.chance import Pen
+from drumigen.bank.grammars.chance import Chance
 from drumigen.pattern import OFFSET_MAX, Bar
 from drumigen.units import TICKS_PER_SIXTEENTH
 
@@ -40,7 +40,7 @@ def correlated(rng: random.Random, count: int) -> list[float]:
 
 
 def played_by_hand(
-    pen: Pen, bars: Sequence[Bar], together: float, apart: float, velocity: float
+    chance: Chance, bars: Sequence[Bar], together: float, apart: float, velocity: float
 ) -> tuple[Bar, ...]:
     """Return ``bars`` with a human residual added to timing and velocity.
 
@@ -48,20 +48,20 @@ def played_by_hand(
     stroke has for itself; ``velocity`` is the SD of both hands' level.
     """
     count = 1 + sum(bar.meter.ticks for bar in bars) // TICKS_PER_SIXTEENTH
-    times = correlated(pen.rng, count)
-    levels = correlated(pen.rng, count)
+    times = correlated(chance.rng, count)
+    levels = correlated(chance.rng, count)
     start = 0
     played = []
     for bar in bars:
         hits = []
         for hit in bar.hits:
             place = (start + hit.tick) // TICKS_PER_SIXTEENTH
-            ms = together * times[place] + pen.rng.gauss(0, apart)
-            level = velocity * (0.7 * levels[place] + pen.rng.gauss(0, 0.7))
+            ms = together * times[place] + chance.rng.gauss(0, apart)
+            level = velocity * (0.7 * levels[place] + chance.rng.gauss(0, 0.7))
             hits.append(
                 replace(
                     hit,
-                    offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset + pen.ms(ms))),
+                    offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset + chance.ms(ms))),
                     velocity=max(1, min(127, round(hit.velocity + level))),
                 )
             )

@@ -12,7 +12,7 @@ trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.bank.grammars.chance import STEPS, Pen, Phrase, hit_at, playable, swung
+from drumigen.bank.grammars.chance import STEPS, Chance, Phrase, hit_at, playable, swung
 from drumigen.bank.grammars.performance import Idiom, Line, Steps, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -34,21 +34,21 @@ class _Shift:
     hat: int
 
 
-def phrase(pen: Pen) -> Phrase:
+def phrase(chance: Chance) -> Phrase:
     """Return a two-bar template and its repeat, whose last bar turns around."""
-    shift = _drawn_shift(pen)
-    hats = pen.rng.choice(_HATS if shift.hat_swing > STRAIGHT else (*_HATS, _EIGHTHS))
-    one, two = (_written(pen, shift, hats) for _ in range(2))
-    turned = _with_extra_kick(pen, two, shift)
+    shift = _drawn_shift(chance)
+    hats = chance.rng.choice(_HATS if shift.hat_swing > STRAIGHT else (*_HATS, _EIGHTHS))
+    one, two = (_written(chance, shift, hats) for _ in range(2))
+    turned = _with_extra_kick(chance, two, shift)
     # Two bars come back as they were, as they do from a sampler; the fourth turns around.
     return one, two, one, turned
 
 
-def _drawn_shift(pen: Pen) -> _Shift:
-    hat_swing, kick_swing = pen.rng.choice(_SWINGS)
+def _drawn_shift(chance: Chance) -> _Shift:
+    hat_swing, kick_swing = chance.rng.choice(_SWINGS)
     # a swung kick is late by its swing already
-    late = pen.ms(4, 25) if kick_swing == STRAIGHT else pen.ms(2, 8)
-    return _Shift(hat_swing, kick_swing, -pen.ms(8, 30), late, pen.ms(-3, 3))
+    late = chance.ms(4, 25) if kick_swing == STRAIGHT else chance.ms(2, 8)
+    return _Shift(hat_swing, kick_swing, -chance.ms(8, 30), late, chance.ms(-3, 3))
 
 
 _SWINGS = (
@@ -80,7 +80,7 @@ _KICKS: tuple[tuple[int, ...], ...] = (
 )
 
 
-def _written(pen: Pen, shift: _Shift, hats: Sequence[int]) -> Bar:
+def _written(chance: Chance, shift: _Shift, hats: Sequence[int]) -> Bar:
     hits = [
         hit_at(
             step,
@@ -90,13 +90,13 @@ def _written(pen: Pen, shift: _Shift, hats: Sequence[int]) -> Bar:
         )
         for step in hats
     ]
-    kicks = pen.rng.choice(_KICKS)
+    kicks = chance.rng.choice(_KICKS)
     hits += [_kick(step, 112 if step == 0 else 98, shift) for step in kicks]
     hits += [hit_at(step, Voice.SNARE, 116, shift.snare) for step in (4, 12)]
     free = [step for step in (1, 3, 5, 9, 11, 13, 15) if not {step - 1, step, step + 1} & {*kicks}]
-    hits += [_kick(step, pen.drawn(38, 54), shift) for step in pen.some(free, 0, 2)]
-    if pen.chance(0.35):
-        step = pen.rng.choice((6, 14))
+    hits += [_kick(step, chance.drawn(38, 54), shift) for step in chance.some(free, 0, 2)]
+    if chance.happens(0.35):
+        step = chance.rng.choice((6, 14))
         hits = [hit for hit in hits if hit.tick != step * TICKS_PER_SIXTEENTH]
         hits.append(hit_at(step, Voice.OPEN_HAT, 80, shift.hat))
     return playable(hits)
@@ -107,26 +107,26 @@ def _kick(step: int, velocity: int, shift: _Shift) -> Hit:
     return hit_at(step, Voice.KICK, velocity, late + swung(step, shift.kick_swing))
 
 
-def _with_extra_kick(pen: Pen, bar: Bar, shift: _Shift) -> Bar:
+def _with_extra_kick(chance: Chance, bar: Bar, shift: _Shift) -> Bar:
     kicks = {hit.tick // TICKS_PER_SIXTEENTH for hit in bar.hits if hit.voice is Voice.KICK}
-    step = pen.rng.choice([step for step in (9, 11, 13, 14, 15) if step not in kicks])
+    step = chance.rng.choice([step for step in (9, 11, 13, 14, 15) if step not in kicks])
     return playable((*bar.hits, _kick(step, 86, shift)))
 
 
-def fill(pen: Pen) -> Bar:
+def fill(chance: Chance) -> Bar:
     """Return a stutter, not a roll round the toms: kick and snare trade the last beats."""
-    shift = _Shift(QUINTUPLET_SWING, QUINTUPLET_SWING, -pen.ms(8, 20), pen.ms(2, 8), 0)
-    start = pen.rng.choice((8, 10, 12))
+    shift = _Shift(QUINTUPLET_SWING, QUINTUPLET_SWING, -chance.ms(8, 20), chance.ms(2, 8), 0)
+    start = chance.rng.choice((8, 10, 12))
     hits = [hit_at(12, Voice.SNARE, 116, shift.snare), _kick(start, 104, shift)]
     for step in range(start + 1, STEPS):
-        if step != 12 and pen.chance(0.75):
-            if pen.chance(0.5):
-                hits.append(_kick(step, pen.drawn(80, 104), shift))
+        if step != 12 and chance.happens(0.75):
+            if chance.happens(0.5):
+                hits.append(_kick(step, chance.drawn(80, 104), shift))
             else:
                 offset = shift.snare + swung(step, shift.hat_swing)
-                hits.append(hit_at(step, Voice.SNARE, pen.drawn(60, 112), offset))
+                hits.append(hit_at(step, Voice.SNARE, chance.drawn(60, 112), offset))
     hits += [hit_at(step, Voice.CLOSED_HAT, 66) for step in range(start, STEPS, 2)]
-    if pen.chance(0.5):
+    if chance.happens(0.5):
         hits.append(hit_at(15, Voice.OPEN_HAT, 88, swung(15, QUINTUPLET_SWING)))
     return playable(hits)
 
@@ -145,31 +145,31 @@ _HAT_BEDS = (
 )
 
 
-def idiom(pen: Pen) -> Idiom:
+def idiom(chance: Chance) -> Idiom:
     """Return what a performance keeps: its own hats with holes, backbeat, level of every step."""
-    bed = drawn_bed(pen, _HAT_BEDS, 5, 15, 0.6)
+    bed = drawn_bed(chance, _HAT_BEDS, 5, 15, 0.6)
     lines = {
         "kick": _MOVED_KICKS,
         "ghost": _GHOST_KICKS,
-        "hat": bed.steady(bed.drawn(pen), 0.97, 0.35),
+        "hat": bed.steady(bed.drawn(chance), 0.97, 0.35),
         "open": _OPEN_HATS,
     }
-    backbeat = pen.rng.choices((Voice.SNARE, Voice.CLAP, Voice.SIDE_STICK), (8, 1, 1))[0]
-    levels = tuple(pen.drawn(-5, 5) for _ in range(STEPS))
+    backbeat = chance.rng.choices((Voice.SNARE, Voice.CLAP, Voice.SIDE_STICK), (8, 1, 1))[0]
+    levels = tuple(chance.drawn(-5, 5) for _ in range(STEPS))
 
-    def written(_: Pen, steps: Steps) -> Bar:
+    def written(_: Chance, steps: Steps) -> Bar:
         return _bar(steps, backbeat, levels)
 
     return Idiom(lines, written, _stutter, fills=0.35, crashes=0.25)
 
 
-def _stutter(pen: Pen) -> Bar:
+def _stutter(chance: Chance) -> Bar:
     """Return a fill in which the kick has all the stutter and the snare keeps its backbeat."""
     hits = [
         replace(hit, voice=Voice.KICK, velocity=min(100, hit.velocity))
         if hit.voice is Voice.SNARE and hit.tick != 12 * TICKS_PER_SIXTEENTH
         else hit
-        for hit in fill(pen).hits
+        for hit in fill(chance).hits
     ]
     return playable(hits)
 
@@ -192,15 +192,15 @@ def _bar(steps: Steps, backbeat: Voice, levels: Sequence[int]) -> Bar:
     return playable(hits)
 
 
-def feel(pen: Pen, bars: Sequence[Bar]) -> tuple[Bar, ...]:
+def feel(chance: Chance, bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Return ``bars`` on one template of micro-timing, frozen for the performance.
 
     Each sixteenth of the bar has, for each voice, its own place, which every bar repeats to within
     a residual SD of 0.8 ms.
     """
-    shift = _drawn_shift(pen)
+    shift = _drawn_shift(chance)
     own = {
-        voice: [pen.ms(max(-3.0, min(3.0, pen.rng.gauss(0, 1.5)))) for _ in range(2 * STEPS)]
+        voice: [chance.ms(max(-3.0, min(3.0, chance.rng.gauss(0, 1.5)))) for _ in range(2 * STEPS)]
         for voice in (Voice.KICK, Voice.CLOSED_HAT)
     }
 
@@ -213,7 +213,7 @@ def feel(pen: Pen, bars: Sequence[Bar]) -> tuple[Bar, ...]:
             offset = shift.snare + (0 if hit.velocity >= 100 else swung(step, shift.hat_swing))
         else:
             offset = shift.hat + swung(step, shift.hat_swing) + own[Voice.CLOSED_HAT][step]
-        return replace(hit, offset=offset + pen.ms(pen.rng.gauss(0, 0.8)))
+        return replace(hit, offset=offset + chance.ms(chance.rng.gauss(0, 0.8)))
 
     return tuple(replace(bar, hits=tuple(map(placed, bar.hits))) for bar in bars)
 

@@ -15,7 +15,7 @@ from drumigen.bank.grammars.chance import (
     EIGHTH,
     METER,
     STEPS,
-    Pen,
+    Chance,
     Phrase,
     hit_at,
     loosened,
@@ -67,48 +67,48 @@ _KICKS: tuple[tuple[int, ...], ...] = (
 )
 
 
-def phrase(pen: Pen) -> Phrase:
+def phrase(chance: Chance) -> Phrase:
     """Four bars on two kick lines, each bar with rolls of its own."""
-    kicks = pen.rng.sample(_KICKS, 2)
-    backbeat = pen.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
-    step = pen.rng.choice((1, 2, 2))
-    return tuple(_written(pen, kicks[number % 2], backbeat, step) for number in range(4))
+    kicks = chance.rng.sample(_KICKS, 2)
+    backbeat = chance.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
+    step = chance.rng.choice((1, 2, 2))
+    return tuple(_written(chance, kicks[number % 2], backbeat, step) for number in range(4))
 
 
-def _written(pen: Pen, kicks: Sequence[int], backbeat: Sequence[Voice], step: int) -> Bar:
+def _written(chance: Chance, kicks: Sequence[int], backbeat: Sequence[Voice], step: int) -> Bar:
     # two hands clap and strike on 3 together: the hat rests there
     hats = {
         tick: Hit(Tick(tick), Voice.CLOSED_HAT, 90 if tick % TICKS_PER_BEAT == 0 else 76)
         for tick in range(0, METER.ticks, step * TICKS_PER_SIXTEENTH)
     }
-    for beat in pen.some((0, 1, 2, 3), 1, 2):
-        roll = pen.rng.choice(_ROLLS)
-        start = beat * TICKS_PER_BEAT + (EIGHTH if roll.beats < 1 and pen.chance(0.6) else 0)
+    for beat in chance.some((0, 1, 2, 3), 1, 2):
+        roll = chance.rng.choice(_ROLLS)
+        start = beat * TICKS_PER_BEAT + (EIGHTH if roll.beats < 1 and chance.happens(0.6) else 0)
         end = start + round(roll.beats * TICKS_PER_BEAT)
         hats = {tick: hit for tick, hit in hats.items() if not start <= tick < end}
         hats |= {hit.tick: hit for hit in roll.hits(start, Voice.CLOSED_HAT)}
-    if pen.chance(0.4):
-        tick = pen.rng.choice((6, 10, 14)) * TICKS_PER_SIXTEENTH
+    if chance.happens(0.4):
+        tick = chance.rng.choice((6, 10, 14)) * TICKS_PER_SIXTEENTH
         if tick in hats:
             hats[tick] = Hit(Tick(tick), Voice.OPEN_HAT, 92)
     hits = [*hats.values(), *(hit_at(at, Voice.KICK, 118 if at == 0 else 108) for at in kicks)]
     hits += [hit_at(8, voice, 118) for voice in backbeat]
-    return loosened(playable(hits), pen, 0.7, 2)
+    return loosened(playable(hits), chance, 0.7, 2)
 
 
-def fill(pen: Pen) -> Bar:
+def fill(chance: Chance) -> Bar:
     """Return a long roll into the next bar, on hats or snare, while the kick drops out."""
-    voice = pen.rng.choice((Voice.CLOSED_HAT, Voice.SNARE, Voice.CLOSED_HAT))
-    start = pen.rng.choice((2, 3)) if voice is Voice.SNARE else 2
+    voice = chance.rng.choice((Voice.CLOSED_HAT, Voice.SNARE, Voice.CLOSED_HAT))
+    start = chance.rng.choice((2, 3)) if voice is Voice.SNARE else 2
     hits = [hit_at(8, Voice.SNARE, 118)] if voice is not Voice.SNARE or start > 2 else []
     for beat in range(start, 4):
         level = 56 + 16 * (beat - start)
-        parts = pen.rng.choice((6, 8)) if beat == 3 else pen.rng.choice((3, 4, 6, 8))
+        parts = chance.rng.choice((6, 8)) if beat == 3 else chance.rng.choice((3, 4, 6, 8))
         hits += _Roll(parts, 1.0, level, level + 30).hits(beat * TICKS_PER_BEAT, voice)
     if voice is Voice.SNARE:
         hits += [hit_at(step, Voice.CLOSED_HAT, 76) for step in range(start * 4, STEPS, 4)]
-    hits += [hit_at(step, Voice.KICK, 110) for step in pen.some((8, 10, 11, 13), 0, 2)]
-    return loosened(playable(hits), pen, 0.7, 2)
+    hits += [hit_at(step, Voice.KICK, 110) for step in chance.some((8, 10, 11, 13), 0, 2)]
+    return loosened(playable(hits), chance, 0.7, 2)
 
 
 _SPARSE_KICKS = Line.of(
@@ -129,32 +129,32 @@ _DIVISIONS = ((8, 0.42), (6, 0.28), (12, 0.22), (3, 0.08))
 groups of three to six of these stand in tutorials for the style."""
 
 
-def idiom(pen: Pen) -> Idiom:
+def idiom(chance: Chance) -> Idiom:
     """Return what a performance keeps: a bed of hats, its backbeat sound, which rolls it likes."""
-    bed = drawn_bed(pen, _HAT_BEDS, 5, 16, 0.5)
+    bed = drawn_bed(chance, _HAT_BEDS, 5, 16, 0.5)
     lines = {
         "kick": _SPARSE_KICKS,
-        "hat": bed.steady(bed.drawn(pen), 0.97, 0.3),
+        "hat": bed.steady(bed.drawn(chance), 0.97, 0.3),
         "roll": _ROLL_STARTS,
         "open": _OPEN_HATS,
-        "percussion": _PERCUSSION if pen.chance(0.25) else _NO_LINE,
+        "percussion": _PERCUSSION if chance.happens(0.25) else _NO_LINE,
     }
-    backbeat = pen.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
-    liked = [share * pen.rng.uniform(0.2, 1.8) for _, share in _DIVISIONS]
+    backbeat = chance.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
+    liked = [share * chance.rng.uniform(0.2, 1.8) for _, share in _DIVISIONS]
 
-    def written(pen: Pen, steps: Steps) -> Bar:
-        return _bar(pen, steps, backbeat, liked)
+    def written(chance: Chance, steps: Steps) -> Bar:
+        return _bar(chance, steps, backbeat, liked)
 
     return Idiom(lines, written, _rolls, fills=0.45, crashes=0.3)
 
 
-def _rolls(pen: Pen) -> Bar:
+def _rolls(chance: Chance) -> Bar:
     """Return a fill less its own backbeat: that of the groove goes on."""
-    hits = fill(pen).hits
+    hits = fill(chance).hits
     return playable([h for h in hits if h.voice is not Voice.SNARE or h.velocity < 110])
 
 
-def _bar(pen: Pen, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:
+def _bar(chance: Chance, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:
     hats = {
         step * TICKS_PER_SIXTEENTH: hit_at(step, Voice.CLOSED_HAT, (90, 70, 78, 70)[step % 4])
         for step in sorted(steps["hat"])
@@ -164,7 +164,7 @@ def _bar(pen: Pen, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[floa
         for step in sorted(steps["open"])
     }
     for step in sorted(steps["roll"]):
-        roll = _drawn_roll(pen, liked)
+        roll = _drawn_roll(chance, liked)
         start = step * TICKS_PER_SIXTEENTH
         end = min(METER.ticks, start + round(roll.beats * TICKS_PER_BEAT))
         hats = {tick: hit for tick, hit in hats.items() if not start <= tick < end}
@@ -176,16 +176,16 @@ def _bar(pen: Pen, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[floa
     return playable(hits)
 
 
-def _drawn_roll(pen: Pen, liked: Sequence[float]) -> _Roll:
-    parts = pen.rng.choices([parts for parts, _ in _DIVISIONS], liked)[0]
-    beats = 1.0 if parts == 3 else pen.rng.choices((0.25, 0.5, 0.75, 1.0), (3, 5, 2, 2))[0]
-    soft, loud = pen.drawn(48, 72), pen.drawn(94, 110)
-    if pen.chance(0.15):
+def _drawn_roll(chance: Chance, liked: Sequence[float]) -> _Roll:
+    parts = chance.rng.choices([parts for parts, _ in _DIVISIONS], liked)[0]
+    beats = 1.0 if parts == 3 else chance.rng.choices((0.25, 0.5, 0.75, 1.0), (3, 5, 2, 2))[0]
+    soft, loud = chance.drawn(48, 72), chance.drawn(94, 110)
+    if chance.happens(0.15):
         soft = loud - 8
-    return _Roll(parts, beats, *((soft, loud) if pen.chance(0.55) else (loud, soft)))
+    return _Roll(parts, beats, *((soft, loud) if chance.happens(0.55) else (loud, soft)))
 
 
-def feel(pen: Pen, bars: Sequence[Bar]) -> tuple[Bar, ...]:
+def feel(chance: Chance, bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Return ``bars`` a hair off the grid: an SD of 0.5-1.5 ms, the same through a performance."""
-    spread = pen.rng.uniform(0.5, 1.5)
-    return tuple(loosened(bar, pen, spread, 3) for bar in bars)
+    spread = chance.rng.uniform(0.5, 1.5)
+    return tuple(loosened(bar, chance, spread, 3) for bar in bars)

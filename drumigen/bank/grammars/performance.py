@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.bank.grammars.chance import STEPS, Pen, playable
+from drumigen.bank.grammars.chance import STEPS, Chance, playable
 from drumigen.fitting import fit
 from drumigen.kit import HATS, VOICES, Voice
 from drumigen.pattern import Bar, Hit, repaired
@@ -41,46 +41,50 @@ class Line:
         assert len(chances) == STEPS
         return cls(chances, low, high, change, run)
 
-    def drawn(self, pen: Pen) -> frozenset[int]:
+    def drawn(self, chance: Chance) -> frozenset[int]:
         """Return a new line."""
-        return self._within(pen, {step for step in range(STEPS) if pen.chance(self.chances[step])})
+        return self._within(
+            chance, {step for step in range(STEPS) if chance.happens(self.chances[step])}
+        )
 
-    def varied(self, pen: Pen, steps: frozenset[int], start: int = 0) -> frozenset[int]:
+    def varied(self, chance: Chance, steps: frozenset[int], start: int = 0) -> frozenset[int]:
         """Return ``steps`` with up to three strokes more or less, none of them before ``start``.
 
         A thin line is often left as it is, so that variation does not thicken it.
         """
         changed = set(steps)
-        for _ in range(1 + pen.chance(0.45) + pen.chance(0.2)):
+        for _ in range(1 + chance.happens(0.45) + chance.happens(0.2)):
             odds = [self._odds(step, step in changed) for step in range(start, STEPS)]
             still = max(0.0, _MOVES_MIN - sum(odds))
-            picked = pen.rng.choices([*range(start, STEPS), None], [*odds, still])[0]
+            picked = chance.rng.choices([*range(start, STEPS), None], [*odds, still])[0]
             changed ^= set() if picked is None else {picked}
-        return self._within(pen, changed)
+        return self._within(chance, changed)
 
     def steady(self, steps: frozenset[int], kept: float, added: float) -> "Line":
         """Return the line that mostly strikes ``steps``: ``added`` scales the chance of others."""
         chances = [
-            max(kept, chance) if step in steps else added * chance
-            for step, chance in enumerate(self.chances)
+            max(kept, odds) if step in steps else added * odds
+            for step, odds in enumerate(self.chances)
         ]
         return replace(self, chances=tuple(chances))
 
     def _odds(self, step: int, struck: bool) -> float:  # noqa: FBT001 - a state, not an option
-        chance = self.chances[step]
-        return 1 - chance if struck else chance
+        odds = self.chances[step]
+        return 1 - odds if struck else odds
 
-    def _within(self, pen: Pen, steps: set[int]) -> frozenset[int]:
+    def _within(self, chance: Chance, steps: set[int]) -> frozenset[int]:
         for step in sorted(steps):
             row = range(step - self.run, step + 1)
             if steps.issuperset(row):
                 steps.remove(min(row, key=lambda step: self.chances[step]))
         while len(steps) > self.high:
             there = sorted(steps)
-            steps.remove(pen.rng.choices(there, [1.001 - self.chances[step] for step in there])[0])
+            steps.remove(
+                chance.rng.choices(there, [1.001 - self.chances[step] for step in there])[0]
+            )
         while len(steps) < self.low:
             missing = [s for s in range(STEPS) if s not in steps and self.chances[s]]
-            steps.add(pen.rng.choices(missing, [self.chances[step] for step in missing])[0])
+            steps.add(chance.rng.choices(missing, [self.chances[step] for step in missing])[0])
         return frozenset(steps)
 
 
@@ -89,9 +93,9 @@ Bed = tuple[float, float, float, float]
 bed is chosen among others."""
 
 
-def drawn_bed(pen: Pen, beds: Sequence[Bed], low: int, high: int, change: float) -> Line:
+def drawn_bed(chance: Chance, beds: Sequence[Bed], low: int, high: int, change: float) -> Line:
     """Return the line of hats of one of ``beds``; see :class:`Line` for the rest."""
-    beat, eighth, other, _ = pen.rng.choices(beds, [bed[-1] for bed in beds])[0]
+    beat, eighth, other, _ = chance.rng.choices(beds, [bed[-1] for bed in beds])[0]
     return Line(tuple((beat, other, eighth, other) * 4), low, high, change)
 
 
@@ -104,8 +108,8 @@ class Idiom:
     """
 
     lines: Mapping[str, Line]
-    written: Callable[[Pen, Steps], Bar]
-    fill: Callable[[Pen], Bar]
+    written: Callable[[Chance, Steps], Bar]
+    fill: Callable[[Chance], Bar]
     fills: float
     crashes: float
 
@@ -114,8 +118,8 @@ class Idiom:
 class Performer:
     """One producer at length: what each of his performances keeps, and how it feels."""
 
-    idiom: Callable[[Pen], Idiom]
-    feel: Callable[[Pen, Sequence[Bar]], tuple[Bar, ...]]
+    idiom: Callable[[Chance], Idiom]
+    feel: Callable[[Chance, Sequence[Bar]], tuple[Bar, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,48 +147,48 @@ _FORMS = (
 half of the bar, F the fill or else a turnaround of the first."""
 
 
-def performed(pen: Pen, idiom: Idiom, bars: int) -> tuple[Played, ...]:
+def performed(chance: Chance, idiom: Idiom, bars: int) -> tuple[Played, ...]:
     """Return about ``bars`` bars on the grid, in whole sections; the last may be cut short."""
     played: list[Played] = []
-    first = {name: line.drawn(pen) for name, line in idiom.lines.items()}
+    first = {name: line.drawn(chance) for name, line in idiom.lines.items()}
     while len(played) < bars:
-        second = _varied(pen, idiom, first, always=True)
-        if pen.chance(0.6):
-            fresh = pen.rng.choice(sorted(idiom.lines))
-            second |= {fresh: idiom.lines[fresh].drawn(pen)}
+        second = _varied(chance, idiom, first, always=True)
+        if chance.happens(0.6):
+            fresh = chance.rng.choice(sorted(idiom.lines))
+            second |= {fresh: idiom.lines[fresh].drawn(chance)}
         motifs = {
-            "A": (first, idiom.written(pen, first)),
-            "B": (second, idiom.written(pen, second)),
+            "A": (first, idiom.written(chance, first)),
+            "B": (second, idiom.written(chance, second)),
         }
-        for place in pen.rng.choice(_FORMS).split():
-            crash = played and played[-1].fill and pen.chance(idiom.crashes)
-            now = _at_place(pen, idiom, motifs, place)
+        for place in chance.rng.choice(_FORMS).split():
+            crash = played and played[-1].fill and chance.happens(idiom.crashes)
+            now = _at_place(chance, idiom, motifs, place)
             played.append(replace(now, groove=crashed(now.groove)) if crash else now)
-        first = _varied(pen, idiom, first, always=True)
+        first = _varied(chance, idiom, first, always=True)
     return tuple(played[:bars])
 
 
 def _at_place(
-    pen: Pen, idiom: Idiom, motifs: Mapping[str, tuple[Steps, Bar]], place: str
+    chance: Chance, idiom: Idiom, motifs: Mapping[str, tuple[Steps, Bar]], place: str
 ) -> Played:
     steps, bar = motifs.get(place[0], motifs["A"])
-    if place == "F" and pen.chance(idiom.fills):
-        return Played(bar, idiom.fill(pen))
+    if place == "F" and chance.happens(idiom.fills):
+        return Played(bar, idiom.fill(chance))
     if place in motifs:
         return Played(bar)
     half = 0 if place.endswith("'") else STEPS // 2
-    varied = _varied(pen, idiom, steps, always=half > 0, start=half)
-    return Played(idiom.written(pen, varied))
+    varied = _varied(chance, idiom, steps, always=half > 0, start=half)
+    return Played(idiom.written(chance, varied))
 
 
 def _varied(
-    pen: Pen, idiom: Idiom, steps: Steps, *, always: bool, start: int = 0
+    chance: Chance, idiom: Idiom, steps: Steps, *, always: bool, start: int = 0
 ) -> dict[str, frozenset[int]]:
     """Return ``steps`` with some lines varied, at least one."""
-    sure = pen.rng.choice([name for name, line in idiom.lines.items() if line.change])
+    sure = chance.rng.choice([name for name, line in idiom.lines.items() if line.change])
     return {
-        name: line.varied(pen, steps[name], start)
-        if name == sure or (line.change and always) or pen.chance(line.change)
+        name: line.varied(chance, steps[name], start)
+        if name == sure or (line.change and always) or chance.happens(line.change)
         else steps[name]
         for name, line in idiom.lines.items()
     }
