@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# what playing needs is small; what the checks need brings torch, linters and the rivals of the benchmarks
+PLAYING := $(VENV)/.playing
 ENVIRONMENT := $(VENV)/.installed
 
 .PHONY: play check lint test clean
 
 # hear it: our own clock, a picture of the bar in the terminal, a .mid and a .wav to listen to
-play: $(ENVIRONMENT)
+play: $(PLAYING)
 	@.ci/packages play
 	$(BIN)/drumigen play $(if $(STYLE),--style $(STYLE)) --wav drumigen.wav
 
@@ -29,9 +31,17 @@ test: $(ENVIRONMENT)
 	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
 	$(BIN)/python -m pytest -m "$(REAL)"
 
-$(ENVIRONMENT): pyproject.toml constraints.txt
+$(PLAYING): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("drumigen needs Python 3.11 or later, not " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@echo "installing drumigen and what playing needs: about 30 MB to download"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable . | grep --line-buffered -E "^(Downloading|Installing|Successfully|ERROR)" || true
+	@$(BIN)/python -c 'import drumigen_daemon.cli'
+	@touch $@
+
+$(ENVIRONMENT): $(PLAYING)
+	@echo "installing what the checks need, torch among it: some gigabytes where pip finds a build for GPUs"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
 	@touch $@
 

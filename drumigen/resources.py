@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,12 @@ def config_path(*parts: str) -> Path:
     installed = _PACKAGE / "config"
     root = installed if installed.is_dir() else _PACKAGE.parent / "config"
     return root.joinpath(*parts)
+
+
+@cache
+def bank_names() -> tuple[str, ...]:
+    """Return the names of the bar banks, in order."""
+    return tuple(sorted(path.stem for path in (_PACKAGE / "bank" / "bars").glob("*.mid")))
 
 
 def bank_path(name: str) -> Path:

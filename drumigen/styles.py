@@ -1,10 +1,11 @@
-"""Styles, and the catalogue in which they are found by name."""
+"""Styles, and the catalogue in which they are found by name, or by the path of a file."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,15 +13,22 @@ from drumigen.errors import SettingsError, StyleNotFoundError
 from drumigen.feel.feel import Feel
 from drumigen.feel.feel_file import FeelTable, read_feel
 from drumigen.form import Form
-from drumigen.resources import config_path, read_toml
+from drumigen.resources import bank_names, checkpoint_path, config_path, read_toml
 from drumigen.timekeeping import Keeper
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
+
+OWN_MAX: Final = 64
+"""Styles of one's own in one folder: bars of every style are kept ready."""
+NAME_MAX: Final = 60
+"""Characters."""
+_GROOVE: Final = ".groove.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
     """One way of playing; ``tempo`` is the range in BPM in which it sounds like itself.
 
+    ``name`` is how the style is called everywhere; of one that was given by a path, that path.
     ``bank`` names its bars for the worst case, ``model`` is the path of a checkpoint that plays
     it, None for the shipped one.
     """
@@ -34,6 +42,24 @@ class Style:
     feel: Feel = Feel()
     model: Path | None = None
     form: Form = Form()
+
+    @property
+    def label(self) -> str:
+        """A short name, fit for a file's."""
+        return Path(self.name).stem if _is_path(self.name) else self.name
+
+    @property
+    def learnt_as(self) -> tuple[str, ...]:
+        """The names by which a network may have learnt it, the best first.
+
+        One that has learnt nothing of that name plays what the bank is of.
+        """
+        return tuple(dict.fromkeys((self.label, self.bank)))
+
+    @property
+    def checkpoint(self) -> Path:
+        """The absolute path of the checkpoint that plays it, unless another is set for all."""
+        return self.model or checkpoint_path()
 
     def tempo_advice(self, bpm: float) -> str | None:
         """Return a warning for a tempo outside the style's range, or None; any tempo is played."""
@@ -50,13 +76,16 @@ class Style:
 
 @dataclass(frozen=True)
 class StyleCatalogue:
-    """Styles in order of name; names and aliases are found whatever their case or spacing.
+    """Styles in order; names and aliases are found whatever their case or spacing.
+
+    ``complaints`` are about files that hold no style, a line each.
 
     Raises:
         SettingsError: two styles answer to the same name.
     """
 
     styles: tuple[Style, ...]
+    complaints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that mean two styles."""
@@ -82,25 +111,55 @@ class StyleCatalogue:
         return tuple(style.name for style in self.styles)
 
     def find(self, name: str) -> Style:
-        """Return the style called ``name``, by name or alias.
+        """Return the style called ``name``, by name or alias, or that of a ``.toml`` file.
+
+        A file is read once in the life of a process.
 
         Raises:
             StyleNotFoundError: there is none; the message names near matches.
+            SettingsError: the file is wrong, or is not there.
         """
-        known = self._known()
+        if _is_path(name):
+            return _style_at(name.strip())
+        known = self._known
         found = known.get(_plain(name))
         if found is not None:
             return found
         near = get_close_matches(_plain(name), known, n=3, cutoff=0.5)
         suggested = dict.fromkeys(known[key].name for key in near)
         hint = f"did you mean {' or '.join(suggested)}?" if near else f"try {', '.join(self.names)}"
-        message = f"no style is called {name!r}; {hint}"
+        message = f"no style is called {name[:60]!r}; {hint}"
         raise StyleNotFoundError(message)
 
+    def knows(self, name: str) -> bool:
+        """Tell whether a style answers to ``name``."""
+        return _plain(name) in self._known
+
+    @cached_property
     def _known(self) -> Mapping[str, Style]:
         return {
             _plain(name): style for style in self.styles for name in (style.name, *style.aliases)
         }
+
+    def joined(self, others: Iterable[Style]) -> "StyleCatalogue":
+        """Return the catalogue with ``others`` at its end.
+
+        One that answers to a name that is taken is left out, with a complaint.
+        """
+        styles, complaints = list(self.styles), list(self.complaints)
+        taken = {key: style.name for key, style in self._known.items()}
+        for style in others:
+            keys = {_plain(name): name for name in (style.name, *style.aliases)}
+            other = next((key for key in keys if key in taken), None)
+            if other is not None:
+                complaints.append(
+                    f"{style.name}: {keys[other]!r} is the name of the style {taken[other]}; "
+                    "give it another"
+                )
+                continue
+            styles.append(style)
+            taken |= dict.fromkeys(keys, style.name)
+        return StyleCatalogue(tuple(styles), tuple(complaints))
 
 
 _Tempo = Annotated[float, msgspec.Meta(ge=TEMPO_MIN, le=TEMPO_MAX)]
@@ -131,6 +190,8 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
     """Return the catalogue of the TOML files in ``folder``, by default the shipped styles.
 
+    :func:`drumigen.catalogue.load_catalogue` adds those of one's own.
+
     Raises:
         SettingsError: a file is wrong; one line that names file, key, value and what is allowed.
     """
@@ -138,14 +199,63 @@ def load_styles(folder: Path | None = None) -> StyleCatalogue:
     return StyleCatalogue(tuple(_style(path) for path in paths))
 
 
+def own_styles(folder: Path) -> StyleCatalogue:
+    """Return the styles of the TOML files in a user's ``folder``; empty if there is none.
+
+    A file that is wrong is left out, with a complaint; it harms no other.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except (FileNotFoundError, NotADirectoryError):
+        return StyleCatalogue(())
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        return StyleCatalogue((), (f"{folder}: cannot be read ({why}); check permissions",))
+    styles: list[Style] = []
+    complaints: list[str] = []
+    for path in paths:
+        if path.name.endswith(_GROOVE):
+            continue  # beside the style that uses it
+        try:
+            if len(styles) == OWN_MAX:
+                message = f"{folder}: more than {OWN_MAX} styles; the others are left out"
+                raise SettingsError(message)  # noqa: TRY301 - it is told as those below are
+            styles.append(_style(path))
+        except SettingsError as error:
+            complaints.append(str(error))
+            if len(styles) == OWN_MAX:
+                break
+    return StyleCatalogue((), tuple(complaints)).joined(styles)
+
+
+@lru_cache(OWN_MAX)
+def _style_at(name: str) -> Style:
+    try:
+        path = Path(name).expanduser().absolute()
+    except RuntimeError as error:
+        message = f"{name}: there is no such home; check the path"
+        raise SettingsError(message) from error
+    return replace(_style(path), name=str(path))
+
+
+def _is_path(name: str) -> bool:
+    return name.strip().endswith(".toml")
+
+
 def _style(path: Path) -> Style:
     read = read_toml(path, _StyleFile, SettingsError)
+    if not _plain(path.stem) or len(path.stem) > NAME_MAX or not path.stem.isprintable():
+        message = f"{path!s}: a style is called as its file: use letters and digits"
+        raise SettingsError(message)
+    if read.bank not in bank_names():
+        message = f"{path}: bank = {read.bank!r}: use one of {', '.join(bank_names())}"
+        raise SettingsError(message)
     low, high = read.tempo
     if low > high:
         message = f"{path}: tempo = [{low:g}, {high:g}]: the lower tempo comes first"
         raise SettingsError(message)
     tempo = Bpm(low), Bpm(high)
-    model = path.parent / Path(read.model).expanduser() if read.model else None
+    model = _beside(path, read.model) if read.model else None
     return Style(
         path.stem,
         read.title,
@@ -164,6 +274,15 @@ def _form(path: Path, read: _FormTable) -> Form:
         return Form(read.keepers, read.backbeat, read.fills, read.fill_beats)
     except SettingsError as error:
         message = f"{path}: {error}"
+        raise SettingsError(message) from error
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return the absolute path of a file that is named in the file ``path``."""
+    try:
+        return (path.parent / Path(name).expanduser()).absolute()
+    except RuntimeError as error:
+        message = f"{path}: model = {name!r}: there is no such home; check the path"
         raise SettingsError(message) from error
 
 

@@ -24,6 +24,7 @@ def loaded_by(module: str) -> set[str]:
         ("drumigen_daemon.engine.process", {"torch", "rich", "numpy", "asyncio", "mido", "paho"}),
         ("drumigen_daemon.mqtt.process", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
         ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
+        ("drumigen", {"torch", "numpy", "msgspec", "mido", "dataclasses", "json", "logging"}),
     ],
 )
 def test_a_process_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:

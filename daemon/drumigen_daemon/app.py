@@ -103,6 +103,11 @@ class Daemon:
         return self.plane.learned
 
     @property
+    def styles(self) -> StyleCatalogue:
+        """The styles that it plays."""
+        return self._styles
+
+    @property
     def planner(self) -> Planner:
         """What is played next."""
         return self.plane.planner

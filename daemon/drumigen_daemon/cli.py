@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from drumigen import __version__
 from drumigen.errors import DrumigenError, PortError, SettingsError
 from drumigen_daemon.controls.values import shown
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE
@@ -34,8 +35,13 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "kit": ("output.kit", "--kit"),
     "backend": ("midi.backend", "--backend"),
     "socket": ("control.socket", "--socket"),
+    "model": ("generator.model", "--model"),
 }
 """Flags that are settings: option, key, and how errors name it."""
+
+
+EXTRAS: Final[Mapping[str, str]] = {"torch": "train", "sklearn": "train", "rtmidi": "rtmidi"}
+"""Libraries that playing does not need, and the extra of ours that brings each."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DrumigenError as error:
         sys.stderr.write(f"drumigen: {error}\n")
         return _status(error)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        needed = f"pip install 'drumigen[{extra}]'"
+        sys.stderr.write(f"drumigen: {options.command} needs {error.name}: {needed}\n")
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -74,8 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILURE
 
 
-def settings_of(options: argparse.Namespace, **preset: object) -> Settings:
+def settings_of(
+    options: argparse.Namespace, *, keep_styles: bool = False, **preset: object
+) -> Settings:
     """Return the settings of this call: file, environment, ``preset``, flags.
+
+    ``keep_styles`` leaves the styles that are known as they are: for a daemon that plays them.
 
     Raises:
         SettingsError: one of them is wrong.
@@ -84,7 +101,8 @@ def settings_of(options: argparse.Namespace, **preset: object) -> Settings:
     for option, (key, flag) in FLAGS.items():
         value = getattr(options, option, None)
         if value is not None:
-            given.append(Given(key, value, flag))
+            text = str(value) if isinstance(value, Path) else value
+            given.append(Given(key, text, flag))
     for assignment in getattr(options, "set", ()):
         key, equals, value = assignment.partition("=")
         section, _, name = key.strip().partition(".")
@@ -95,7 +113,8 @@ def settings_of(options: argparse.Namespace, **preset: object) -> Settings:
             message = f"--set: no setting {shown(key.strip())}: {hint(key)}"
             raise SettingsError(message)
         given.append(Given(f"{section}.{name}", value.strip(), f"--set {section}.{name}"))
-    return load_settings(find_file(options.config, os.environ), os.environ, given)
+    path = find_file(options.config, os.environ)
+    return load_settings(path, os.environ, given, keep_styles=keep_styles)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     )
     common = Parser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="settings file")
+    top.add_argument("--version", action="version", version=f"drumigen {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, module: str, summary: str) -> Parser:
@@ -119,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     _add_play(command("play", "play", "play now, with a live view; needs no MIDI"))
     _add_run(command("run", "run", "run the daemon: follow MIDI clock until stopped"))
     _add_render(command("render", "render", "write bars to a MIDI file, offline"))
+    _add_styles(command("styles", "styles", "list the styles, your own among them"))
     _add_ports(command("ports", "ports", "list MIDI ports, and which of ours connect to them"))
     _add_doctor(
         command("doctor", "doctor", "check this machine, and say how to mend what is wrong")
@@ -229,11 +250,12 @@ def _add_groove(to: argparse.ArgumentParser) -> None:
 
 
 def _add_song_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--style", metavar="NAME", help="style, by name or alias")
+    to.add_argument("--style", metavar="NAME", help="style, by name, alias or path")
     to.add_argument("--bpm", "--tempo", metavar="BPM", help="tempo, 20 to 400")
     to.add_argument("--metre", "--meter", metavar="N/D", help="metre, such as 7/8")
     to.add_argument("--seed", metavar="N", help="the same seed plays the same song")
     to.add_argument("--kit", metavar="KIT", help="kit, by name or path of a .toml file")
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint that writes the bars")
     _add_set(to)
 
 
@@ -274,6 +296,13 @@ def _add_render(to: argparse.ArgumentParser) -> None:
     _add_song_flags(to)
     to.add_argument("--bars", type=_count(1), default=16, metavar="N", help="how many (16)")
     _add_file_flags(to)
+
+
+def _add_styles(to: argparse.ArgumentParser) -> None:
+    to.add_argument("name", nargs="?", metavar="NAME", help="only this style, and all about it")
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint whose styles are listed")
+    to.add_argument("--json", action="store_true", help="everything, for programs")
+    _add_set(to)
 
 
 def _add_ports(to: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 
 from drumigen.arrange import Section
+from drumigen.catalogue import styles_folder
 from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import Voice
 from drumigen.mix import Mix
@@ -50,12 +51,15 @@ from drumigen_daemon.controls.values import (
     choice,
     one_line,
     one_of,
+    one_of_or_installed,
     shown,
     text,
+    use_styles,
     whole,
 )
 from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineSetup, Tune
 from drumigen_daemon.generator.messages import GeneratorSetup
+from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
 from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
@@ -68,6 +72,8 @@ SYSTEM_FILE: Final = Path("/etc/drumigen") / FILE_NAME
 SOCKET_NAME: Final = "drumigen.sock"
 
 BACKENDS: Final = ("auto", "jack", "alsa", "rtmidi", "null")
+BACKEND_GROUP: Final = "drumigen.ports"
+"""Entry points that are MIDI systems, see :mod:`drumigen_daemon.ports.choose`."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 Reading = Literal["half", "normal", "double"]
@@ -78,7 +84,7 @@ Patterns = Annotated[tuple[str, ...], TEXTS]
 class MidiSettings:
     """Which MIDI system, and what our ports are connected with."""
 
-    backend: Annotated[str, one_of(*BACKENDS)] = "auto"
+    backend: Annotated[str, one_of_or_installed(BACKENDS, BACKEND_GROUP)] = "auto"
     api: Annotated[str, one_of("auto", "alsa", "jack", "coremidi", "winmm")] = "auto"
     """The system below rtmidi."""
     client: Annotated[str, text(1, 32, "1 to 32 characters, no colon", ":")] = "drumigen"
@@ -152,10 +158,18 @@ class OutputSettings:
 class GeneratorSettings:
     """Who writes the bars."""
 
-    writer: Annotated[str, one_of(*WRITERS)] = "model"
+    writer: Annotated[str, one_of_or_installed(tuple(WRITERS), WRITER_GROUP)] = "model"
     model: Annotated[str, MODEL] = ""
     """Path of a checkpoint; empty for the shipped one."""
     device: Annotated[str, one_of("cpu", "auto", "cuda", "mps")] = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class StylesSettings:
+    """Styles of one's own."""
+
+    folder: Annotated[str, absolute_path()] = ""
+    """Where they are; empty for :func:`drumigen.catalogue.styles_folder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +228,7 @@ class Settings:
     feel: FeelSettings = FeelSettings()
     output: OutputSettings = OutputSettings()
     generator: GeneratorSettings = GeneratorSettings()
+    styles: StylesSettings = StylesSettings()
     engine: EngineSettings = EngineSettings()
     control: ControlSettings = ControlSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -264,7 +279,9 @@ class Settings:
     @property
     def generator_setup(self) -> GeneratorSetup:
         """What the generator's process is told."""
-        return GeneratorSetup(**asdict(self.generator))
+        folder = styles_folder(self.styles.folder)
+        own = "" if folder is None else str(folder)
+        return GeneratorSetup(**asdict(self.generator), styles=own, log_level=self.log.level)
 
     def engine_setup_for(self, maps: Iterable[ControllerMap]) -> EngineSetup:
         """What the engine's process is told where ``maps`` are in use."""
@@ -290,6 +307,9 @@ class Settings:
         api = None if midi.api == "auto" else midi.api
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
+
+STYLE_SOURCES: Final = ("styles.folder", "generator.model")
+"""Keys that say which styles there are."""
 
 LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
@@ -324,16 +344,27 @@ class Given:
 
 
 def load_settings(
-    path: Path | None, environment: Mapping[str, str], flags: Sequence[Given] = ()
+    path: Path | None,
+    environment: Mapping[str, str],
+    flags: Sequence[Given] = (),
+    *,
+    keep_styles: bool = False,
 ) -> Settings:
     """Return the defaults, overridden by the file, the environment and the flags, in this order.
+
+    Styles are looked for where the settings say, unless ``keep_styles`` are those known before.
 
     Raises:
         SettingsError: a value is wrong or unknown; one line that says which and what is allowed.
     """
     given = [*(_in_file(path) if path else ()), *_in_environment(environment), *flags]
+    given.sort(key=lambda each: each.key not in STYLE_SOURCES)  # names of styles come after them
     values: dict[str, dict[str, Any]] = {}
+    settled = keep_styles
     for each in given:
+        if not settled and each.key not in STYLE_SOURCES:
+            settled = True
+            _use_styles(values, environment)
         section, _, key = each.key.partition(".")
         try:
             value = ALLOWED[section][key].take(each.value, strict=each.strict)
@@ -341,9 +372,17 @@ def load_settings(
             message = one_line(f"{each.origin}: {error}")
             raise SettingsError(message) from error
         values.setdefault(section, {})[key] = value
+    if not settled:
+        _use_styles(values, environment)
     defaults = Settings()
     changed = {name: replace(getattr(defaults, name), **keys) for name, keys in values.items()}
     return replace(defaults, **changed)
+
+
+def _use_styles(values: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
+    model = values.get("generator", {}).get("model", "")
+    folder = values.get("styles", {}).get("folder", "")
+    use_styles(styles_folder(folder, environment), Path(model) if model else None)
 
 
 def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | None:

@@ -48,14 +48,14 @@ _POWER_MAX = 8
 """Of two, below the line of a metre; what is allowed there ends at 16."""
 
 
-def read_song(path: Path) -> Song:
+def read_song(path: str | Path) -> Song:
     """Read a Standard MIDI File of type 0 or 1; ``Song.odd`` says what was passed over in it.
 
     Raises:
         MidiFileError: it cannot be read, or is none; one line that names the file.
     """
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as failure:
         message = f"{path}: cannot be read ({failure.strerror}); check the path"
         raise MidiFileError(message) from failure
@@ -66,14 +66,14 @@ def read_song(path: Path) -> Song:
         raise MidiFileError(message) from failure
 
 
-def write_song(song: Song, path: Path) -> None:
+def write_song(song: Song, path: str | Path) -> None:
     """Write ``song`` as a Standard MIDI File of type 0; a file that was there is lost last.
 
     Raises:
         MidiFileError: the file cannot be written.
     """
     try:
-        write_atomically(path, song_to_bytes(song))
+        write_atomically(Path(path), song_to_bytes(song))
     except OSError as failure:
         message = f"{path}: cannot be written ({failure.strerror}); check folder and permissions"
         raise MidiFileError(message) from failure

@@ -27,17 +27,18 @@ from drumigen.model.devices import (
     get_gpu_memory_info,
     gpu_memory_line,
 )
+from drumigen.model.learnt_styles import names_learnt
 from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.persona import profiles_of
 from drumigen.model.stepper import Stepper
-from drumigen.model.tensor_file import (
+from drumigen.model.tensor_file import read_tensors
+from drumigen.model.tensor_header import (
     damaged,
     decoded_text,
     located,
     opened,
     read_header,
-    read_tensors,
 )
 from drumigen.model.tokens import vocabulary_hash
 from drumigen.model.vocabulary import LATER, STYLES_MAX
@@ -96,15 +97,8 @@ class Checkpoint:
 
     @cached_property
     def learnt(self) -> frozenset[str]:
-        """The styles that it was trained on: one that had no takes is noise to it.
-
-        All that it has a place for, where the file does not say how it was trained.
-        """
-        takes = self.metadata.get("takes")
-        if isinstance(takes, Mapping):
-            return frozenset(style for style in self.config.styles if takes.get(style))
-        profiles = self.metadata.get("profile") or self.config.styles
-        return frozenset(style for style in self.config.styles if style in profiles)
+        """The styles that it can play; see :func:`drumigen.model.learnt_styles.names_learnt`."""
+        return names_learnt(self.config, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import math
 import random
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,29 +25,39 @@ _KICK, _SNARE, _HAT = 108, 104, 76
 MOCK_STYLES: Final = ("funk", "jazz", "rock")
 
 
-def mock_bar(meter: Meter) -> Bar:
+def mock_bar(meter: Meter, style: str = "") -> Bar:
     """Return kick on 1 and 3, snare on 2 and 4, closed hats in eighths, to the end of ``meter``.
 
-    Counted in quarters; in 6/8, 9/8 and 12/8 the dotted quarters are counted instead.
+    Counted in quarters; in 6/8, 9/8 and 12/8 the dotted quarters are counted instead.  How loud
+    it is, and how much softer the hats are off the beat, goes by ``style``, whatever its name.
     """
+    louder, softer = _dynamics(style)
     beat = felt_beat(meter)
     hits = [
-        Hit(Tick(tick), Voice.CLOSED_HAT, _HAT - 14 * (tick % beat != 0))
+        Hit(Tick(tick), Voice.CLOSED_HAT, _HAT + louder - softer * (tick % beat != 0))
         for tick in range(0, meter.ticks, _EIGHTH)
     ]
     for number, tick in enumerate(range(0, meter.ticks, beat)):
         voice, velocity = (Voice.SNARE, _SNARE) if number % 2 else (Voice.KICK, _KICK)
-        hits.append(Hit(Tick(tick), voice, velocity))
+        hits.append(Hit(Tick(tick), voice, velocity + louder))
     return Bar(meter, tuple(hits))
 
 
-def get_mock_tokens(bars: int = 4) -> list[int]:
+def _dynamics(style: str) -> tuple[int, int]:
+    """Return velocities added to all strokes, and taken from hats off the beat."""
+    if not style:
+        return 0, 14
+    louder, softer = divmod(zlib.crc32(style.encode()), 29)
+    return louder % 37 - 24, 4 + softer
+
+
+def get_mock_tokens(bars: int = 4, style: str = "") -> list[int]:
     """Return ``bars`` of the mock's bar in 4/4 as the batch prototype wrote them.
 
     That is a BAR, all sixteen POSITIONs whether struck or not, and NOTE_ON and VELOCITY of each
     hit: 41 tokens a bar, and 166 with BOS and EOS for the usual four.
     """
-    bar = mock_bar(Meter())
+    bar = mock_bar(Meter(), style)
     tokens = [BOS]
     for number in range(bars):
         tokens.append(VOCABULARY["BAR"].first + number % VOCABULARY["BAR"].size)

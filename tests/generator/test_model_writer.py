@@ -168,6 +168,78 @@ def test_a_style_may_have_a_checkpoint_of_its_own(
     assert funk == plain[1]
 
 
+def test_a_style_whose_checkpoint_is_wrong_is_played_by_the_common_one_and_harms_no_other(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue = StyleCatalogue(
+        tuple(
+            dataclasses.replace(style, model=tmp_path / "gone" if style.name == "jazz" else None)
+            for style in load_styles()
+        )
+    )
+    items = [Item(asked("jazz")), Item(asked("funk"))]
+    with caplog.at_level(logging.WARNING):
+        bars = ModelWriter(path, styles=catalogue).write(items, TEMPO)
+    assert bars == ModelWriter(path).write(items, TEMPO)
+    assert caplog.text.count("jazz: ") == 1
+
+
+def test_a_style_whose_bank_is_wrong_plays_a_plain_beat_and_harms_no_other(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue = StyleCatalogue(
+        tuple(
+            dataclasses.replace(style, bank="nowhere" if style.name == "reggae" else style.bank)
+            for style in load_styles()
+        )
+    )
+    items = [Item(asked(style)) for style in ("reggae", "soul", "funk", "reggae")]
+    writer = ModelWriter(path, styles=catalogue)
+    with caplog.at_level(logging.WARNING):
+        reggae, *others, again = writer.write(items, TEMPO)
+    assert reggae == again == mock_bar(FOUR, "reggae")
+    assert others == ModelWriter(path).write(items[1:3], TEMPO)
+    assert caplog.text.count("a plain beat plays") == 1
+
+
+def test_a_style_without_takes_comes_from_the_bank(tmp_path: Path) -> None:
+    metadata = {"profile": PROFILE, "takes": {"funk": 2, "jazz": 0, "rock": 1}}
+    path = create_mock_checkpoint(tmp_path / "some.safetensors", SMALL, metadata)
+    items = [Item(asked("jazz")), Item(asked("funk", blend="jazz", share=50))]
+    jazz, funk = ModelWriter(path).write(items, TEMPO)
+    assert jazz == BankWriter().write(items[:1], TEMPO)[0]
+    assert funk == ModelWriter(path).write([Item(asked("funk"))], TEMPO)[0]
+
+
+def test_half_a_style_and_half_of_the_same_is_the_style(writer: ModelWriter) -> None:
+    plain, doubled = writer.write(
+        [Item(asked("rock")), Item(asked("rock", blend="rock", share=50))], TEMPO
+    )
+    assert plain == doubled
+
+
+GOOD = 'title = "Mine"\ndescription = "d"\ntempo = [80, 120]\nbank = "rock"\n'
+
+
+def test_a_style_of_ones_own_is_written_as_what_its_bank_is_of(path: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(GOOD, encoding="utf-8")
+    setup = GeneratorSetup("model", str(path), styles=str(tmp_path))
+    named, given = make_writer(setup).write([Item(asked("mine")), Item(asked(str(own)))], TEMPO)
+    assert named == given
+    assert named != BankWriter().write([Item(asked("rock"))], TEMPO)[0]
+
+
+def test_a_style_that_only_a_checkpoint_knows_is_written_by_it(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, styles=("mystyle",))
+    profile = {"mystyle": PROFILE["funk"]}
+    path = create_mock_checkpoint(tmp_path / "own.safetensors", config, {"profile": profile})
+    setup = GeneratorSetup("model", str(path))
+    (bar,) = make_writer(setup).write([Item(asked("mystyle"))], TEMPO)
+    assert bar.hits
+    assert bar == ModelWriter(path).write([Item(asked("mystyle"))], TEMPO)[0]
+
+
 def test_a_bar_that_is_next_to_empty_is_written_again(
     writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,9 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
 def test_a_truncated_or_scribbled_file_is_refused_in_one_line(
     path: Path, data: st.DataObject
 ) -> None:

@@ -14,9 +14,16 @@ from typing import Final
 from drumigen.bank.bank import load_bank
 from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
+from drumigen.model.devices import (
+    INSTALL_TORCH,
+    detect_device,
+    gpu_may_be_here,
+    gpu_memory_line,
+    torch_is_installed,
+)
 from drumigen_daemon.capture.wav import HOW_TO_GET, soundfont, synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
-from drumigen_daemon.controls.values import one_line, shipped_styles
+from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.engine.loopback import measure
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars
@@ -84,6 +91,7 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
     yield _timer()
     yield _governor()
     yield from _guarded("generator", lambda: _generator(settings))
+    yield _gpu(settings)
     yield _sound()
 
 
@@ -130,9 +138,11 @@ def _guarded(about: str, examine: Callable[[], Finding]) -> Iterator[Finding]:
 
 
 def _music() -> Finding:
-    styles = shipped_styles()
+    styles = known_styles()
     for style in styles:
         load_bank(style.bank)
+    if styles.complaints:
+        return Finding(Mark.WARN, "styles", "; ".join(styles.complaints))
     kits = [load_kit(name).name for name in kit_names()]
     return Finding(Mark.OK, "styles", f"{len(styles)} styles and {len(kits)} kits load")
 
@@ -233,6 +243,22 @@ def _generator(settings: Settings) -> Finding:
     bar = 1000 * session.meter.ticks * 60 / (1920 * session.tune.tempo)
     said = f"{name} writes a bar in {each:.1f} ms; at {session.tune.tempo:g} BPM it has {bar:.0f}"
     return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
+
+
+def _gpu(settings: Settings) -> Finding:
+    """Say what a GPU is good for here; playing needs none."""
+    wanted = settings.generator.device not in ("cpu", "auto")
+    if not gpu_may_be_here():
+        said = f"none is seen, and generator.device = {settings.generator.device!r} needs one"
+        return Finding(Mark.WARN, "gpu", said) if wanted else Finding(Mark.ABSENT, "gpu", "none")
+    if not torch_is_installed():
+        said = f"there may be one, but torch is not installed, only needed for it: {INSTALL_TORCH}"
+        return Finding(Mark.WARN if wanted else Mark.ABSENT, "gpu", said)
+    device = detect_device("auto")
+    if device == "cpu":
+        return Finding(Mark.ABSENT, "gpu", "torch can use none here")
+    memory = gpu_memory_line() or "shares its memory with the processor"
+    return Finding(Mark.OK, "gpu", f"{device}: {memory}; generator.device = {device!r} uses it")
 
 
 def _sound() -> Finding:

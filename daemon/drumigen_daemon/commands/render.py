@@ -12,7 +12,7 @@ from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.output import Progress, check_folder, say, write_song_to, wrote
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.session import Session
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     """Render to the files that were asked for."""
     settings = at_home(settings_of(options), options)
     session = settings.session
-    style = shipped_styles().find(session.style)
+    style = known_styles().find(session.style)
     output = options.output or default_file(session)
     for path in filter(None, (output, options.wav)):
         check_folder(path)
@@ -59,7 +59,7 @@ def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
     A given one that is not at home in the style is kept, and remarked upon.
     """
     clock = settings.clock
-    style = shipped_styles().find(settings.song.style)
+    style = known_styles().find(settings.song.style)
     advice = style.tempo_advice(clock.tempo)
     if not advice:
         return settings
@@ -72,4 +72,5 @@ def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
 
 def default_file(session: Session) -> Path:
     """Return the name of the file that is written when none was given."""
-    return Path(f"drumigen-{session.style}-{session.tune.tempo:g}.mid")
+    label = known_styles().find(session.style).label
+    return Path(f"drumigen-{label}-{session.tune.tempo:g}.mid")

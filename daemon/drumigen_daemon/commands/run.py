@@ -20,7 +20,7 @@ from drumigen_daemon.cli import settings_of
 from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
-from drumigen_daemon.controls.values import one_line, shipped_styles
+from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.process.supervision import Part, beside
@@ -70,7 +70,7 @@ def make_daemon(settings: Settings) -> Daemon:
     maps = tuple(load_controller(name) for name in settings.control.maps)
     return Daemon(
         settings.session,
-        shipped_styles(),
+        known_styles(),
         settings.engine_setup_for(maps),
         settings.generator_setup,
         settings.capture.bars,
@@ -86,7 +86,7 @@ def make_daemon(settings: Settings) -> Daemon:
 def web_link(settings: Settings, daemon: Daemon) -> WebLink:
     """Return what keeps the panel and the API of ``daemon``."""
     tokens = token_path(settings, os.environ) or Path(tempfile.gettempdir()) / "drumigen-web-token"
-    return WebLink(settings.web, daemon, shipped_styles(), tokens, version("drumigen"))
+    return WebLink(settings.web, daemon, known_styles(), tokens, version("drumigen"))
 
 
 class _OneLine(logging.Formatter):
@@ -125,7 +125,7 @@ class _Reloader:
         """Adopt good settings as far as they are live; keep the old ones if they are wrong."""
         self._notifier.reloading()
         try:
-            new = settings_of(self._options)
+            new = settings_of(self._options, keep_styles=True)
         except DrumigenError as error:
             log.error("reload: %s; the settings stay as they were", error)  # noqa: TRY400 - one line
             self._notifier.reloaded(str(error))
@@ -142,9 +142,30 @@ class _Reloader:
         self._notifier.reloaded()
 
 
+class TempoAdvice:
+    """Says once of each style that the tempo it is played at is not one of its own."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Look at what ``daemon`` plays."""
+        self._daemon = daemon
+        self._told: set[str] = set()
+
+    def look(self) -> None:
+        """Look at the style and the tempo now; a tempo counts once it is known."""
+        status = self._daemon.status
+        if status.style in self._told or status.lock not in ("internal", "locked"):
+            return
+        style = self._daemon.styles.find(status.style)
+        advice = style.tempo_advice(round(status.line.tempo, 1))
+        if advice:
+            self._told.add(status.style)
+            log.warning("%s", advice)
+
+
 async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     go_before_others()
     daemon = make_daemon(settings)
+    daemon.listen(TempoAdvice(daemon).look)
     notifier = Notifier(os.environ)
     if notifier.wanted:
         daemon.listen(lambda: notifier.take(daemon.status))

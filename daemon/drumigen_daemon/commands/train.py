@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -11,9 +12,10 @@ from drumigen.model.checkpoint import load_model
 from drumigen.model.network import ModelConfig
 from drumigen.training.declipping import declipped
 from drumigen.training.producers import producer_takes
+from drumigen.training.style_notes import style_notes
 from drumigen.training.takes import Take, plain_folder, read_takes
 from drumigen.training.train import Recipe, train
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 
 
 def main(options: argparse.Namespace) -> int:
@@ -33,8 +35,13 @@ def main(options: argparse.Namespace) -> int:
     given = {field.name for field in fields(Recipe)} & vars(options).keys()
     told = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
     recipe = Recipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
-    counts = {style: sum(take.style == style for take in takes) for style in config.styles}
-    notes = {"takes": counts, "producers": options.producers}
+    learnt = [take.style for take in takes if take.split == "train"]
+    own = style_notes(takes, known_styles().names)
+    notes = {
+        "takes": {style: learnt.count(style) for style in config.styles},
+        "producers": options.producers,
+        "styles": own,
+    }
     start = load_model(options.start, "cpu") if options.start else None
     path = train(
         takes, config, recipe, options.output, device=options.device, notes=notes, start=start
@@ -43,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
         message = f"{options.output}: nothing was learnt, so no network was written; train anew"
         raise CorpusError(message)
     sys.stdout.write(f"wrote {path}; drumigen eval {options.folder} --model {path} judges it\n")
+    style = next(iter(own or dict.fromkeys(learnt)), "rock")
+    sys.stdout.write(f"drumigen play --model {path} --style {shlex.quote(style)} plays it\n")
     return 0
 
 
@@ -65,4 +74,4 @@ def corpus(folder: Path, seed: int, *, producers: bool) -> list[Take]:
 
 def styles_of(takes: list[Take]) -> tuple[str, ...]:
     """Return the styles that a network for ``takes`` knows: the shipped ones, and theirs."""
-    return tuple(sorted({*shipped_styles().names, *(take.style for take in takes)}))
+    return tuple(sorted({*known_styles().names, *(take.style for take in takes)}))

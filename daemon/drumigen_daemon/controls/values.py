@@ -1,5 +1,6 @@
 """What a single value from outside may be: settings, flags and controls share these ranges."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,15 +9,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
+from drumigen.catalogue import load_catalogue
 from drumigen.errors import ControlError, DrumigenError
 from drumigen.feel.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
 from drumigen.mix import LEVEL_MAX
 from drumigen.resources import toml_value
-from drumigen.styles import StyleCatalogue, load_styles
+from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
 from drumigen_daemon.engine.messages import NUDGE_LIMIT_MS, OFFSET_LIMIT_MS
+from drumigen_daemon.process.plugins import installed
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -161,6 +166,17 @@ def one_of(*names: str) -> Allowed[str]:
     return Allowed(_listed(names), (str,), parse, names=names)
 
 
+def one_of_or_installed(names: tuple[str, ...], group: str) -> Allowed[str]:
+    """Allow a few names, and those that installed packages bring as entry points of ``group``."""
+    ours = one_of(*names)
+
+    def parse(value: str) -> str:
+        name = value.strip()
+        return name if name.lower() not in names and installed(group, name) else ours.parse(name)
+
+    return Allowed(f"{ours.said}, or the name of one that is installed", (str,), parse)
+
+
 def text(low: int, high: int, said: str, without: str = "") -> Allowed[str]:
     """Allow a printable text of ``low`` to ``high`` characters, none of them in ``without``."""
 
@@ -272,14 +288,38 @@ def _voice_offsets(value: Any) -> dict[Voice, float]:  # noqa: ANN401 - from out
     return offsets
 
 
-@cache
-def shipped_styles() -> StyleCatalogue:
-    """Return the catalogue of the shipped styles, read once.
+class _Sources:
+    """Where this process finds styles besides the shipped ones: said once, by its settings."""
+
+    folder: Path | None = None
+    checkpoint: Path | None = None
+
+
+def use_styles(folder: Path | None, checkpoint: Path | None) -> None:
+    """Let this process know the styles in ``folder`` and those that ``checkpoint`` learnt too."""
+    _Sources.folder, _Sources.checkpoint = folder, checkpoint
+
+
+def known_styles() -> StyleCatalogue:
+    """Return every style that this process knows, read once; see :func:`use_styles`.
+
+    What is wrong with one that is not shipped is logged, a line each, and harms no other.
 
     Raises:
-        SettingsError: a style file is wrong.
+        SettingsError: a shipped style's file is wrong.
     """
-    return load_styles()
+    return _catalogue(_Sources.folder, _Sources.checkpoint)
+
+
+shipped_styles = known_styles  # its older name
+
+
+@cache
+def _catalogue(folder: Path | None, checkpoint: Path | None) -> StyleCatalogue:
+    catalogue = load_catalogue(folder, checkpoint)
+    for complaint in catalogue.complaints:
+        log.warning("drumigen: %s", one_line(complaint))
+    return catalogue
 
 
 TEMPO: Final = number(TEMPO_MIN, TEMPO_MAX)
@@ -311,7 +351,9 @@ VOICE: Final = choice(Voice)
 KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _kit)
 MODEL: Final = Allowed("the path of a checkpoint that is there", (str,), _model)
 STYLE: Final = Allowed(
-    "the name of a style", (str,), lambda value: shipped_styles().find(value).name
+    "the name of a style, or the path of a .toml file",
+    (str,),
+    lambda value: known_styles().find(value).name,
 )
 BLEND: Final = Allowed(
     "the name of a style, or none",

@@ -15,10 +15,14 @@ class GeneratorSetup(msgspec.Struct, frozen=True):
     """What the generator is told before it begins."""
 
     writer: str
-    """A name in ``bar_writer.WRITERS``."""
+    """A name in ``writers.WRITERS``, or of an entry point ``drumigen.writers``."""
     model: str = ""
     """Path of a checkpoint; empty for the shipped one."""
     device: str = "cpu"
+    styles: str = ""
+    """Folder of one's own styles; empty for none."""
+    log_level: str = "warning"
+    """Least severe of what is logged: ``debug``, ``info``, ``warning`` or ``error``."""
 
 
 EVERYTHING: Final = 1_000

@@ -3,14 +3,16 @@
 import logging
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from drumigen.arrange import Section
-from drumigen.errors import ModelError
+from drumigen.errors import DrumigenError, ModelError, ModelLoadError
 from drumigen.feel.feel import SwingUnit
+from drumigen.form import Form
 from drumigen.kit import SNARES, TOMS, VOICES, Voice
 from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.conditions import SECTIONS, Conditions, density_of, tempo_heard
@@ -26,7 +28,7 @@ from drumigen.model.persona import (
 from drumigen.model.sampling import TEMPERATURES, Sampling
 from drumigen.model.tokens import notes_of, velocity_span
 from drumigen.pattern import Bar
-from drumigen.styles import load_styles
+from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, has_backbeat, keeps_time
 from drumigen.units import TICKS_PER_BEAT, Bpm, Tick
 from drumigen.variation import GHOST_MAX, with_crash
@@ -66,18 +68,27 @@ _BLAND: Final = Profile((Persona(4.0, 75.0),))
 class ModelWriter:
     """Writes with the checkpoint of each style; what it cannot, the bank does, and the log says."""
 
-    def __init__(self, path: Path | None = None, device: str = "cpu") -> None:
-        """Load the checkpoint at ``path``, by default the shipped one, and those of the styles.
+    def __init__(
+        self,
+        path: Path | None = None,
+        device: str = "cpu",
+        styles: StyleCatalogue | None = None,
+    ) -> None:
+        """Load the checkpoint at ``path``, by default the shipped one.
+
+        ``styles`` are by default the shipped ones.  Where a checkpoint of one of them cannot be
+        used, the common one plays it.
 
         Raises:
             ModelLoadError: it cannot be used.
         """
-        self._common = _Player(load_model(path, device))
+        self._styles = styles or load_styles()
+        self._device = device
+        self._common = _Player(load_model(path, device), self._styles)
         self._own: dict[str, _Player] = {}
-        for style in load_styles():
-            if style.model is not None:
-                self._own[style.name] = _Player(load_model(style.model, device))
-        self._bank = BankWriter()
+        for style in self._styles:
+            self._load_own(style)
+        self._bank = BankWriter(self._styles)
         self._failed = False
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
@@ -87,11 +98,12 @@ class ModelWriter:
     def write_at(self, items: Sequence[Item], tempi: Sequence[Bpm]) -> list[Bar]:
         """Return a bar for each item, of songs each at a tempo of its own."""
         written: dict[int, Bar] = {}
-        for player in {id(p): p for p in (self._common, *self._own.values())}.values():
+        players = [self._player(item) for item in items]
+        for player in {id(p): p for p in players}.values():
             places = [
                 place
                 for place, item in enumerate(items)
-                if self._player(item) is player and player.knows(item.request.style)
+                if players[place] is player and player.name_of(item.request.style)
             ]
             try:
                 bars = player.write(
@@ -110,29 +122,46 @@ class ModelWriter:
         ]
 
     def _player(self, item: Item) -> "_Player":
-        return self._own.get(item.request.style, self._common)
+        name = item.request.style
+        if name not in self._own:  # one that was given by a path, while we ran
+            self._own[name] = self._common
+            with suppress(DrumigenError):
+                self._load_own(self._styles.find(name))
+        return self._own[name]
+
+    def _load_own(self, style: Style) -> None:
+        """Let a style's own checkpoint play it; if it cannot be used, only this style lacks it."""
+        self._own[style.name] = self._common
+        if style.model is None:
+            return
+        try:
+            self._own[style.name] = _Player(load_model(style.model, self._device), self._styles)
+        except ModelLoadError as error:
+            log.warning("%s: %s; the common drummer plays it", style.name, error)
 
 
 class _Player:
     """One checkpoint, and what it has read."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, styles: StyleCatalogue) -> None:
         self._checkpoint = checkpoint
+        self._styles = styles
         self._profiles = profiles_of(checkpoint.metadata)
         self._contexts = Contexts()
-        self._forms = {style.name: style.form for style in load_styles()}
-        self._swung = {
-            style.name
-            for style in load_styles()
-            if style.feel.swing_unit is SwingUnit.EIGHTH and style.feel.swing > SWUNG
-        }
-        self._tempi = {style.name: style.tempo for style in load_styles()}
         # a bar is context to eight others, and what it was told costs drawing lots
         self._told = lru_cache(TOLD_MAX)(self._conditions)
 
-    def knows(self, style: str) -> bool:
-        """Tell whether it was trained to play ``style``."""
-        return style in self._checkpoint.config.styles
+    def name_of(self, style: str) -> str:
+        """Return the name by which it has learnt ``style``; empty if it has not."""
+        found = self._style(style)
+        names = (style,) if found is None else found.learnt_as
+        return next((name for name in names if name in self._checkpoint.learnt), "")
+
+    def _style(self, name: str) -> Style | None:
+        try:
+            return self._styles.find(name) if name else None
+        except DrumigenError:
+            return None
 
     def write(self, items: Sequence[Item], tempi: Sequence[Bpm]) -> list[Bar]:
         """Return a bar for each item.
@@ -169,8 +198,8 @@ class _Player:
             return 1.0
         if request.fill:
             return 1.0 if _leads_on(bar) else 0.5
-        wanted = self._forms[request.style].has_backbeat(request.seed, request.number)
-        swung = request.style in self._swung
+        wanted = self._form(request).has_backbeat(request.seed, request.number)
+        swung = self._is_swung(request)
         keeps = keeps_time(bar, self._keepers(request), within=FIRM, swung=swung)
         return 0.1 + 0.6 * keeps + 0.3 * (not wanted or has_backbeat(bar))
 
@@ -178,8 +207,8 @@ class _Player:
         """Return ``bar`` with what nobody wrote in all attempts, by rule; nothing stays nothing."""
         if not bar.hits or _is_solo(request) or request.fill:
             return bar
-        wanted = self._forms[request.style].has_backbeat(request.seed, request.number)
-        swung = request.style in self._swung
+        wanted = self._form(request).has_backbeat(request.seed, request.number)
+        swung = self._is_swung(request)
         return amended(bar, self._keepers(request), backbeat=wanted, swung=swung)
 
     def _keepers(self, request: BarRequest) -> tuple[Keeper, ...]:
@@ -187,11 +216,21 @@ class _Player:
         own = self._persona(request).keeper
         if own in CYMBALS:
             return CYMBALS
-        return (Keeper(own),) if own else self._forms[request.style].keepers
+        return (Keeper(own),) if own else self._form(request).keepers
+
+    def _form(self, request: BarRequest) -> Form:
+        style = self._style(request.style)
+        return Form() if style is None else style.form
+
+    def _is_swung(self, request: BarRequest) -> bool:
+        """Tell whether the eighths of its style are swung."""
+        style = self._style(request.style)
+        feel = None if style is None else style.feel
+        return feel is not None and feel.swing_unit is SwingUnit.EIGHTH and feel.swing > SWUNG
 
     def _persona(self, request: BarRequest) -> Persona:
-        profile = self._profiles.get(request.style, _BLAND)
-        return profile.persona(request.seed, keepers=self._forms[request.style].keepers)
+        profile = self._profiles.get(self.name_of(request.style), _BLAND)
+        return profile.persona(request.seed, keepers=self._form(request).keepers)
 
     def _row(self, item: Item, tempo: Bpm, attempt: int) -> Row:
         request = item.request
@@ -199,7 +238,9 @@ class _Player:
             (written.bar, self._told(written.request, self._heard(written.request, tempo)))
             for written in item.context
         ]
-        key = f"{request.seed}/{request.take}/{request.style}/{request.fill}/{attempt}"
+        style = self._style(request.style)
+        label = request.style if style is None else style.label  # a file may be moved
+        key = f"{request.seed}/{request.take}/{label}/{request.fill}/{attempt}"
         told = self._told(request, self._heard(request, tempo))
         events: tuple[int, ...] = ()
         source = None if attempt else self._source(item, told)
@@ -238,7 +279,7 @@ class _Player:
 
     def _conditions(self, request: BarRequest, tempo: Bpm) -> Conditions:
         """Return what the network is told of a bar that answers ``request``."""
-        profile = self._profiles.get(request.style, _BLAND)
+        profile = self._profiles.get(self.name_of(request.style), _BLAND)
         persona = self._persona(request)
         density = profile.density(persona, request.seed, request.number)
         if request.density is not None:
@@ -253,7 +294,7 @@ class _Player:
         part = "fill" if request.fill else "solo" if _is_solo(request) else "groove"
         groove = part == "groove"
         return Conditions(
-            self._styles(request),
+            self._shares(request),
             tempo,
             request.meter,
             # a fill is as dense as it has to be, unless somebody says how dense
@@ -272,14 +313,16 @@ class _Player:
 
     def _heard(self, request: BarRequest, tempo: Bpm) -> Bpm:
         """Return the nearest tempo that the style was learnt at: of others nothing is known."""
-        low, high = self._tempi.get(request.style, (tempo, tempo))
+        style = self._style(request.style)
+        low, high = (tempo, tempo) if style is None else style.tempo
         return tempo_heard(Bpm(max(low, min(high, tempo))))
 
-    def _styles(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
-        if self.knows(request.blend) and request.share:
+    def _shares(self, request: BarRequest) -> tuple[tuple[str, float], ...]:
+        name, blend = self.name_of(request.style), self.name_of(request.blend)
+        if blend and request.share:
             share = request.share / 100
-            return (request.style, 1 - share), (request.blend, share)
-        return ((request.style, 1.0),)
+            return (name, 1 - share), (blend, share)
+        return ((name, 1.0),)
 
 
 def _leads_on(bar: Bar) -> bool:

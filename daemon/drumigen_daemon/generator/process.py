@@ -6,6 +6,7 @@ without any harm to the beat.
 
 import contextlib
 import gc
+import logging
 import os
 import select
 import signal
@@ -57,6 +58,7 @@ def serve(
         os.setpriority(os.PRIO_PROCESS, 0, 5)  # the beat first
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
+    logging.basicConfig(level=setup.log_level.upper(), format="%(levelname)s: %(message)s")
     writer = make(setup)
     gc.freeze()  # a search for garbage among what was loaded takes as long as a bar
     try:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from drumigen.bank.bank import load_bank
-from drumigen.errors import ModelLoadError
+from drumigen.catalogue import load_catalogue
+from drumigen.errors import DrumigenError, ModelError, ModelLoadError
 from drumigen.model.mock import mock_bar
-from drumigen.pattern import Bar
-from drumigen.styles import load_styles
+from drumigen.pattern import Bar, repaired
+from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.units import Bpm
-from drumigen_daemon.generator.messages import GeneratorSetup, Item, from_bank
+from drumigen_daemon.generator.messages import BarRequest, GeneratorSetup, Item, from_bank
+from drumigen_daemon.process.plugins import installed
 
 log = logging.getLogger(__name__)
+
+GROUP: Final = "drumigen.writers"
+"""Entry points of this group, called with a :class:`GeneratorSetup`, return a writer."""
 
 
 class BarWriter(Protocol):
@@ -27,47 +32,94 @@ class BarWriter(Protocol):
 class BankWriter:
     """Walks through the phrases of each style's bar bank."""
 
-    def __init__(self) -> None:
-        """Know the shipped styles."""
-        self._styles = load_styles()
+    def __init__(self, styles: StyleCatalogue | None = None) -> None:
+        """Know ``styles``, by default the shipped ones."""
+        self._styles = styles or load_styles()
+        self._failed: set[str] = set()
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:  # noqa: ARG002 - the protocol's
         """Return a bar for each item; a bank knows neither context nor tempo."""
-        return [
-            from_bank(load_bank(self._styles.find(item.request.style).bank), item.request)
-            for item in items
-        ]
+        return [self._bar(item.request) for item in items]
+
+    def _bar(self, request: BarRequest) -> Bar:
+        try:
+            return from_bank(load_bank(self._styles.find(request.style).bank), request)
+        except DrumigenError as error:
+            # of this style there is nothing else; the others go on as they were
+            if request.style not in self._failed:
+                self._failed.add(request.style)
+                log.warning("%s: %s; a plain beat plays", request.style, error)
+            return mock_bar(request.meter, request.style)
 
 
 class MockWriter:
     """Always writes the same bar: kick on 1 and 3, snare on 2 and 4, eighth-note hats."""
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:  # noqa: ARG002 - the protocol's
-        """Return the bar in the metre of each item."""
-        return [mock_bar(item.request.meter) for item in items]
+        """Return the bar in the metre of each item, as loud as its style is."""
+        return [mock_bar(item.request.meter, item.request.style) for item in items]
+
+
+class GuardedWriter:
+    """A writer of somebody else's: whatever it does wrong, the bank plays and the log says so."""
+
+    def __init__(self, name: str, writer: BarWriter, bank: BankWriter) -> None:
+        """Let ``writer`` write, and ``bank`` what it cannot."""
+        self._name = name
+        self._writer = writer
+        self._bank = bank
+        self._failed = False
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        """Return a bar for each item, in the metre it asks for."""
+        try:
+            bars = list(self._writer.write(items, tempo))
+            found = [bar.meter for bar in bars]
+            if found != [item.request.meter for item in items]:
+                message = "it must return one bar for each item, in the metre asked for"
+                raise ModelError(message)  # noqa: TRY301 - it is told as its own errors are
+        except Exception:
+            if not self._failed:
+                log.exception("the writer %s failed; the bar bank plays instead", self._name)
+            self._failed = True
+            return self._bank.write(items, tempo)
+        return [repaired(bar) for bar in bars]
 
 
 def make_writer(setup: GeneratorSetup) -> BarWriter:
     """Return the writer that is asked for; the bank, with a warning, where the model fails."""
-    return WRITERS[setup.writer](setup)
+    styles = load_catalogue(
+        Path(setup.styles) if setup.styles else None, Path(setup.model) if setup.model else None
+    )
+    if setup.writer in WRITERS:
+        return WRITERS[setup.writer](setup, styles)
+    bank = BankWriter(styles)
+    for point in installed(GROUP, setup.writer):
+        try:
+            return GuardedWriter(setup.writer, point.load()(setup), bank)
+        except Exception:  # a package that is not ours may fail as it likes
+            log.exception("the writer %s cannot be used; the bar bank plays", setup.writer)
+            return bank
+    log.warning("no writer is called %s; the bar bank plays", setup.writer)
+    return bank
 
 
-def _model(setup: GeneratorSetup) -> BarWriter:
+def _model(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
     # not imported above: the control plane knows this module, and needs neither numpy nor torch
     module = importlib.import_module("drumigen_daemon.generator.model_writer")
     try:
         made: BarWriter = module.ModelWriter(
-            Path(setup.model) if setup.model else None, setup.device
+            Path(setup.model) if setup.model else None, setup.device, styles
         )
     except ModelLoadError as error:
         log.warning("%s; the bar bank plays instead", error)
-        return BankWriter()
+        return BankWriter(styles)
     return made
 
 
-WRITERS: Final[Mapping[str, Callable[[GeneratorSetup], BarWriter]]] = {
+WRITERS: Final[Mapping[str, Callable[[GeneratorSetup, StyleCatalogue], BarWriter]]] = {
     "model": _model,
-    "bank": lambda _: BankWriter(),
-    "mock": lambda _: MockWriter(),
+    "bank": lambda _, styles: BankWriter(styles),
+    "mock": lambda _, _styles: MockWriter(),
 }
 """By the name used in settings (``generator.writer``)."""

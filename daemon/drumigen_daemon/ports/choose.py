@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from drumigen.errors import PortError
 from drumigen_daemon.ports import Backend, Peer, alsa, jack, rtmidi
 from drumigen_daemon.ports.null import NullBackend
+from drumigen_daemon.process.plugins import installed
+
+GROUP: Final = "drumigen.ports"
+"""Entry points of this group, called without arguments, return a :class:`Backend`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,9 @@ def survey(api: str | None = None) -> list[BackendReport]:
 
 
 def choose(name: str, api: str | None = None) -> Backend:
-    """Return the backend ``name``: auto, jack, alsa, rtmidi or null; not yet opened.
+    """Return the backend ``name``: auto, jack, alsa, rtmidi, null or an installed package's.
+
+    It is not yet opened.
 
     ``auto`` is the first usable one of :func:`survey`, so in the worst case ``null``.  ``api`` is
     the system below rtmidi: alsa, jack, coremidi or winmm; None for the best that works.
@@ -64,6 +71,14 @@ def choose(name: str, api: str | None = None) -> Backend:
         if candidate.name == name:
             candidate.probe()
             return candidate.make()
+    for point in installed(GROUP, name):
+        try:
+            brought: Backend = point.load()()
+        except Exception as error:  # a package that is not ours may fail as it likes
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            message = f"the MIDI backend {name!r} of an installed package fails: {why}"
+            raise PortError(message) from error
+        return brought
     known = ", ".join(["auto", *(each.name for each in candidates)])
     message = f"no MIDI backend {name!r}: choose one of {known}"
     raise PortError(message)
