@@ -178,7 +178,7 @@ class ControlPlane:
             case Store(number):
                 self._controllers.store(number, self.controls.session)
             case Learn(control):
-                self._controllers.learn(control)
+                self._controllers.learn(control, now)
             case Forget(control):
                 self._controllers.forget(control)
             case command:

@@ -37,7 +37,7 @@ class Desk:
     def control(self, name: str, value: object = None) -> None:
         told = self.controls.apply(name, value, bar_tick=lambda _: Tick(0))
         if isinstance(told, Learn):
-            self.controllers.learn(told.control)
+            self.controllers.learn(told.control, Seconds(self.now))
         elif isinstance(told, Forget):
             self.controllers.forget(told.control)
         elif told is not None:
@@ -223,6 +223,22 @@ def test_a_button_that_latches_needs_one_press_each_time(
     assert desk.learned.mode is Mode.LATCHING
 
 
+def test_a_button_that_was_held_for_long_once_is_not_taken_for_a_latching_one_for_good(
+    desk: Desk,
+) -> None:
+    desk.control("learn", "hold")
+    desk.hear(CC, 90, 127)
+    desk.hear(CC, 90, 0, after=3.0)
+    for _ in range(2):
+        desk.hear(CC, 90, 127, after=3.0)
+        desk.hear(CC, 90, 0, after=0.1)
+    assert desk.learned.mode is Mode.AUTO
+    stands = desk.stands("hold")
+    desk.hear(CC, 90, 127, after=3.0)
+    desk.hear(CC, 90, 0, after=0.1)
+    assert desk.stands("hold") is not stands
+
+
 def test_a_latching_button_that_was_lit_is_learned_by_its_going_dark(desk: Desk) -> None:
     desk.control("learn", "fill")
     desk.hear(CC, 90, 0)
@@ -292,9 +308,9 @@ def test_learning_moves_nothing_meanwhile_and_does_not_wait_for_ever(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.control("learn", "density")
-    desk.hear(BEND, 0, 64)
-    desk.hear(CC, 99, 1)
-    desk.hear(CC, 110, 127, after=LEARN_PATIENCE + 1.0)
+    desk.hear(BEND, 0, 64, after=1.0)
+    desk.hear(CC, 99, 1, after=1.0)
+    desk.hear(CC, 110, 127, after=LEARN_PATIENCE - 1.0)
     assert "nothing was moved" in caplog.text
     assert desk.controllers.learned == ()
     assert desk.stands("hold") is True

@@ -95,9 +95,9 @@ class Controllers:
         del self._learned[binding]
         self._map.unbind(binding)
 
-    def learn(self, control: str) -> None:
+    def learn(self, control: str, now: Seconds) -> None:
         """Bind the next knob or button that is moved to ``control``; to none if it is empty."""
-        self._learner.learn(control)
+        self._learner.learn(control, now)
 
     def forget(self, control: str) -> None:
         """Take away what was learned for ``control``; what its knob did before counts again.

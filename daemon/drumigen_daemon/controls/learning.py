@@ -77,16 +77,16 @@ class Learner:
         """Learn nothing yet."""
         self.control = ""
         """The control that the next gesture is bound to; empty for none."""
-        self._since: Seconds | None = None
+        self._since = Seconds(0.0)
         self._banks: dict[_Sign, set[int]] = {}
         self._gestures: dict[Binding, _Gesture] = {}
         self._last: _Sign | None = None
         self._asked_by: _Sign | None = None
 
-    def learn(self, control: str) -> None:
+    def learn(self, control: str, now: Seconds) -> None:
         """Bind the next gesture to ``control``; to none if it is empty."""
         self.control = control
-        self._since = None
+        self._since = now
         self._banks.clear()
         # a pad that asks for learning is let go after that
         self._asked_by = self._last
@@ -97,10 +97,7 @@ class Learner:
 
     def expired(self, at: Seconds) -> bool:
         """Tell whether nobody has made a gesture for too long; nothing is learned then."""
-        if not self.control:
-            return False
-        self._since = at if self._since is None else self._since
-        if at - self._since <= LEARN_PATIENCE:
+        if not self.control or at - self._since <= LEARN_PATIENCE:
             return False
         self.control = ""
         return True
@@ -249,8 +246,11 @@ def _kind_of(binding: Binding, values: Sequence[tuple[int, Seconds]]) -> dict[st
             return {}  # a knob on its way
         if seen[0] == 0 and any(seen):
             return {"mode": Mode.LATCHING}  # let go, it was pressed before: this press said off
-    late = any(pause >= LATCH_SECONDS for pause in _down_for(values))
-    return {"mode": Mode.LATCHING} if late else {}
+    pauses = _down_for(values)
+    late = any(pause >= LATCH_SECONDS for pause in pauses)
+    # one that springs back may have been held for long, once
+    springs_back = len(pauses) > 1 and max(pauses[-2:]) <= RELEASE_SECONDS
+    return {"mode": Mode.LATCHING if late and not springs_back else Mode.AUTO}
 
 
 def _down_for(values: Sequence[tuple[int, Seconds]]) -> list[float]:
@@ -264,8 +264,11 @@ def _down_for(values: Sequence[tuple[int, Seconds]]) -> list[float]:
 
 def _is_known(gesture: _Gesture, changes: dict[str, Any]) -> bool:
     """Tell whether there is nothing more to find out."""
-    if gesture.count >= GESTURE_MAX or changes.get("mode") in (Mode.LATCHING, Mode.ABSOLUTE):
+    mode = changes.get("mode", Mode.AUTO)
+    if gesture.count >= GESTURE_MAX or mode is Mode.ABSOLUTE:
         return True
+    if mode is Mode.LATCHING:
+        return False
     let_go = any(pause <= RELEASE_SECONDS for pause in _down_for(gesture.values))
     return let_go and (gesture.binding.note is not None or _is_switch(gesture.binding))
 
