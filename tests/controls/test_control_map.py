@@ -285,6 +285,20 @@ def test_a_wrong_row_is_refused_in_one_line(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (Binding("fill", cc=20), "cc 20"),
+        (Binding("fill", cc=20, channel=3, mode=Mode.LATCHING), "cc 20 on channel 3, latching"),
+        (Binding("swing", nrpn=300, bits=14), "nrpn 300, 14 bits"),
+        (Binding("fill", program=5, channel=1), "program 5 (4 on the wire) on channel 1"),
+        (Binding("scene", program="any"), "program any"),
+    ],
+)
+def test_a_row_says_what_it_is_on_the_controller(row: Binding, said: str) -> None:
+    assert row.source == said
+
+
 def test_an_unknown_controller_is_named() -> None:
     with pytest.raises(SettingsError, match="use default, foot"):
         load_controller("nonesuch")

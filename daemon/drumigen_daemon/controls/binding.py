@@ -130,6 +130,8 @@ class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     def source(self) -> str:
         """What it is on the controller, for people: "cc 20 on channel 1, 14 bits"."""
         kind, number = self.sign
+        if isinstance(number, int) and kind == "program":
+            number = f"{number} ({number - 1} on the wire)"
         channel = "" if self.channel is None else f" on channel {self.channel}"
         bits = ", 14 bits" if self.bits == 14 else ""
         mode = "" if self.mode is Mode.AUTO else f", {self.mode}"

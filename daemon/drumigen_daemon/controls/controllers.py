@@ -129,7 +129,8 @@ class Controllers:
         """
         scene = self._scenes.scene(number)
         if scene is None:
-            message = f"scene: there is no scene {number}: store one with store_scene"
+            wire = f"program change {number}, {number - 1} on the wire"
+            message = f"scene: there is no scene {number} ({wire}): store one with store_scene"
             raise ControlError(message)
         return scene
 
