@@ -41,7 +41,7 @@ from drumigen_daemon.status.status import Status
 log = logging.getLogger(__name__)
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-ENGINE_PATIENCE: Final = 1.0
+ENGINE_PATIENCE: Final = 2.0
 """Seconds that the engine has to end once it was told to."""
 
 

@@ -258,6 +258,9 @@ def test_draining_begins_nothing_and_ends_everything(graph: Graph) -> None:
     assert drained == [False, False, True]
     assert {data for _, data in graph.heard} == {OFF}
     assert len(graph.heard) == 10
+    graph.queue.end_again()
+    graph.cycle()
+    assert [data for _, data in graph.heard[10:]] == [OFF]
 
 
 def test_a_full_buffer_keeps_the_rest_for_the_next_cycle(graph: Graph) -> None:

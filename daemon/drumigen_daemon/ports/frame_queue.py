@@ -6,6 +6,7 @@ counted, never fired, and what may still ring is ended.
 
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -89,6 +90,11 @@ class FrameQueue:
         with self._sorting:
             self._draining = True
 
+    def end_again(self) -> None:
+        """Send the note-offs of late once more, for who missed the cycle that they were in."""
+        with self._sorting:
+            self._end_again(-math.inf)
+
     @property
     def drained(self) -> bool:
         """Whether a cycle has taken everything, and those who listen have had theirs."""
@@ -123,7 +129,7 @@ class FrameQueue:
         if restarts or self._draining or self._is_due(start + frames):
             with self._sorting:
                 if restarts:
-                    self._end_again(now)
+                    self._end_again(now - RECENT)
                 if self._draining:
                     self._hurry(now)
                 self._write_due(start, start + frames)
@@ -162,10 +168,10 @@ class FrameQueue:
         elif is_note_on(data):
             self._ended.pop((index, note_off(data)), None)
 
-    def _end_again(self, now: float) -> None:
-        """Send again the note-offs of late: with its driver the graph may have lost them."""
+    def _end_again(self, since: float) -> None:
+        """Send again the note-offs since then: with its driver the graph may have lost them."""
         for (index, data), at in self._ended.items():
-            if at > now - RECENT:
+            if at > since:
                 self.send(index, data, Seconds(0.0))  # before what begins now
         self._ended.clear()
 

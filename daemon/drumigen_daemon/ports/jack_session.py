@@ -25,6 +25,9 @@ LEAD_MARGIN: Final = 1e-3
 STALL: Final = 1.0
 """Seconds without a cycle after which the server counts as gone."""
 
+AGAIN_AFTER: Final = 0.02
+"""Seconds after the last note-offs at which they are sent again, before we leave."""
+
 SETTLING: Final = 1.0
 """Seconds after which a server that does not run evenly is taken as it is."""
 
@@ -136,6 +139,13 @@ class JackSession:
         """Wait until everything but what begins notes has left, ``patience`` seconds at most."""
         self.queue.drain()
         deadline = time.monotonic() + patience
+        self._wait_drained(deadline)
+        # just after a stall those who listen miss cycles too
+        time.sleep(min(patience, AGAIN_AFTER))
+        self.queue.end_again()
+        self._wait_drained(deadline)
+
+    def _wait_drained(self, deadline: float) -> None:
         while not (self.down or self.queue.drained) and time.monotonic() < deadline:
             time.sleep(0.002)
 
