@@ -191,7 +191,8 @@ def test_what_is_due_stays_though_its_cycle_is_late(rig: Rig) -> None:
     # a busy machine may have hung for longer than we did
     wait_for(lambda: peer.heard or rig.backend.dropped, 3, "the note that was due is lost")
     time.sleep(1.2)
-    assert [data for _, data in peer.heard] == [NOTE] * (1 - rig.backend.dropped)
+    # where we miss a cycle JACK lets others hear our last one again
+    assert {data for _, data in peer.heard} == ({NOTE} if not rig.backend.dropped else set())
 
 
 def test_a_stamp_and_an_answer_so_many_frames_later_agree_to_one_frame(rig: Rig) -> None:
