@@ -1,12 +1,14 @@
 """The choice of a backend: the named one or a clear error, else the best that works."""
 
+import threading
+
 import pytest
 
 from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import PortPlan, VirtualPort, alsa, jack, rtmidi
 from drumigen_daemon.ports.alsa import AlsaBackend
-from drumigen_daemon.ports.choose import choose, survey
+from drumigen_daemon.ports.choose import Search, better_than, choose, survey
 from drumigen_daemon.ports.jack import JackBackend
 from drumigen_daemon.ports.null import NullBackend
 from drumigen_daemon.ports.rtmidi import RtMidiBackend
@@ -62,6 +64,39 @@ def test_a_named_backend_works_or_says_how_to_mend_it(systems: Systems, name: st
 def test_null_always_works(systems: Systems) -> None:
     systems.working = set()
     assert isinstance(choose("null"), NullBackend)
+
+
+def test_only_what_comes_before_is_better(systems: Systems) -> None:
+    systems.working = {"jack", "rtmidi"}
+    assert [better_than(name) for name in ("null", "alsa", "jack")] == ["jack", "jack", ""]
+    systems.working = {"alsa"}
+    assert [better_than(name) for name in ("null", "alsa", "jack")] == ["alsa", "", ""]
+
+
+def test_the_search_goes_on_until_there_is_something_better_and_only_when_wanted(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drumigen_daemon.ports.choose.LOOK_EVERY", 0.001)
+    systems.working = set()
+    systems.working = {"jack"}
+    wanted, called, asked = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def may_look() -> bool:
+        asked.release()
+        return wanted.is_set()
+
+    search = Search("null", None, may_look, called.set)
+    for _ in range(20):
+        assert asked.acquire(timeout=30)
+    assert not search.found
+    systems.working = set()
+    wanted.set()
+    for _ in range(20):
+        assert asked.acquire(timeout=30)
+    assert not called.is_set()
+    systems.working = {"jack"}
+    assert called.wait(30)
+    assert search.found == "jack"
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from beat import FOLLOWING, LEADING, assert_beat_goes_on
-from fixtures_jack import JackServer
+from beat import FOLLOWING, LEADING, MOCK, assert_beat_goes_on
+from fixtures_jack import JackServer, wait_for
 from stage_fixtures import Recording, Stage, drumigen, jack_server, program, stage
 
 __all__ = ["jack_server", "stage"]
@@ -46,6 +46,23 @@ def test_a_server_that_was_stopped_fires_nothing_of_what_it_missed(
         recording = stage.dump()
     assert_beat_goes_on(recording, until)
     assert counters["dropped_notes"] > 0
+
+
+def test_a_daemon_that_was_there_before_jack_plays_on_it_once_it_is(
+    jack_server: JackServer, tmp_path: Path
+) -> None:
+    by_itself = ("--backend", "auto", "--set", "clock.source=internal", *MOCK)
+    with drumigen(tmp_path, *by_itself) as daemon:
+        if daemon.status()["backend"] == "null":
+            daemon.control("start")  # nobody hears it; the song goes on when somebody can
+        jack_server.start(128)
+        recorder = Stage()
+        wait_for(lambda: daemon.status()["backend"] == "jack", 30, "JACK went unnoticed")
+        daemon.control("continue")
+        wait_for(lambda: recorder.dump().ons(), 20, "nothing sounds")
+        daemon.control("stop")
+        time.sleep(0.3)
+        recorder.close()
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.35])

@@ -186,6 +186,11 @@ class Engine:
         return Seconds(min(wake, self._controls.due, self._line_due, self._counters_due))
 
     @property
+    def at_rest(self) -> bool:
+        """Whether the song neither rolls nor is about to."""
+        return self._conductor.transport is TransportState.STOPPED
+
+    @property
     def expected_pulses(self) -> Comb | None:
         """The clock pulses that may wait for one another: they would be no news."""
         return self._conductor.expected_pulses

@@ -24,7 +24,7 @@ from drumigen_daemon.engine.player import Output
 from drumigen_daemon.engine.timed_output import SPIN, TimedOutput
 from drumigen_daemon.engine.wakeup import Bell
 from drumigen_daemon.ports import Backend
-from drumigen_daemon.ports.choose import choose
+from drumigen_daemon.ports.choose import Search, choose
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Channel
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.realtime import become_realtime, settle
@@ -46,6 +46,7 @@ CLOSING_PATIENCE: Final = Seconds(0.7)
 """How long a MIDI system that is stalled is waited for, lest notes ring on after us; less than
 those who end us wait."""
 NO_MIDI: Final = "no MIDI system in use, so nothing will sound: see drumigen doctor"
+LOOKING: Final = "no MIDI system yet, so nothing sounds: looking for one; see drumigen doctor"
 
 
 class EngineProcess:
@@ -72,6 +73,11 @@ class EngineProcess:
         self._reports: deque[Report] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD
         self._terminated = False
+        # whoever named a backend has chosen; a queue of our own is no worse than another
+        looks = setup.backend == "auto" and backend.name != "jack"
+        self._search = (
+            Search(backend.name, setup.api, self._may_change, self._bell.ring) if looks else None
+        )
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         channel.send(Ready(backend.name, backend.port_names(), str(granted)))
@@ -81,7 +87,7 @@ class EngineProcess:
         """Play until told to end; leaves nothing sounding."""
         engine = self._engine
         try:
-            while not engine.stopped:
+            while not (engine.stopped or self._better_is_there()):
                 self._play_due(QUIET)
                 wake = engine.advance(self._backend.now())
                 self._reports += engine.take_reports()
@@ -102,6 +108,17 @@ class EngineProcess:
             engine.shut_down(self._backend.now())
         finally:
             self._close()
+
+    def _better_is_there(self) -> bool:
+        """Tell whether to end here, so that our successor takes a better MIDI system."""
+        if self._search is None or not self._search.found or not self._may_change():
+            return False
+        self._reports.append(Remark("info", f"{self._search.found} is there now: changing to it"))
+        return True
+
+    def _may_change(self) -> bool:
+        # not while notes sound; where there is no MIDI system at all, none do
+        return self._backend.name == "null" or self._engine.at_rest
 
     def _play_due(self, quiet: float) -> None:
         # nothing is begun that could outlast the time to the next note
@@ -160,6 +177,8 @@ class EngineProcess:
 
     def _close(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are at it
+        if self._search is not None:
+            self._search.end()
         # what was handed over last must have left before the ports go
         if self._timed is not None:
             self._timed.play(self._timed.lead)
@@ -180,7 +199,7 @@ def main() -> int:
     try:
         backend = choose(setup.backend, setup.api)
         if backend.name == "null":
-            channel.send(Remark("warning", NO_MIDI))
+            channel.send(Remark("warning", LOOKING if setup.backend == "auto" else NO_MIDI))
         process = EngineProcess(channel, setup, backend)
     except PortError as error:
         channel.send(Remark("error", str(error)))

@@ -1,5 +1,7 @@
 """Which MIDI system to use: the one that was named, or the best that works here."""
 
+import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +14,9 @@ from drumigen_daemon.process.plugins import installed
 
 GROUP: Final = "drumigen.ports"
 """Entry points of this group, called without arguments, return a :class:`Backend`."""
+
+LOOK_EVERY: Final = 3.0
+"""Seconds between two looks for a better backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,44 @@ def choose(name: str, api: str | None = None) -> Backend:
     known = ", ".join(["auto", *(each.name for each in candidates)])
     message = f"no MIDI backend {name!r}: choose one of {known}"
     raise PortError(message)
+
+
+def better_than(name: str, api: str | None = None) -> str:
+    """Return the best backend that can be used now and comes before ``name``; empty if none."""
+    candidates = itertools.takewhile(lambda each: each.name != name, _candidates(api))
+    return next((each.name for each in candidates if _report(each).usable), "")
+
+
+class Search:
+    """Looks for a better backend than the one in use, for as long as we live.
+
+    Drumigen may have been started before JACK, or before the sound card was there.
+    """
+
+    def __init__(
+        self, name: str, api: str | None, wanted: Callable[[], bool], call: Callable[[], None]
+    ) -> None:
+        """Look for something better than ``name`` whenever it is ``wanted``, and ``call``.
+
+        Both are called from another thread.
+        """
+        self._name, self._api, self._wanted, self._call = name, api, wanted, call
+        self._ended = threading.Event()
+        self.found = ""
+        """The name of a better backend, once there is one."""
+        self._thread = threading.Thread(target=self._run, name="search", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self.found and not self._ended.wait(LOOK_EVERY):
+            if self._wanted():
+                self.found = better_than(self._name, self._api)
+        if self.found:
+            self._call()
+
+    def end(self) -> None:
+        """Look no further."""
+        self._ended.set()
 
 
 def peers(name: str, api: str | None = None) -> list[Peer]:
