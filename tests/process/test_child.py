@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drumigen.errors import PortError
-from drumigen_daemon.process.child import Child
+from drumigen_daemon.process.child import Child, Patience
 
 pytestmark = pytest.mark.process
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 class Nursery:
     """A child and what was heard of it."""
 
-    def __init__(self, manner: str) -> None:
+    def __init__(self, manner: str, patience: Patience | None = None) -> None:
         self.heard: list[str] = []
         self.losses = 0
         self.starts = 0
@@ -30,6 +30,7 @@ class Nursery:
             on_message=self.heard.append,
             on_start=self._started,
             on_loss=self._lost,
+            patience=patience or Patience(),
         )
 
     def _started(self) -> None:
@@ -137,3 +138,40 @@ async def test_cancelling_leaves_no_process_behind() -> None:
         await task
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("manner", "patience"),
+    [("says nothing", Patience(start=1.0)), ("obeys", Patience(silence=1.0))],
+)
+async def test_a_child_that_falls_silent_is_replaced(manner: str, patience: Patience) -> None:
+    nursery = Nursery(manner, patience)
+    task = asyncio.create_task(nursery.child.run())
+    await until(lambda: nursery.starts >= 3)
+    assert nursery.losses >= 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_child_that_only_answers_hangs_when_it_does_not() -> None:
+    nursery = Nursery("obeys")
+    task = asyncio.create_task(nursery.child.run())
+    await until(lambda: len(nursery.heard) == 1)
+    await asyncio.sleep(1.6)  # nobody asked it anything
+    assert nursery.child.restarts == 0
+    nursery.child.send("how do you do", answer_within=1.0)
+    await until(lambda: nursery.child.restarts == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_nobody_has_what_is_sent_as_soon_as_a_child_is_lost() -> None:
+    nursery = Nursery("obeys")
+    task = asyncio.create_task(nursery.child.run())
+    await until(lambda: len(nursery.heard) == 1)
+    nursery.child.kill()
+    await until(lambda: nursery.losses == 1)
+    assert not nursery.child.running
+    await until(lambda: nursery.starts == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
