@@ -3,6 +3,7 @@
 The dumps, and where each behaviour is from, are in ``tests/dialects``.
 """
 
+import math
 import runpy
 import time
 from pathlib import Path
@@ -15,14 +16,19 @@ from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 from drumigen_daemon.engine.messages import ClockSource, PlannedBar, Tune
+from fixtures_jack import JackServer
 from rig import BEGIN, Rig, note_of
-from stage_fixtures import Recording, Stage, drumigen, jack_server, stage
+from stage_fixtures import Stage, drumigen, jack_server
 
-__all__ = ["jack_server", "stage"]
+__all__ = ["jack_server"]
 
 DUMPS = all_dumps()
 PERIOD = 128 / 48_000
 """Seconds: what JACK at 128 frames takes to bring a message, and what it has taken for good."""
+JACK_FRAMES = 256
+"""A period that a busy machine can keep."""
+ENOUGH = 40
+"""Beats needed to judge; there are 130."""
 ON_JACK = (
     "live/loop_from_the_one",
     "bitwig/start",
@@ -101,42 +107,48 @@ def test_every_dump_can_be_read() -> None:
         assert dump.strokes()
 
 
-def played_on_jack(stage: Stage, dump: Dump) -> tuple[list[tuple[float, int]], Recording]:
+def played_on_jack(stage: Stage, dump: Dump) -> tuple[list[tuple[float, int]], float]:
     """Play a dump to who listens; return kicks and snares as (seconds, sixteenth of two beats).
 
+    Where JACK misses a cycle, time stands still: also returns until when it did not.
     We are master and recorder, so the connections make a loop: JACK cuts it, which costs a period.
     """
     stage.dump()
     begun = stage.do("play", [(at, list(data)) for at, data in dump.messages])
     time.sleep(dump.end + 0.7)
     recording = stage.dump()
+    assert recording.hanging() == set(), dump.name
     places = {note_of(Voice.KICK): 0, note_of(Voice.SNARE): 4}
     played = [
-        ((frame - begun) / recording.rate - PERIOD, places[note])
+        ((frame - begun - JACK_FRAMES) / recording.rate, places[note])
         for frame, note in recording.ons()
         if note in places
     ]
-    return played, recording
+    missed = min(recording.xruns, default=None)
+    return played, math.inf if missed is None else (missed - begun) / recording.rate - 0.2
 
 
 @pytest.mark.jack
 @pytest.mark.process
-def test_masters_are_followed_on_jack(stage: Stage, tmp_path: Path) -> None:
+def test_masters_are_followed_on_jack(jack_server: JackServer, tmp_path: Path) -> None:
     dumps = [dump for dump in DUMPS if dump.name in ON_JACK]
     assert len(dumps) == len(ON_JACK)
     words = [word for setting in PLAIN for word in ("--set", setting)]
+    jack_server.start(JACK_FRAMES)
+    stage = Stage()
     judged = 0
     with drumigen(tmp_path, "--backend", "jack", *words) as daemon:
         stage.do("connect", f"{stage.name}:voice", "drumigen:in")
         stage.do("connect", "drumigen:out", f"{stage.name}:notes")
         for dump in dumps:
             for _ in range(3):
-                played, recording = played_on_jack(stage, dump)
-                assert recording.hanging() == set(), dump.name
-                if not recording.xruns:  # where JACK misses cycles, time stands still
-                    wrong = faults(dump, played, way=2 * PERIOD + 0.002, cycle=8)
-                    assert not wrong, "\n".join([dump.name, *wrong])
-                    judged += 1
+                played, until = played_on_jack(stage, dump)
+                way = 2 * JACK_FRAMES / 48_000 + 0.002
+                wrong = faults(dump, played, way=way, cycle=8, until=until)
+                assert not wrong, "\n".join([dump.name, *wrong])
+                judged += sum(stroke.at < until for stroke in dump.strokes())
+                if until > dump.end:
                     break
         assert daemon.counters()["repeated_bars"] == 0
-    assert judged >= len(dumps) // 2, "this machine is too busy for JACK"
+    stage.close()
+    assert judged >= ENOUGH, "this machine is too busy for JACK"

@@ -1,5 +1,6 @@
 """Read the dumps of ``tests/dialects`` and judge what was played to one."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -107,25 +108,31 @@ def all_dumps() -> list[Dump]:
 
 
 def faults(
-    dump: Dump, played: Iterable[tuple[float, int]], *, way: float = 0.0, cycle: int = WHOLE_SONG
+    dump: Dump,
+    played: Iterable[tuple[float, int]],
+    *,
+    way: float = 0.0,
+    cycle: int = WHOLE_SONG,
+    until: float = math.inf,
 ) -> list[str]:
     """Return what is wrong with strokes (seconds, sixteenth) played to a dump, a line each.
 
     ``way`` is how many seconds a message may take to us, by which the first stroke after a move may
-    be late.  Where
-    strokes tell their place only up to some sixteenths, that is the ``cycle``.
+    be late.  Where strokes tell their place only up to some sixteenths, that is the ``cycle``.
+    What comes later than ``until`` is not judged.
     """
     wrong: list[str] = []
     waiting = sorted(played)
     for due in dump.strokes():
+        if due.at > until:
+            break
         met = next((s for s in waiting if due.is_met(*s, way, cycle)), None)
         if met is not None:
             waiting.remove(met)
         else:
-            near = [
-                f"{1e3 * (t - due.at):+.2f} ms: {p}" for t, p in waiting if abs(t - due.at) < 0.3
-            ]
-            near_by = ", ".join(near) or "none"
+            near = [(1e3 * (at - due.at), place) for at, place in waiting]
+            near_by = ", ".join(f"{ms:+.2f} ms: {place}" for ms, place in near if abs(ms) < 300)
             wrong.append(f"{due.at:.3f} s: no stroke of sixteenth {due.place}; near: {near_by}")
-    wrong += [f"{at:.3f} s: a stroke of sixteenth {place} too many" for at, place in waiting]
+    many = [stroke for stroke in waiting if stroke[0] <= until]
+    wrong += [f"{at:.3f} s: a stroke of sixteenth {place} too many" for at, place in many]
     return wrong
