@@ -53,6 +53,22 @@ def test_of_one_moment_notes_leave_before_the_clock_and_in_the_order_given() -> 
     assert sink.data == [bytes((0x89, 36, 0)), on(36), b"\xf8"]
 
 
+def test_after_a_stall_what_is_long_overdue_is_dropped_and_counted_but_for_what_ends_notes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink = Sink()
+    output = TimedOutput(sink)
+    begin = time.monotonic()
+    for n in range(10):
+        output.send("out", on(n), Seconds(begin + 10 + 0.1 * n))
+        output.send("out", bytes((0x89, n, 0)), Seconds(begin + 10.03 + 0.1 * n))
+    monkeypatch.setattr(time, "monotonic", lambda: begin + 10.82)  # a suspended machine
+    output.play(0.001)
+    assert [data for data in sink.data if data[0] == 0x99] == [on(8)]
+    assert [data[1] for data in sink.data if data[0] == 0x89] == list(range(8))
+    assert output.dropped == 8
+
+
 def test_what_is_not_due_is_left_alone() -> None:
     sink = Sink()
     output = TimedOutput(sink)
