@@ -177,6 +177,16 @@ def test_an_echo_that_was_coalesced_with_a_press_is_left_out_of_it() -> None:
     assert list(mirror.map.heard(heard)) == [Move("hold", False)]
 
 
+def test_many_leds_at_once_take_their_time_on_a_cable_and_are_echoes_all_the_same() -> None:
+    rows = tuple(Binding("hold", cc=cc, channel=ch) for cc in range(90) for ch in (1, 2, 3))
+    mirror = Mirror(ControllerMap(controls=rows))
+    mirror.turn("hold", True)
+    for place, message in enumerate(mirror.map.shows(Seconds(0.0))):
+        mirror.now = 0.1 + place * 0.00096
+        mirror.hear(*message)
+    assert mirror.moves == []
+
+
 def test_a_note_that_comes_back_as_a_release_is_an_echo_too() -> None:
     mirror = Mirror(ControllerMap(controls=(Binding("hold", note=20, mode=Mode.LATCHING),)))
     assert mirror.map.shows(Seconds(0.0)) == [bytes([ON, 20, 0])]

@@ -15,6 +15,8 @@ from drumigen_daemon.engine.messages import Heard
 ECHO_SECONDS: Final = 0.15
 """Seconds in which an echo comes: two long JACK periods, or a radio link.  Nobody presses a button
 again so soon after its LED has changed."""
+WIRE_SECONDS: Final = 0.001
+"""Seconds that a message takes on a MIDI cable (three bytes of ten bits, at 31,250 a second)."""
 ECHOES_MAX: Final = 4096
 """Messages that are waited for at most."""
 
@@ -53,13 +55,14 @@ class Feedback:
             self._shown[binding] = due
             if len(due) != 1 or _normal(due[0]) != self._heard.get(binding):
                 messages += due
-        for message in messages:
+        for place, message in enumerate(messages):
             if message[0] & 0xF0 == CC and message[1] in ADDRESSES:
                 continue  # moves nothing, and must be heard by whoever enters data
             if self._waiting >= ECHOES_MAX:
                 self._echoes.clear()
                 self._waiting = 0
-            self._echoes.setdefault(_normal(message), []).append(now)
+            leaves = Seconds(now + place * WIRE_SECONDS)
+            self._echoes.setdefault(_normal(message), []).append(leaves)
             self._waiting += 1
         return messages
 
