@@ -55,6 +55,13 @@ def test_a_flood_of_one_kind_is_a_few_lines_and_a_count(lines: Lines) -> None:
     assert len(lines.said) == LINES + 1
 
 
+def test_numbers_of_any_length_make_no_other_kind(lines: Lines) -> None:
+    log = Log(lines)
+    for number in range(0, 30_000, 7):
+        log.say(f"no scene {number} (program {number}): " + "store one with store_scene " * 4)
+    assert len(lines.said) == LINES
+
+
 def test_what_is_rare_is_logged_line_by_line(lines: Lines) -> None:
     log = Log(lines)
     for number in range(20):

@@ -50,7 +50,7 @@ class LimitedLog:
         self.tell(now)
         if self._until is None:
             self._until = now + PERIOD
-        key = re.sub(r"[\d.]+", "0", text[:KIND_LENGTH])
+        key = re.sub(r"[\d.]+", "0", text[: 4 * KIND_LENGTH])[:KIND_LENGTH]
         if key not in self._kinds and len(self._kinds) >= KINDS_MAX:
             key = ""
         kind = self._kinds.setdefault(key, _Kind(level, text))
