@@ -29,9 +29,9 @@ from drumigen_daemon.engine.messages import (
     BarEntered,
     Command,
     Continue,
+    ControlInput,
     EngineCounters,
     EngineState,
-    Heard,
     Locate,
     Nudge,
     Panic,
@@ -202,7 +202,7 @@ class ControlPlane:
                 self._status = replace(
                     self._status, backend=report.backend, ports=report.ports, detail=report.detail
                 )
-            case Heard():
+            case ControlInput():
                 self._heard(report, now)
             case PortMoved() if report.up and report.port in ("", FEEDBACK_PORT):
                 self._controllers.forget_shown()
@@ -366,7 +366,7 @@ class ControlPlane:
         if ended:
             self.controls.song_stopped()
 
-    def _heard(self, heard: Heard, now: Seconds) -> None:
+    def _heard(self, heard: ControlInput, now: Seconds) -> None:
         for move in self._controllers.heard(heard):
             try:
                 self.control(move.control, move.value, now=now, at=heard.at)

@@ -25,7 +25,7 @@ from drumigen_daemon.controls.binding import Binding, ControllerMap
 from drumigen_daemon.controls.control_map import ControlMap
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import known_styles, use_styles
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.mqtt.homeassistant import discovery
 from drumigen_daemon.mqtt.topics import Topics
 from drumigen_daemon.session import Session
@@ -121,7 +121,7 @@ def test_ones_own_is_switched_to_by_a_knob_and_shown_to_home_assistant(own: Path
         controls.value_of,
         lambda name: known_styles().names if name == "style" else (),
     )
-    (move,) = control_map.heard(Heard("in", (0xB0, 20, 127), Seconds(1.0)))
+    (move,) = control_map.heard(ControlInput("in", (0xB0, 20, 127), Seconds(1.0)))
     assert (move.control, move.value) == ("style", "mine")
     controls.apply("style", "mine", bar_tick=lambda _: Tick(0))
     assert controls.session.style == "mine"

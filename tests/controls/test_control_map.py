@@ -21,7 +21,7 @@ from drumigen_daemon.controls.control_map import ControlMap, Move
 from drumigen_daemon.controls.learning import load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import Command, Heard
+from drumigen_daemon.engine.messages import Command, ControlInput
 from drumigen_daemon.session import Call, Session
 
 
@@ -38,9 +38,9 @@ class Desk:
         self.told: list[object] = []
 
     def hear(self, *data: int, source: str = "in") -> list[Move]:
-        return self.take(Heard(source, data, Seconds(1.0)))
+        return self.take(ControlInput(source, data, Seconds(1.0)))
 
-    def take(self, heard: Heard) -> list[Move]:
+    def take(self, heard: ControlInput) -> list[Move]:
         moves = []
         for move in self.map.heard(heard):
             moves.append(move)
@@ -215,13 +215,13 @@ def test_what_came_too_fast_to_be_delivered_one_by_one_is_not_lost() -> None:
         Binding("humanize", cc=66, mode=Mode.TWOS),
         Binding("density", cc=67),
     )
-    desk.take(Heard("in", (CC, 64, 0), Seconds(1.0), (127,)))
+    desk.take(ControlInput("in", (CC, 64, 0), Seconds(1.0), (127,)))
     assert desk.told == [Call.FILL]
-    desk.take(Heard("in", (CC, 65, 0), Seconds(1.0), (127, 0, 127)))
+    desk.take(ControlInput("in", (CC, 65, 0), Seconds(1.0), (127, 0, 127)))
     assert desk.stands("mute.snare") is False
-    desk.take(Heard("in", (CC, 66, 126), Seconds(1.0), (126, 126)))
+    desk.take(ControlInput("in", (CC, 66, 126), Seconds(1.0), (126, 126)))
     assert desk.stands("humanize") == 94
-    assert len(desk.take(Heard("in", (CC, 67, 127), Seconds(1.0), (5, 80)))) == 1
+    assert len(desk.take(ControlInput("in", (CC, 67, 127), Seconds(1.0), (5, 80)))) == 1
 
 
 def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
@@ -238,7 +238,7 @@ def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
         ("nanoKONTROL2", 21, "intensity"),
         ("keys", 20, "density"),
     ):
-        moves = knobs.heard(Heard(source, (CC, number, 1), Seconds(1.0)))
+        moves = knobs.heard(ControlInput(source, (CC, number, 1), Seconds(1.0)))
         assert [move.control for move in moves] == [control]
 
 
@@ -372,7 +372,7 @@ def test_no_knob_ever_gives_a_value_that_makes_trouble(
     controls = Controls(shipped_styles(), Session())
     knobs = ControlMap([ControllerMap(controls=(row,))], controls.value_of)
     for number, value in heard:
-        for move in knobs.heard(Heard("in", (CC, number, value), Seconds(1.0))):
+        for move in knobs.heard(ControlInput("in", (CC, number, value), Seconds(1.0))):
             with contextlib.suppress(ControlError):
                 controls.apply(move.control, move.value, bar_tick=lambda _: Tick(0))
         assert all(len(message) == 3 for message in knobs.shows(Seconds(1.0)))

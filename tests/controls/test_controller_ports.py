@@ -5,7 +5,7 @@ import pytest
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import Binding, ControllerMap, load_controller
 from drumigen_daemon.controls.control_map import ControlMap
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.ports import controller_ports
 from drumigen_daemon.settings import ControlSettings, Settings
 
@@ -13,7 +13,7 @@ CC = 0xB0
 
 
 def moved(source: str, *maps: ControllerMap) -> list[str]:
-    heard = Heard(source, (CC, 20, 1), Seconds(1.0))
+    heard = ControlInput(source, (CC, 20, 1), Seconds(1.0))
     return [move.control for move in ControlMap(maps, lambda _: 50).heard(heard)]
 
 

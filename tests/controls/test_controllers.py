@@ -18,12 +18,12 @@ from drumigen_daemon.controls.learning import load_learned
 from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
+    ControlInput,
     EngineSetup,
-    Heard,
     Plan,
     PortMoved,
     Remark,
-    Show,
+    SendFeedback,
     Start,
     Tune,
 )
@@ -49,7 +49,7 @@ class Stage:
         self.daemon._engine_started()
 
     def hear(self, *data: int) -> None:
-        self.daemon._reported(Heard("in", data, Seconds(0.0)))
+        self.daemon._reported(ControlInput("in", data, Seconds(0.0)))
 
     async def settle(self) -> None:
         await asyncio.sleep(0)
@@ -166,12 +166,12 @@ async def test_leds_are_shown_at_once_after_a_change_and_again_after_a_replug() 
     stage = Stage(feedback=True)
     stage.hear(CC, 118, 127)
     await stage.settle()
-    first = {message for show in stage.told(Show) for message in show.messages}
+    first = {message for show in stage.told(SendFeedback) for message in show.messages}
     assert (CC, 118, 127) in first
     stage.sent.clear()
     stage.daemon._reported(PortMoved(FEEDBACK_PORT, "nanoKONTROL2", up=True))
     await stage.settle()
-    again = {message for show in stage.told(Show) for message in show.messages}
+    again = {message for show in stage.told(SendFeedback) for message in show.messages}
     assert (CC, 118, 127) in again
     assert len(again) > 10
 
@@ -191,7 +191,7 @@ async def test_without_a_port_for_it_nothing_is_shown() -> None:
     stage = Stage()
     stage.hear(CC, 118, 127)
     await stage.settle()
-    assert stage.told(Show) == []
+    assert stage.told(SendFeedback) == []
 
 
 async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:

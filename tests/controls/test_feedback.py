@@ -17,7 +17,7 @@ from drumigen_daemon.controls.control_map import ControlMap, Move
 from drumigen_daemon.controls.feedback import ECHO_SECONDS
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.session import Session
 
 CC, ON, OFF = 0xB0, 0x90, 0x80
@@ -41,7 +41,7 @@ class Mirror:
         self.controls.apply(name, value, bar_tick=lambda _: Tick(0))
 
     def hear(self, *data: int) -> None:
-        for move in self.map.heard(Heard("in", data, Seconds(self.now))):
+        for move in self.map.heard(ControlInput("in", data, Seconds(self.now))):
             self.moves.append(move)
             self.turn(move.control, move.value)
 
@@ -173,7 +173,7 @@ def test_an_echo_that_was_coalesced_with_a_press_is_left_out_of_it() -> None:
     mirror = Mirror(ControllerMap(controls=(Binding("hold", cc=20),)))
     mirror.turn("hold", True)
     mirror.map.shows(Seconds(0.0))
-    heard = Heard("in", (CC, 20, 0), Seconds(0.01), (127, 0, 127))
+    heard = ControlInput("in", (CC, 20, 0), Seconds(0.01), (127, 0, 127))
     assert list(mirror.map.heard(heard)) == [Move("hold", False)]
 
 

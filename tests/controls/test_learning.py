@@ -14,7 +14,7 @@ from drumigen_daemon.controls.controllers import Controllers, ControllerSetup
 from drumigen_daemon.controls.learning import LEARN_PATIENCE, load_learned
 from drumigen_daemon.controls.table import Controls, Forget, Learn
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.session import Session
 
 CC, ON, OFF, PC, BEND = 0xB0, 0x90, 0x80, 0xC0, 0xE0
@@ -45,7 +45,7 @@ class Desk:
 
     def hear(self, *data: int, after: float = 0.01, earlier: tuple[int, ...] = ()) -> None:
         self.now += after
-        heard = Heard("in", data, Seconds(self.now), earlier)
+        heard = ControlInput("in", data, Seconds(self.now), earlier)
         for move in self.controllers.heard(heard):
             self.control(move.control, move.value)
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from drumigen.units import Seconds
 from drumigen_daemon.controls.parameters import Parameters
 from drumigen_daemon.engine.control_buffer import FLOOD_PERIOD, NOTES_MAX, PIECE, ControlBuffer
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 
 CC, ON, OFF, PC = 0xB0, 0x90, 0x80, 0xC0
 ADDRESSED = PIECE * 3
 """A data entry may need its address before it."""
 
 
-def delivered(messages: list[tuple[bytes, float]]) -> list[list[Heard]]:
+def delivered(messages: list[tuple[bytes, float]]) -> list[list[ControlInput]]:
     """Return what is delivered of messages with their seconds, in pieces."""
     buffer, pieces = ControlBuffer(), []
     for message, at in messages:

@@ -15,10 +15,10 @@ from drumigen_daemon.engine.messages import (
     BarEntered,
     ClockSource,
     Continue,
+    ControlInput,
     DropOut,
     EngineCounters,
     EngineState,
-    Heard,
     Locate,
     Origin,
     Panic,
@@ -28,7 +28,7 @@ from drumigen_daemon.engine.messages import (
     Remark,
     ReOne,
     Report,
-    Show,
+    SendFeedback,
     Shutdown,
     Sounded,
     Start,
@@ -778,7 +778,7 @@ def test_a_flood_of_controls_is_coalesced_and_the_last_value_arrives(rig: Rig) -
     for index in range(10_000):
         rig.hear(bytes([0xB0, 20, index % 128]), BEGIN + 0.5 + index / 10_000)
     master.finish()
-    heard = rig.told(Heard)
+    heard = rig.told(ControlInput)
     assert len(heard) < 300
     assert heard[-1].data == (0xB0, 20, 9_999 % 128)
     assert times(rig)[:8] == pytest.approx([BEGIN + n * BEAT for n in range(8)])
@@ -899,7 +899,7 @@ def test_a_change_holds_from_the_first_boundary_at_which_nothing_old_is_under_wa
 
 
 def test_what_is_shown_leaves_by_the_port_for_it_at_once(rig: Rig) -> None:
-    rig.obey(Show(((0xB0, 41, 127), (0x90, 4, 0))))
+    rig.obey(SendFeedback(((0xB0, 41, 127), (0x90, 4, 0))))
     rig.run(0.01)
     shown = [sent for sent in rig.output.sent if sent.port == "feedback"]
     assert [sent.data for sent in shown] == [b"\xb0\x29\x7f", b"\x90\x04\x00"]

@@ -12,7 +12,7 @@ from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.binding import ADDRESSES
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import shipped_styles
-from drumigen_daemon.engine.messages import EngineCounters, Heard, Report, Sounded
+from drumigen_daemon.engine.messages import ControlInput, EngineCounters, Report, Sounded
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
 from drumigen_daemon.mqtt.topics import Message, Topics
 from drumigen_daemon.ports import PortChange
@@ -49,7 +49,7 @@ class Storm:
 
         def reported(report: Report) -> None:
             match report:
-                case Heard():
+                case ControlInput():
                     # addresses of parameters go with the values that they are for
                     self.heard += report.data[1] not in ADDRESSES
                 case EngineCounters():

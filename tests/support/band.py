@@ -11,7 +11,7 @@ from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import shipped_styles
 from drumigen_daemon.engine.engine import Engine
-from drumigen_daemon.engine.messages import BarEntered, Command, EngineState, Heard, Report
+from drumigen_daemon.engine.messages import BarEntered, Command, ControlInput, EngineState, Report
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
 from drumigen_daemon.generator.process import answered
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
@@ -156,6 +156,6 @@ class Band:
             choice = self.planner._sent.get(report.number)
             self.written.append(choice.written if choice is not None else planned.bar)
         self.plane.reported(report, Seconds(self.rig.now))  # type: ignore[arg-type]
-        if isinstance(report, EngineState | BarEntered | Heard):
+        if isinstance(report, EngineState | BarEntered | ControlInput):
             self._obey(self.plane.urgent())
             self.replan()

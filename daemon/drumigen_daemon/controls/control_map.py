@@ -23,7 +23,7 @@ from drumigen_daemon.controls.binding import (
 from drumigen_daemon.controls.feedback import Feedback
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry, Parameters
 from drumigen_daemon.controls.positions import Positions, ends, is_whole, plain
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 
 _KINDS: Final = {CC: "cc", NOTE_ON: "note", NOTE_OFF: "note", PROGRAM: "program"}
 
@@ -121,7 +121,7 @@ class ControlMap:
         for sign in _signs(binding):
             self._by_sign.setdefault(sign, []).append(binding)
 
-    def news(self, heard: Heard) -> tuple[Heard | None, Entry | None]:
+    def news(self, heard: ControlInput) -> tuple[ControlInput | None, Entry | None]:
         """Return what of ``heard`` is no echo of ours, and which parameter it enters, if any.
 
         To be asked once of every message, in order.
@@ -135,13 +135,13 @@ class ControlMap:
         entry = self._parameters.entered(heard.source, data, heard.at)
         return self._feedback.without_echoes(heard), entry
 
-    def heard(self, heard: Heard) -> Iterator[Move]:
+    def heard(self, heard: ControlInput) -> Iterator[Move]:
         """Yield what a MIDI message moves; carry out each move before the next is asked for."""
         news, entry = self.news(heard)
         if news is not None:
             yield from self.moves(news, entry)
 
-    def moves(self, heard: Heard, entry: Entry | None = None) -> Iterator[Move]:
+    def moves(self, heard: ControlInput, entry: Entry | None = None) -> Iterator[Move]:
         """Yield what a message that is :meth:`news` moves."""
         for binding in self._bound_to(heard, entry):
             values: tuple[int, ...] = ()
@@ -152,7 +152,7 @@ class ControlMap:
                 if move is not None:
                     yield move
 
-    def _bound_to(self, heard: Heard, entry: Entry | None) -> list[Binding]:
+    def _bound_to(self, heard: ControlInput, entry: Entry | None) -> list[Binding]:
         """Return the rows for a message: those of the last map that has any."""
         status, number = heard.data[0] & 0xF0, heard.data[1]
         kind = _KINDS.get(status)
@@ -166,7 +166,7 @@ class ControlMap:
             return self._rows_of(heard, kind, number + 1, "any")
         return self._rows_of(heard, kind, number)
 
-    def _rows_of(self, heard: Heard, kind: str, *numbers: int | str) -> list[Binding]:
+    def _rows_of(self, heard: ControlInput, kind: str, *numbers: int | str) -> list[Binding]:
         channel = (heard.data[0] & 0x0F) + 1
         found: dict[int, list[Binding]] = {}
         for number in numbers:

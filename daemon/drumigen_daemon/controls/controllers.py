@@ -11,7 +11,7 @@ from drumigen_daemon.controls.binding import Binding, ControllerMap
 from drumigen_daemon.controls.control_map import ControlMap, Move
 from drumigen_daemon.controls.learning import Learner, load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.scenes import Scene, SceneBook, scene_of
-from drumigen_daemon.engine.messages import Heard, Show
+from drumigen_daemon.engine.messages import ControlInput, SendFeedback
 from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.session import Session
 
@@ -60,7 +60,7 @@ class Controllers:
         """What was learned, now or before, in this order."""
         return tuple(self._learned)
 
-    def heard(self, heard: Heard) -> Iterator[Move]:
+    def heard(self, heard: ControlInput) -> Iterator[Move]:
         """Yield what a message moves; carry out each move before the next is asked for.
 
         A message that teaches a binding moves nothing, nor does the echo of what we have shown.
@@ -138,10 +138,10 @@ class Controllers:
         """Show everything again: a controller is back, or a scene was put on."""
         self._map.forget_shown()
 
-    def shown(self, now: Seconds) -> Show | None:
+    def shown(self, now: Seconds) -> SendFeedback | None:
         """Return what brings LEDs and LED rings up to date ``now``; None if they are."""
         messages = self._map.shows(now) if self._setup.feedback else []
-        return Show(tuple(tuple(message) for message in messages)) if messages else None
+        return SendFeedback(tuple(tuple(message) for message in messages)) if messages else None
 
     def take_files(self) -> list[FileJob]:
         """Return what is to be written, in this order, wherever nobody waits for it."""

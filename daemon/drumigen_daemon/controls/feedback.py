@@ -10,7 +10,7 @@ from typing import Final
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import ADDRESSES, CC, NOTE_OFF, NOTE_ON, Binding
 from drumigen_daemon.controls.positions import Positions
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 
 ECHO_SECONDS: Final = 0.15
 """Seconds in which an echo comes: two long JACK periods, or a radio link.  Nobody presses a button
@@ -71,7 +71,7 @@ class Feedback:
         self._shown = dict.fromkeys(self._shown, ())
         self._heard.clear()
 
-    def without_echoes(self, heard: Heard) -> Heard | None:
+    def without_echoes(self, heard: ControlInput) -> ControlInput | None:
         """Return what of ``heard`` is no echo; None if all of it is."""
         if not self._echoes:
             return heard
@@ -83,7 +83,7 @@ class Feedback:
             return heard
         if not left:
             return None
-        return Heard(heard.source, (*data[:2], left[-1]), heard.at, tuple(left[:-1]))
+        return ControlInput(heard.source, (*data[:2], left[-1]), heard.at, tuple(left[:-1]))
 
     def _is_echo(self, data: Sequence[int], at: Seconds) -> bool:
         key = _normal(data)

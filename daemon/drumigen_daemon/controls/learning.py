@@ -29,7 +29,7 @@ from drumigen_daemon.controls.binding import (
 )
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry
 from drumigen_daemon.controls.table import ALIASES
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 
 HEADING: Final = "Learned by drumigen: edit it freely, comments stay."
 
@@ -102,7 +102,9 @@ class Learner:
         self.control = ""
         return True
 
-    def heard(self, heard: Heard, entry: Entry | None) -> tuple[Binding | None, Binding] | None:
+    def heard(
+        self, heard: ControlInput, entry: Entry | None
+    ) -> tuple[Binding | None, Binding] | None:
         """Return what a message teaches: the binding it takes the place of, if any, and a binding.
 
         ``entry`` is the parameter that it enters data for.

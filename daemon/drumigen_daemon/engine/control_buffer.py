@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from drumigen.units import Seconds
-from drumigen_daemon.engine.messages import Heard
+from drumigen_daemon.engine.messages import ControlInput
 
 PERIOD: Final = 0.005
 """Seconds between two deliveries..."""
@@ -39,7 +39,7 @@ class ControlBuffer:
 
     def __init__(self) -> None:
         """Hold nothing."""
-        self._held: dict[_Key, Heard] = {}
+        self._held: dict[_Key, ControlInput] = {}
         self._addresses: dict[tuple[str, int], tuple[bool, int]] = {}
         self._told: dict[tuple[str, int], tuple[bool, int]] = {}
         self._notes = 0
@@ -76,16 +76,16 @@ class ControlBuffer:
             self.coalesced += 1
             if kind == _CC:
                 earlier = (*before.earlier, before.data[2])[-EARLIER:]
-        self._held[key] = Heard(source, tuple(message), at, earlier)
+        self._held[key] = ControlInput(source, tuple(message), at, earlier)
         self.due = min(self.due, max(at, self._last + self._period))
 
-    def take(self) -> list[Heard]:
+    def take(self) -> list[ControlInput]:
         """Return what is to be delivered now."""
         now = self.due
         # who goes on for long is waited for longer
         self._streak = self._streak + 1 if now - self._last <= 2 * self._period else 0
         self._last = now
-        reports: list[Heard] = []
+        reports: list[ControlInput] = []
         for key in list(self._held)[:PIECE]:
             heard = self._held.pop(key)
             self._notes -= heard.data[0] & 0xF0 in _NOTES
@@ -108,7 +108,9 @@ class ControlBuffer:
         self._addresses[channel] = (registered, number)
         self._told.pop(channel, None)
 
-    def _addressed(self, heard: Heard, address: tuple[bool, int] | None) -> Iterator[Heard]:
+    def _addressed(
+        self, heard: ControlInput, address: tuple[bool, int] | None
+    ) -> Iterator[ControlInput]:
         """Yield what says which parameter a data entry is for, if that was not said last."""
         channel = (heard.source, heard.data[0] & 0x0F)
         if address is None or self._told.get(channel) == address:
@@ -117,4 +119,4 @@ class ControlBuffer:
         registered, number = address
         status, first = heard.data[0], 101 if registered else 99
         for cc, value in ((first, number >> 7), (first - 1, number & 0x7F)):
-            yield Heard(heard.source, (status, cc, value), heard.at)
+            yield ControlInput(heard.source, (status, cc, value), heard.at)

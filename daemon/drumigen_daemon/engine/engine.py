@@ -35,7 +35,7 @@ from drumigen_daemon.engine.messages import (
     RemarkLevel,
     ReOne,
     Report,
-    Show,
+    SendFeedback,
     Shutdown,
     Sounded,
     Start,
@@ -126,7 +126,7 @@ class Engine:
                 self._conductor.re_one(now)
             case Nudge():
                 self._conductor.nudge(Seconds(command.ms / 1000.0), now)
-            case Show():
+            case SendFeedback():
                 for message in command.messages:
                     self._output.send(FEEDBACK_PORT, bytes(message), now)
             case Rejoin():

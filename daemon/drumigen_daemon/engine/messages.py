@@ -147,7 +147,7 @@ class Rejoin(Command, frozen=True):
     external: bool
 
 
-class Show(Command, frozen=True):
+class SendFeedback(Command, frozen=True):
     """Send MIDI messages to the port ``feedback``, for lamps and rings."""
 
     messages: tuple[tuple[int, ...], ...]
@@ -229,7 +229,7 @@ AnyCommand = (
     | Locate
     | ReOne
     | Nudge
-    | Show
+    | SendFeedback
     | Rejoin
     | UseKit
     | Panic
@@ -307,7 +307,7 @@ class Sounded(Report, frozen=True):
     """(Ticks from the bar line, tempo), where that was turned within the bar."""
 
 
-class Heard(Report, frozen=True):
+class ControlInput(Report, frozen=True):
     """A MIDI message that is not clock or transport, for the controls."""
 
     source: str
@@ -360,4 +360,6 @@ class EngineCounters(Report, frozen=True):
     """Of every pulse, against the moment at which the follower expected it."""
 
 
-AnyReport = Ready | EngineState | BarEntered | Sounded | Heard | PortMoved | Remark | EngineCounters
+AnyReport = (
+    Ready | EngineState | BarEntered | Sounded | ControlInput | PortMoved | Remark | EngineCounters
+)
