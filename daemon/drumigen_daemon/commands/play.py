@@ -56,7 +56,6 @@ class Performance:
         """Play ``bars`` bars and a last stroke, or with 0 until told to end."""
         self._settings = settings
         self.daemon: Daemon = make_daemon(settings)
-        self.daemon.adopt(replace(settings.session, bars=bars))
         self._bars = bars
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
@@ -71,6 +70,7 @@ class Performance:
         """
         go_before_others()
         end_on_signals(self._ending.set)
+        self.daemon.adopt(replace(self._settings.session, bars=self._bars))
         self.daemon.listen(self._changed.set)
         web = web_link(self._settings, self.daemon)
         self.daemon.listen(web.take)
