@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from drumigen_daemon.commands.ports import listing, rows
 from drumigen_daemon.commands.remote import summary
 from drumigen_daemon.controls.table import CONTROLS, Controls
 from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.engine.messages import EngineCounters
+from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
 from drumigen_daemon.ports.choose import BackendReport
 from drumigen_daemon.session import Session
@@ -246,6 +249,15 @@ def test_the_status_is_told_in_five_lines() -> None:
     told = summary(status).splitlines()
     assert len(told) == 5
     assert "stopped at bar 1 beat 1, 4/4, 120 BPM" in told[0]
+
+
+def test_a_time_beyond_what_is_counted_is_told_as_more_than_that() -> None:
+    pulses = Tally(CLOCK_BOUNDS)
+    pulses.add(3.0)
+    status = replace(Status(), engine=EngineCounters(clock_error=pulses.histogram))
+    told = summary(json.loads(json.dumps(described(status, Seconds(0.0)))))
+    assert "pulses off by more than 50 ms" in told
+    assert "inf" not in told
 
 
 def test_a_finding_is_one_line() -> None:

@@ -4,6 +4,9 @@ from functools import partial
 
 import pytest
 
+from drumigen.kit import Voice
+from drumigen.pattern import Bar, Hit
+from drumigen.timeline import Meter
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import (
     BarEntered,
@@ -200,3 +203,36 @@ def test_continue_after_a_wait_starts_at_the_stored_place() -> None:
     rig.run(3.0)
     assert rig.told(BarEntered)[0].number == 2
     assert Seconds(rig.state.line.time_of(Tick(2 * 7680))) < rig.now
+
+
+# After a stall of ours, what was missed is not made up for.
+
+
+@pytest.mark.parametrize("stall", [0.1, 0.3, 0.9])
+def test_after_a_stall_what_is_overdue_is_dropped_and_counted(stall: float) -> None:
+    rig = rig_with(ClockSource.INTERNAL, 174.0)
+    voices = (Voice.KICK, Voice.SNARE, Voice.CLOSED_HAT)
+    sixteenths = tuple(Hit(Tick(t), voice, 100) for t in range(0, 7680, 480) for voice in voices)
+    rig.plan(song(Bar(Meter(), sixteenths), 40))
+    rig.obey(Start())
+    rig.run(2.0)
+    rig.now += stall  # nobody calls the engine meanwhile
+    back = rig.now
+    rig.run(2.0)
+    at_once = [at for at in times(rig, since=back) if at < back + 0.01]
+    assert len(at_once) <= 2 * len(voices)  # one that is barely late, and one that is due
+    assert rig.engine._player.dropped_notes >= len(voices) * int((stall - 0.06) / 0.0862)
+    assert len(times(rig, since=back + 0.02)) >= len(voices) * 20
+
+
+def test_a_slow_clock_and_one_that_comes_twice_are_told() -> None:
+    rig = rig_with()
+    Master(rig, 15.0).clock(40)
+    rig.run(7.0)
+    assert "slower than 20 BPM" in said(rig)
+    rig = rig_with()
+    for pulse in range(96):
+        rig.hear(CLOCK, BEGIN + pulse * 0.5 / 24)
+        rig.hear(CLOCK, BEGIN + pulse * 0.5 / 24 + 0.005)
+    rig.run(2.5)
+    assert "two MIDI clocks" in said(rig)

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN
+
 MOST: Final = 48
 """Stamps that are kept."""
 LOOKS: Final = (8, 11, 14, 18, 24)
@@ -49,14 +51,19 @@ class FirstPulses:
         """Begin before pulse ``number``."""
         self.number = number
         self.stamps: list[float] = []
+        self._open = True
         self.count_is_due = False
         """Whether to ask for :meth:`span` now."""
         self.two_are_due = False
         """Whether to ask for :meth:`of_two` now."""
 
+    def are_known(self) -> None:
+        """Judge none: another one has done so."""
+        self._open = False
+
     def add(self, at: float) -> None:
         """Take the stamp of a pulse, whether it counts or not."""
-        if len(self.stamps) < MOST:
+        if self._open and len(self.stamps) <= MOST:
             self.stamps.append(at)
             self.count_is_due |= len(self.stamps) in LOOKS
             self.two_are_due |= len(self.stamps) in LOOKS_FOR_TWO
@@ -89,19 +96,18 @@ class FirstPulses:
         clearly = costs[best.span] + _MARGIN < costs[counted]
         return best.span if likely and clearly else counted
 
-    def of_two(self, period: float) -> Sequence[float] | None:
+    def of_two(self) -> Sequence[float] | None:
         """Return the stamps of the first clock, if every second pulse is another's.
 
-        The two have one tempo and stand a few milliseconds apart, so that ``period`` is half of
-        what it should be.  A second clock just half-way cannot be told from a doubled tempo.
+        The two have one tempo and stand a few milliseconds apart.  A second clock just half-way
+        cannot be told from a doubled tempo.
         """
         self.two_are_due = False
         stamps = self.stamps
         pairs = len(stamps) // 2
-        recent = stamps[-2 * min(pairs, 12) :] if len(stamps) % 2 == 0 else stamps[-23:-1]
-        first, second = recent[0::2], recent[1::2]
+        first, second = stamps[0 : 2 * pairs : 2], stamps[1 : 2 * pairs : 2]
         own, scatter = _fitted(first)
-        if not 1.8 * period < own < 2.2 * period:
+        if not PERIOD_MIN < own < PERIOD_MAX:
             return None
         _, other = _fitted(second)
         off = sum(b - a for a, b in zip(first, second, strict=True)) / len(first) - 0.5 * own

@@ -15,7 +15,6 @@ from drumigen.units import (
     CLOCK_PPQN,
     TEMPO_DEFAULT,
     TEMPO_MAX,
-    TEMPO_MIN,
     TICKS_PER_PULSE,
     Bpm,
     Seconds,
@@ -34,7 +33,13 @@ _STRAIGHT = 0.00003  # seconds, at the next sixteenth
 _ON_TIME = 0.0005  # seconds by which an expected pulse may be off, and...
 _WITHIN = 2.5  # ...standard deviations, if that is more
 _FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
-_CONFLICT = 0.4  # share of foreign pulses of late
+_CONFLICT = 0.25  # share of pulses that are not the followed clock's, or come twice, in...
+_CONFLICT_MEMORY = 24.0  # ...about so many pulses of late; a few in a row tell of late pulses
+_CONFLICT_OVER = 0.1  # share at which it is over
+_TOO_SLOW = 3  # pulses in a row that are too far apart
+
+TEMPO_SLOWEST: Final = Bpm(60.0 / (CLOCK_PPQN * PERIOD_MAX))
+"""The slowest clock that can be followed."""
 
 
 class LockState(StrEnum):
@@ -117,6 +122,9 @@ class ClockFollower:
         """And when it came."""
         self._heard: dict[str, float] = {}
         self._followed = ""
+        self._odd = 0.0  # share of pulses of late that were foreign or doubled
+        self._conflict = self._counted = False
+        self._slow = 0
         self._pulses = self._duplicates = self._foreign = self._drop_outs = 0
         self._past = Counters()
 
@@ -163,7 +171,7 @@ class ClockFollower:
         period = line.seconds_per_tick * TICKS_PER_PULSE
         self._reset()
         self._filter = TempoFilter.resumed(line.time_of(pulse * TICKS_PER_PULSE), period, pulse)
-        self._first = FirstPulses(pulse)
+        self._first.are_known()
         self._period = self._filter.v
         self._state = LockState.COASTING
         self._last = self._filter.x
@@ -191,6 +199,11 @@ class ClockFollower:
         if not abs(at) < _FOREVER or not self._from_followed(at, source):
             return None
         number = self._number_of(at)
+        # several in a row were late, and came in a bunch
+        odd = number is None and self._counted
+        self._counted = number is not None
+        self._odd += (odd - self._odd) / _CONFLICT_MEMORY
+        self._conflict = self._odd > (_CONFLICT_OVER if self._conflict else _CONFLICT)
         if number is not None:
             self.last_pulse, self.last_pulse_at = number, float(at)
         return number
@@ -209,6 +222,7 @@ class ClockFollower:
             if long_gap:
                 self._epoch += 1
                 self._drop_out()
+            self._slow = 0 if long_gap else self._slow + 1
             skipped = round((at - track.x) / period) - 1
             self._owed = max(0, min(skipped, _TWO_BEATS))
             return self._acquire(at, track.number + 1 + max(0, skipped))
@@ -277,9 +291,10 @@ class ClockFollower:
 
     def _follow(self, track: TempoFilter, at: float) -> int | None:
         before = track.number
+        self._slow = 0
         track.hear(at)
         if self._first.count_is_due or self._first.two_are_due:
-            track = self._judged_together(track)
+            track = self._judged_together(track, at)
         lead = track.leader
         self._last = at
         self._timeline = None
@@ -303,16 +318,16 @@ class ClockFollower:
         self._pulses += 1
         return track.number
 
-    def _judged_together(self, track: TempoFilter) -> TempoFilter:
+    def _judged_together(self, track: TempoFilter, at: float) -> TempoFilter:
         """Number the first pulses by time, and part two clocks that look like a fast one."""
         first = self._first
         if first.two_are_due:
-            ours = first.of_two(track.v)
-            if ours is not None:
+            ours = first.of_two()
+            if ours is not None and first.stamps[-1] == at:
                 begin, *rest = ours
                 track = self._filter = TempoFilter(begin, self._period, first.number)
-                for at in rest:
-                    track.hear(at)
+                for stamp in rest:
+                    track.hear(stamp)
                 return track
         if first.count_is_due:
             lead = track.leader
@@ -383,7 +398,7 @@ class ClockFollower:
 
     @property
     def tempo(self) -> Bpm:
-        """The tempo to show, smoothed over a few pulses, within 20-400."""
+        """The tempo to show, smoothed over a few pulses, within 10-400."""
         return _tempo_of(self._period)
 
     @property
@@ -420,9 +435,12 @@ class ClockFollower:
     @property
     def conflict(self) -> bool:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
-        track = self._filter
-        comb = track is not None and track.leader.comb > _CONFLICT
-        return comb or len(self.masters) > 1
+        return self._conflict or len(self.masters) > 1
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether pulses come too seldom to be a clock of :data:`TEMPO_SLOWEST` or faster."""
+        return self._slow >= _TOO_SLOW
 
 
 def _period_of(tempo: float) -> float:
@@ -430,4 +448,4 @@ def _period_of(tempo: float) -> float:
 
 
 def _tempo_of(period: float) -> Bpm:
-    return Bpm(min(max(60.0 / (period * CLOCK_PPQN), TEMPO_MIN), TEMPO_MAX))
+    return Bpm(min(max(60.0 / (period * CLOCK_PPQN), TEMPO_SLOWEST), TEMPO_MAX))

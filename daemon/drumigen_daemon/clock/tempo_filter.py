@@ -20,7 +20,7 @@ from drumigen_daemon.clock.tempo_hypothesis import (
 )
 
 PERIOD_MIN = 0.00625  # seconds between pulses at 400 BPM
-PERIOD_MAX = 0.125  # and at 20 BPM
+PERIOD_MAX = 0.25  # and at 10 BPM
 
 _P_STEP = 5e-4  # chances per pulse, or per second where divided by a period
 _P_MOVE = 2e-3
@@ -33,7 +33,7 @@ _BEGUN_ANEW = ((0.3, 0.0, 0.0), (0.05, 0.0, 0.008), (0.15, 0.01, 0.0), (0.1, 0.0
 so many seconds off; else it has any tempo."""
 _RESUMED_AS = 12  # pulses that a filter which takes over has as good as heard
 _RESUMED_TEMPO = 5e-4  # share by which the tempo that it was told may be off
-_TEMPO_FOLDS = 3.0  # natural logarithm of PERIOD_MAX / PERIOD_MIN
+_TEMPO_FOLDS = 3.7  # natural logarithm of PERIOD_MAX / PERIOD_MIN
 
 _STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
 _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START

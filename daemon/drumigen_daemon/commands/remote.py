@@ -1,6 +1,7 @@
 """``drumigen control``, ``status`` and ``export``: what speaks to the running daemon."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -128,12 +129,19 @@ def _timing(histograms: Mapping[str, Histogram]) -> str:
     }
     return (
         "; ".join(
-            f"{said} at most {1000 * histograms[name].quantile(0.99):g} ms"
+            f"{said} {_bounded(histograms[name])}"
             for said, name in told.items()
             if histograms[name].count
         )
         or "nothing to judge it by yet"
     )
+
+
+def _bounded(histogram: Histogram) -> str:
+    bound = histogram.quantile(0.99)
+    if bound == math.inf:
+        return f"more than {1000 * histogram.bounds[-1]:g} ms"
+    return f"at most {1000 * bound:g} ms"
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from drumigen.units import (
 from drumigen_daemon.clock.internal_clock import InternalClock
 from drumigen_daemon.clock.midi_clock import ClockFollower, Comb, LockState
 from drumigen_daemon.clock.source import Clock
+from drumigen_daemon.engine.clock_warnings import ClockWarnings
 from drumigen_daemon.engine.drop_out import SILENCE, SilenceWatch, Turn
 from drumigen_daemon.engine.messages import ClockSource, RemarkLevel, TransportState, Tune
 from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
@@ -66,7 +67,7 @@ class Conductor:
         self._astray = False  # pulses have moved the line since the player was told of it
         self._first_pulse = 0
         self._start_may_be_lost = True
-        self._told_conflict = False
+        self._warnings = ClockWarnings(remark)
         self._choose_clock(now)
 
     # --- what may be asked -----------------------------------------------------------------
@@ -185,12 +186,7 @@ class Conductor:
         wake = self._internal.settles_at
         if self._player.rolling:
             wake = min(wake, self._mind_bar_line(now))
-        if self.follower.conflict != self._told_conflict:
-            self._told_conflict = self.follower.conflict
-            if self._told_conflict:
-                first, *others = self.follower.masters or ("",)
-                second = ", ".join(others) or "another one on the same port"
-                self._remark("warning", f"two MIDI clocks: following {first}, ignoring {second}")
+        self._warnings.look(self.follower)
         return min(wake, self._mind_silence(now))
 
     # --- what we are told ------------------------------------------------------------------

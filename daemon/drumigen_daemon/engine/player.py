@@ -29,6 +29,11 @@ LOOK_BACK = 0.35
 LATE_LIMIT = 0.25
 """A hit later than this (or than a sixteenth) is dropped: it would be a wrong note."""
 
+STALL = 0.05
+"""Seconds by which we are called too late that tell of a stall, as of a suspended machine."""
+LATE_AFTER_STALL = 0.03
+"""Seconds by which a hit may be late after a stall: what was missed is not made up for."""
+
 # floats: an event found due when waking must not be found not yet due when acting
 _TICK_SLACK = 1e-3
 _TIME_SLACK = 1e-7
@@ -127,6 +132,8 @@ class Player:
         self._handed: list[_Handed] = []
         self._stale_before = -math.inf
         self._recalled_at = -math.inf
+        self._promised = math.inf  # when we asked to be called
+        self._stalled = False
         self._pulse_line: Timeline | None = None
         self._next_pulse = 0
         self._channels = set(kit.channels)
@@ -290,6 +297,7 @@ class Player:
         Return when to call again at the latest; it may be called at any time before.
         """
         lead = self._output.lead
+        self._stalled = now > self._promised + STALL
         early = early and now >= self._recalled_at + CALM
         until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)
@@ -299,7 +307,8 @@ class Player:
                 self._fill(ahead)
             self._cross_bar_lines(now)
         self._hand_over(until, now)
-        return Seconds(self._next_wake(now, lead))
+        self._promised = self._next_wake(now, lead)
+        return Seconds(self._promised)
 
     def _hand_over(self, until: float, now: float) -> None:
         # three sorted sources, merged by time; an off goes before an on of the same moment
@@ -383,7 +392,7 @@ class Player:
         if self._has_left_for(at, note):
             return
         if late > 0.0:
-            if late > self._late_limit():
+            if late > (LATE_AFTER_STALL if self._stalled else self._late_limit()):
                 self.dropped_notes += 1
                 return
             if self._voice_played_step(cue):

@@ -1,0 +1,125 @@
+"""The first pulses are counted by time, two clocks are told apart, and a slow one is followed."""
+
+import random
+from collections.abc import Sequence
+from itertools import accumulate
+
+import pytest
+
+from drumigen.units import TICKS_PER_PULSE, Seconds
+from drumigen_daemon.clock.midi_clock import TEMPO_SLOWEST, ClockFollower
+
+BEGIN = 1_234.5
+
+
+def even(bpm: float, count: int, begin: float = BEGIN) -> list[float]:
+    return [begin + n * 60.0 / bpm / 24 for n in range(count)]
+
+
+def fed(stamps: Sequence[float]) -> ClockFollower:
+    follower = ClockFollower()
+    for at in stamps:
+        follower.pulse(Seconds(at))
+    return follower
+
+
+def pulses_off(follower: ClockFollower, times: Sequence[float]) -> float:
+    assert follower.timeline is not None
+    return follower.timeline.tick_at(times[-1]) / TICKS_PER_PULSE - (len(times) - 1)
+
+
+@pytest.mark.parametrize("bpm", [174.0, 220.0])
+def test_pulses_that_a_stall_delivers_together_near_the_start_are_all_counted(bpm: float) -> None:
+    wrong = 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        times = even(bpm, 192)
+        late = [
+            at + rng.gauss(0.0, 2e-4) + (rng.random() < 0.05) * rng.uniform(5e-3, 15e-3)
+            for at in times
+        ]
+        follower = fed(list(accumulate(late, max)))  # a queue does not reorder
+        wrong += abs(pulses_off(follower, times)) > 0.5
+    assert wrong == 0
+
+
+@pytest.mark.parametrize("which", range(1, 12))
+def test_one_pulse_delivered_with_the_next_costs_nothing(which: int) -> None:
+    times = even(174.0, 96)
+    stamps = [*times]
+    stamps[which] = times[which + 1] - 1e-4
+    assert pulses_off(fed(stamps), times) == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize("bpm", [60.0, 90.0, 120.0, 174.0])
+@pytest.mark.parametrize("apart", [0.002, 0.003, 0.005, 0.008])
+def test_the_same_clock_from_two_ports_of_one_box_is_one_clock_and_told(
+    bpm: float, apart: float
+) -> None:
+    times = even(bpm, 192)
+    follower = fed(sorted([*times, *(at + apart for at in times)]))
+    assert follower.tempo == pytest.approx(bpm, rel=1e-3)
+    assert abs(pulses_off(follower, times)) < 0.05
+    assert follower.conflict
+
+
+def test_a_fast_clock_with_jitter_is_not_taken_for_two() -> None:
+    for seed in range(30):
+        rng = random.Random(seed)
+        times = even(240.0, 192)
+        follower = fed(sorted(at + rng.uniform(-0.002, 0.002) for at in times))
+        assert follower.tempo == pytest.approx(240.0, rel=0.02)
+        assert not follower.conflict
+
+
+def test_pulses_bunched_by_missed_cycles_are_no_second_clock() -> None:
+    rng = random.Random(4)
+    for _ in range(5):
+        times = even(120.0, 480)
+        stamps, held = [], BEGIN
+        for at in times:
+            if rng.random() < 0.03:
+                held = at + rng.uniform(0.02, 0.09)  # nothing is delivered until then
+            stamps.append(max(at, held))
+        follower = ClockFollower()
+        for at in stamps:
+            follower.pulse(Seconds(at))
+            assert not follower.conflict
+
+
+@pytest.mark.parametrize("bpm", [19.0, 15.0, 10.5])
+def test_a_clock_below_twenty_is_followed_as_it_is(bpm: float) -> None:
+    times = even(bpm, 48)
+    follower = fed(times)
+    assert follower.tempo == pytest.approx(bpm, rel=1e-3)
+    assert pulses_off(follower, times) == pytest.approx(0.0, abs=1e-3)
+    assert not follower.too_slow
+
+
+def test_a_clock_that_is_slower_than_can_be_followed_is_known_to_be() -> None:
+    assert fed(even(TEMPO_SLOWEST * 0.6, 8)).too_slow
+
+
+def test_what_is_known_of_the_clock_can_be_taken_over() -> None:
+    follower = fed(even(97.0, 96))
+    line = follower.timeline
+    assert line is not None
+    other = ClockFollower()
+    other.resume(line, 90, Seconds(BEGIN + 60.0 / 97.0 * 4))
+    assert other.lock == "coasting"
+    times = even(97.0, 200)
+    for at in times[100:]:
+        other.pulse(Seconds(at))
+    assert other.lock == "locked"
+    assert other.epoch == 0
+    assert pulses_off(other, times) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_after_a_restart_the_next_pulse_counts_however_close_it_is() -> None:
+    times = even(120.0, 96)
+    follower = fed(times)
+    at = Seconds(times[-1] + 0.0005)
+    follower.restart(at)
+    assert follower.pulse(at) == 96
+    assert follower.timeline is not None
+    assert follower.timeline.time_of(96 * TICKS_PER_PULSE) == pytest.approx(at)
