@@ -51,11 +51,12 @@ class Graph:
     frames: int = 256
     now: float = BEGIN
     frame: int = 1_000_000
+    all_skip: bool = False
     delay: random.Random = field(default_factory=lambda: random.Random(1))
 
     def __post_init__(self) -> None:
         self.buffer = Buffer()
-        self.queue = FrameQueue(RATE, [self.buffer])
+        self.queue = FrameQueue(RATE, [self.buffer], all_skip=self.all_skip)
         self.rate = RATE
         self.heard: list[tuple[float, bytes]] = []
         """When each message left, by the true time of its frame."""
@@ -190,12 +191,27 @@ def test_frames_lost_in_missed_cycles_are_lost_for_everybody_and_made_up_for_slo
     assert len(graph.ons) >= 21.5 / SPACING
 
 
-def test_frames_that_are_skipped_are_made_up_for_at_once(graph: Graph) -> None:
+def test_on_pipewire_frames_that_are_skipped_are_made_up_for_at_once() -> None:
+    graph = Graph(all_skip=True)
+    graph.play(3.0, since=BEGIN + 1)
     begun = graph.now
     graph.frame += 256  # and 18 ms of time are lost, as by PipeWire when the quantum shrinks
     graph.now += 0.018
     graph.play(2.0)
     graph.assert_well(begun, missing_until=begun + 0.2)
+
+
+def test_on_jackd_cycles_that_we_missed_after_a_loss_leave_the_map_slow() -> None:
+    graph = Graph()
+    graph.play(3.0, since=BEGIN + 1)
+    graph.now += 0.06  # lost for everybody
+    graph.queue.timebase.suspect()
+    graph.cycle()
+    graph.frame += 3 * graph.frames  # and we alone miss three cycles
+    graph.now += 3 * graph.frames / RATE
+    graph.run(1.0)
+    lag = graph.now - graph.queue.timebase.present(graph.now)
+    assert 0.055 < lag < 0.0605
 
 
 def test_another_sample_rate_is_another_measure(graph: Graph) -> None:

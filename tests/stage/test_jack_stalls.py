@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.jack, pytest.mark.process]
 
 @pytest.fixture
 def master(stage: Stage) -> Iterator[Stage]:
-    """Debian's jack_midi_clock, which counts JACK's frames, at 120 BPM."""
-    stage.do("lead", 120.0)
+    """Debian's jack_midi_clock, which counts JACK's frames: a pulse every 10 ms."""
+    stage.do("lead", 250.0)
     with program("jack_midi_clock", "-d", "0.2"):
         stage.do("connect", "jack_midi_clock:mclk_out", f"{stage.name}:clock")
         yield stage
@@ -89,7 +89,7 @@ def test_a_clock_that_runs_on_a_server_that_misses_cycles_is_no_drop_out(
         master.do("start")
         time.sleep(4)
         before = daemon.counters()["drop_outs"]
-        stall(jack_server, 0.08)  # what is lost is made up for in more than a minute
+        stall(jack_server, 0.06)  # what is lost is made up for in a minute
         time.sleep(1.5)
         locks = []
         for _ in range(30):

@@ -47,14 +47,24 @@ class FrameQueue:
     """
 
     def __init__(
-        self, rate: int, buffers: Sequence[Buffer], on_written: OnWritten | None = None
+        self,
+        rate: int,
+        buffers: Sequence[Buffer],
+        on_written: OnWritten | None = None,
+        *,
+        all_skip: bool = False,
     ) -> None:
-        """Write to ``buffers``; report each (intended frame, written frame) to ``on_written``."""
+        """Write to ``buffers``; report each (intended frame, written frame) to ``on_written``.
+
+        ``all_skip`` says that frames which are skipped are skipped for everybody, as by PipeWire
+        when the quantum changes; on jackd it is only we who missed the cycles between.
+        """
         # JACK loses time in a missed cycle, for everybody on it: what keeps its frames is in time
         self.timebase = Timebase(rate, SLEW)
         self.dropped = 0
         """Strokes that were long overdue when their cycle came, and did not leave."""
         self._rate = rate
+        self._all_skip = all_skip
         self._buffers = buffers
         self._on_written = on_written
         # (time, sequence, index of the buffer, data), a heap.  Two threads use it without a lock:
@@ -120,7 +130,7 @@ class FrameQueue:
         if restarts:
             # a cycle that goes on where the last one ended is that of a server that was stopped
             timebase.restart(now, start, another=skipped)
-        elif skipped:
+        elif skipped and self._all_skip:
             timebase.suspect(skipped=True)
         if start >= timebase.wanted:
             timebase.observe(now, start)

@@ -10,7 +10,13 @@ from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import Inbox, PortChange, PortPlan
 from drumigen_daemon.ports.frame_queue import FrameQueue, OnWritten
-from drumigen_daemon.ports.jack_client import jack_library, leave, server_name, unwrap
+from drumigen_daemon.ports.jack_client import (
+    jack_library,
+    leave,
+    made_by,
+    server_name,
+    unwrap,
+)
 from drumigen_daemon.ports.jack_peers import Connections, End
 from drumigen_daemon.ports.timebase import Timebase
 from drumigen_daemon.process.realtime import own_priority
@@ -73,7 +79,8 @@ class JackSession:
             self._inputs = [
                 (ear, f"{plan.client}:{port.name}") for ear, port in zip(ears, inputs, strict=True)
             ]
-            self.queue = FrameQueue(client.samplerate, outputs, on_written)
+            pipewire = made_by(jack_library()) != "JACK"
+            self.queue = FrameQueue(client.samplerate, outputs, on_written, all_skip=pipewire)
             # of a listener in another part of the graph, where another driver counts
             self._elsewhere = Timebase(client.samplerate)
             self.connections = Connections(
