@@ -20,7 +20,10 @@ from drumigen_daemon.engine.messages import (
     ClockSource,
     Command,
     Locate,
+    Remark,
     ReOne,
+    Start,
+    TransportState,
     Tune,
 )
 from rig import (
@@ -435,3 +438,56 @@ def test_pulses_that_come_in_bunches_near_the_start_leave_the_song_on_its_grid(
     assert len(heard) == 8
     for at, moment in list(zip(heard, truth[::PULSES], strict=True))[5:]:
         assert abs(at - moment) < 0.0015
+
+
+# No waiting for ever.
+
+
+@given(bpm=tempi, beats=st.integers(1, 8), silence=st.floats(0.0, 4.0))
+@laws(15)
+def test_a_start_after_a_clock_has_ended_rolls_soon(bpm: float, beats: int, silence: float) -> None:
+    rig = Rig()
+    rig.plan(song(quarter_bar(), 20))
+    pulses = grid(0.1, bpm, beats * PULSES)
+    for at in pulses:
+        rig.hear(CLOCK, BEGIN + at)
+    rig.run(pulses[-1] + silence)
+    rig.obey(Start())
+    rig.run(3.0)
+    assert rig.rolling
+    assert struck(rig)
+
+
+@given(bpm=tempi, heard=st.integers(0, 48), patience=st.floats(0.5, 30.0))
+@laws(15)
+def test_a_masters_start_without_a_clock_is_told_and_leaves_ways_out(
+    bpm: float, heard: int, patience: float
+) -> None:
+    rig = Rig()
+    rig.plan(song(quarter_bar(), 20))
+    pulses = grid(0.1, bpm, heard)
+    for at in pulses:
+        rig.hear(CLOCK, BEGIN + at)
+    rig.run((pulses[-1] if pulses else 0.1) + 0.5)
+    rig.hear(START)
+    rig.run(5.0)
+    assert any(remark.level == "warning" for remark in rig.told(Remark))
+    rig.run(patience)
+    rig.obey(Start())
+    rig.run(3.0)
+    assert rig.rolling
+    assert struck(rig)
+
+
+@pytest.mark.parametrize("patience", [0.1, 1.0, 10.0])
+def test_our_own_clock_chosen_while_armed_rolls(patience: float) -> None:
+    rig = Rig()
+    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.plan(song(quarter_bar(), 20))
+    rig.obey(Start())
+    rig.run(patience)
+    assert rig.state.transport is TransportState.ARMED
+    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.run(1.5)
+    assert rig.rolling
+    assert struck(rig)
