@@ -381,6 +381,15 @@ def test_ten_thousand_pulses_in_a_second_keep_the_tempo_in_range() -> None:
     assert TEMPO_MIN <= follower.tempo <= TEMPO_MAX
 
 
+@pytest.mark.parametrize("back", [0.1, 0.3, 0.45])
+def test_first_pulses_whose_stamps_are_in_no_order_stop_nothing(back: float) -> None:
+    for turn in range(1, 12):
+        follower = ClockFollower()
+        for number in range(24):
+            follower.pulse(Seconds(BEGIN + number * 0.02 - back * (number >= turn)))
+        assert follower.timeline is not None
+
+
 @pytest.mark.parametrize("stamp", [math.nan, math.inf, -math.inf, 1e300])
 def test_a_stamp_that_is_no_time_is_ignored(stamp: float) -> None:
     follower, times = locked()

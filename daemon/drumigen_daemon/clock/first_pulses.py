@@ -161,6 +161,8 @@ def _numberings(
             )
             if rest.cost < math.inf:
                 here[number] = _Numbering(cost + rest.cost, (number, *rest.numbers))
+        if not here:  # the stamps are in no order
+            return {}
         after = here
     return {-number: numbering for number, numbering in after.items()}
 
