@@ -51,8 +51,8 @@ def test_bars_come_back_as_often_as_the_persona_does_it() -> None:
         for persona in (often, seldom)
     ]
     assert back[0] > 0.6
-    assert back[1] < 0.2
-    assert {abs(PROFILE.likeness(often, 1, bar)) for bar in range(400)} == set(range(9))
+    assert back[1] < 0.3
+    assert {abs(PROFILE.likeness(often, 1, bar)) for bar in range(400)} >= set(range(1, 9))
 
 
 def test_on_stage_no_bar_is_suddenly_empty() -> None:
