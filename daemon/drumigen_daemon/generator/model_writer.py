@@ -308,7 +308,7 @@ class _Player:
             persona.lean,
             persona.drummer,
             part,
-            Keeper(persona.keeper) if groove and persona.keeper else None,
+            _told_keeper(persona, request) if groove else None,
             busy if groove or request.busy is not None else None,
             profile.likeness(persona, request.seed, request.number) if groove else None,
         )
@@ -325,6 +325,13 @@ class _Player:
             share = request.share / 100
             return (name, 1 - share), (blend, share)
         return ((name, 1.0),)
+
+
+def _told_keeper(persona: Persona, request: BarRequest) -> Keeper | None:
+    """Return what the network is told to keep time on: in the B section hats go to the ride."""
+    if request.section is Section.B and persona.keeper == Keeper.HAT:
+        return Keeper.RIDE
+    return Keeper(persona.keeper) if persona.keeper else None
 
 
 def _leads_on(bar: Bar) -> bool:
