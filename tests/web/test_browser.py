@@ -148,6 +148,7 @@ def feel(at: Panel, stage: Stage) -> None:
         gaps = [b - a for a, b in pairwise(hats)]
         return bool(gaps) and max(gaps) > 1.5 * min(gaps)
 
+    at.wait("window.drumigen.link.values.swing === 66")
     until(stage, swings, "swing")
     at.turn("fader-swing", 50, "feel")
     at.turn("fader-push", 20, "feel")
