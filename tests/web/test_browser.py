@@ -141,6 +141,7 @@ def tempo(at: Panel, stage: Stage) -> None:
 
 
 def feel(at: Panel, stage: Stage) -> None:
+    at.press("style-jazz")  # swings in eighths, which the known bars have
     at.turn("fader-swing", 66, "feel")
 
     def swings(heard: Heard) -> bool:
@@ -157,6 +158,7 @@ def feel(at: Panel, stage: Stage) -> None:
         at.turn(f"fader-{fader}", value, "feel")
     at.turn("fader-humanize", 0, "feel")
     until(stage, lambda h: h.notes and not swings(h), "straight")
+    at.press("style-rock")
 
 
 def calls(at: Panel, stage: Stage) -> None:

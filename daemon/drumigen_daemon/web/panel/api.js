@@ -14,7 +14,7 @@ for (const [path, methods] of Object.entries(document_.paths)) {
       part.append(element("p", {}, element("code", {}, parameter.name), ` (${parameter.in}) ${parameter.description ?? ""} ${JSON.stringify(parameter.schema)}`));
     }
     const body = operation.requestBody?.content["application/json"].schema;
-    if (body) part.append(element("pre", {}, JSON.stringify(body.$ref ? schemas[body.$ref.split("/").pop()] : body, null, 2)));
+    if (body) part.append(element("pre", { tabIndex: 0 }, JSON.stringify(body.$ref ? schemas[body.$ref.split("/").pop()] : body, null, 2)));
     const answers = Object.entries(operation.responses).map(([code, answer]) => `${code}: ${answer.description}`);
     part.append(element("p", { className: "quiet" }, answers.join("  ")));
     holder.append(part);
