@@ -419,7 +419,7 @@ def test_whatever_comes_tempo_and_position_stay_finite(
         number = follower.pulse(Seconds(at), sources[index % len(sources)])
         follower.advance(Seconds(at + 0.01))
         assert number is None or number >= 0
-        assert TEMPO_MIN <= follower.tempo <= TEMPO_MAX
+        assert TEMPO_MIN / 2 <= follower.tempo <= TEMPO_MAX  # what is slower is told, not hidden
         line = follower.timeline
         assert line is not None
         assert TEMPO_MIN <= line.tempo <= TEMPO_MAX

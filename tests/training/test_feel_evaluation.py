@@ -22,7 +22,7 @@ from drumigen_daemon.cli import main
 
 STYLES = load_styles()
 HUMAN, PLAIN, JITTER, QUANTISED = PLAYERS
-PHRASES_APART = ("blues", "country", "neworleans")
+PHRASES_APART = ("blues", "country", "jazz", "neworleans")
 """Styles whose bank has ghosts in one phrase where another has accents."""
 
 every_style = pytest.mark.parametrize("name", STYLES.names)
