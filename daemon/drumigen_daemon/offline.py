@@ -7,7 +7,7 @@ from drumigen.midi.song import Marker, Song, song_from_bars
 from drumigen.pattern import Bar
 from drumigen.units import Bpm, Seconds
 from drumigen_daemon.control_plane import ControlPlane
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
 from drumigen_daemon.generator.messages import Item, WrittenBar
 from drumigen_daemon.generator.writers import BarWriter
@@ -60,7 +60,7 @@ class _Song:
     """A control plane with an engine that is never late, and no clock."""
 
     def __init__(self, session: Session) -> None:
-        self.plane = ControlPlane(session, shipped_styles(), ready=())
+        self.plane = ControlPlane(session, known_styles(), ready=())
         self.bars: dict[int, PlannedBar] = {}
         self.items: tuple[Item, ...] = ()
         self.tempo = session.tune.tempo
@@ -87,7 +87,7 @@ class _Song:
 
 def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
-    outlook = Outlook(session, lambda style: shipped_styles().find(style).form)
+    outlook = Outlook(session, lambda style: known_styles().find(style).form)
     fills = {bar.number for bar in bars if outlook.fill_from(bar.number) is not None}
     markers = [
         Marker(bar.start, f"{bar.style} fill" if bar.number in fills else bar.style)

@@ -23,7 +23,7 @@ from drumigen_daemon.commands.doctor import Finding, Mark
 from drumigen_daemon.commands.ports import listing, rows
 from drumigen_daemon.commands.remote import summary
 from drumigen_daemon.controls.table import CONTROLS, Controls
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import EngineCounters
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
@@ -208,7 +208,7 @@ def _of_one_voice(name: str) -> bool:
 
 
 def test_what_controls_are_set_to_is_shown_with_units_and_voices_together() -> None:
-    values = Controls(shipped_styles(), Session()).shown()
+    values = Controls(known_styles(), Session()).shown()
     lines = list(remote.shown({**values, "mute.snare": "on"}))
     assert "tempo                 120 BPM" in lines
     assert "swing                 style" in lines

@@ -20,7 +20,7 @@ from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.control_socket import CLIENTS_MAX, LINE_MAX, ControlSocket, ask
 from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.table import STANDING, Controls
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
@@ -31,7 +31,7 @@ class FakeDaemon:
 
     def __init__(self) -> None:
         self.capture = Capture(10_000)
-        self.controls = Controls(shipped_styles(), Session())
+        self.controls = Controls(known_styles(), Session())
         self.learned = (Binding("swing", cc=20, channel=1, bits=14),)
 
     @property

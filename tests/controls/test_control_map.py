@@ -20,7 +20,7 @@ from drumigen_daemon.controls.binding import (
 from drumigen_daemon.controls.control_map import ControlMap, Move
 from drumigen_daemon.controls.learning import load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.table import VALUES, Controls
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import Command, ControlInput
 from drumigen_daemon.session import Call, Session
 
@@ -29,11 +29,11 @@ class Desk:
     """Controls and a map of them, wired as the daemon does."""
 
     def __init__(self, *bindings: Binding, port: str = "") -> None:
-        self.controls = Controls(shipped_styles(), Session())
+        self.controls = Controls(known_styles(), Session())
         self.map = ControlMap(
             [ControllerMap(port=port, controls=bindings)],
             self.controls.value_of,
-            lambda name: shipped_styles().names if name in ("style", "blend") else (),
+            lambda name: known_styles().names if name in ("style", "blend") else (),
         )
         self.told: list[object] = []
 
@@ -225,7 +225,7 @@ def test_what_came_too_fast_to_be_delivered_one_by_one_is_not_lost() -> None:
 
 
 def test_of_two_maps_for_the_same_knob_the_later_counts() -> None:
-    controls = Controls(shipped_styles(), Session())
+    controls = Controls(known_styles(), Session())
     knobs = ControlMap(
         [
             ControllerMap(controls=(Binding("density", cc=20), Binding("intensity", cc=21))),
@@ -369,7 +369,7 @@ rows = st.builds(
 def test_no_knob_ever_gives_a_value_that_makes_trouble(
     row: Binding, heard: list[tuple[int, int]]
 ) -> None:
-    controls = Controls(shipped_styles(), Session())
+    controls = Controls(known_styles(), Session())
     knobs = ControlMap([ControllerMap(controls=(row,))], controls.value_of)
     for number, value in heard:
         for move in knobs.heard(ControlInput("in", (CC, number, value), Seconds(1.0))):

@@ -16,7 +16,7 @@ from drumigen_daemon.controls.binding import (
 from drumigen_daemon.controls.control_map import ControlMap, Move
 from drumigen_daemon.controls.feedback import ECHO_SECONDS
 from drumigen_daemon.controls.table import Controls
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.session import Session
 
@@ -27,11 +27,11 @@ class Mirror:
     """A controller that sends back all that it is sent, ``delay`` seconds later."""
 
     def __init__(self, *maps: ControllerMap, delay: float = 0.02) -> None:
-        self.controls = Controls(shipped_styles(), Session())
+        self.controls = Controls(known_styles(), Session())
         self.map = ControlMap(
             maps,
             self.controls.value_of,
-            lambda name: shipped_styles().names if name in ("style", "blend") else (),
+            lambda name: known_styles().names if name in ("style", "blend") else (),
         )
         self.delay = delay
         self.now = 0.0

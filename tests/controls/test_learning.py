@@ -13,7 +13,7 @@ from drumigen_daemon.controls.binding import Binding, Mode, load_controller
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup
 from drumigen_daemon.controls.learning import LEARN_PATIENCE, load_learned
 from drumigen_daemon.controls.table import Controls, Forget, Learn
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.session import Session
 
@@ -24,12 +24,12 @@ class Desk:
     """Controllers and controls, joined as the control plane does."""
 
     def __init__(self, learned: Path | None = None, *, feedback: bool = False) -> None:
-        self.controls = Controls(shipped_styles(), Session())
+        self.controls = Controls(known_styles(), Session())
         setup = ControllerSetup((load_controller("default"),), learned, feedback=feedback)
         self.controllers = Controllers(
             setup,
             self.controls.value_of,
-            lambda name: shipped_styles().names if name in ("style", "blend") else (),
+            lambda name: known_styles().names if name in ("style", "blend") else (),
         )
         self.now = 10.0
         self.told: list[object] = []

@@ -11,7 +11,7 @@ from drumigen.kit import Voice
 from drumigen.timeline import Meter
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.table import ALIASES, CONTROLS, Controls, Learn, Recall, Store
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import (
     ClockSource,
     Continue,
@@ -32,7 +32,7 @@ def bar_tick(bar: int) -> Tick:
 
 @pytest.fixture
 def controls() -> Controls:
-    return Controls(shipped_styles(), Session())
+    return Controls(known_styles(), Session())
 
 
 TOLD = {"nudge", "scene", "store_scene", "learn", "forget"}
@@ -252,7 +252,7 @@ def test_voice_offsets_add_up(controls: Controls) -> None:
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
 )
 def test_nothing_but_a_refusal_comes_of_any_value(name: str, value: object) -> None:
-    controls = Controls(shipped_styles(), Session())
+    controls = Controls(known_styles(), Session())
     with contextlib.suppress(ControlError):
         controls.apply(name, value, bar_tick=bar_tick)
     assert isinstance(controls.session, Session)

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen_daemon.controls.table import STANDING, VALUES, Controls
-from drumigen_daemon.controls.values import plain, shipped_styles
+from drumigen_daemon.controls.values import known_styles, leaves_to_style, plain
 from drumigen_daemon.mqtt.homeassistant import discovery
 from drumigen_daemon.mqtt.messages import ControlRequest
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
-from drumigen_daemon.mqtt.topics import CONTROLLED, Message, Topics, leaves_to_style
+from drumigen_daemon.mqtt.topics import CONTROLLED, Message, Topics
 from drumigen_daemon.session import Session
 
 TOPICS = Topics("left", "stage")
@@ -103,7 +103,7 @@ SETTINGS = [name for name, allowed in VALUES.items() if allowed and name in STAN
 
 @pytest.mark.parametrize("control", SETTINGS)
 def test_what_is_told_of_a_control_is_what_it_takes(control: str) -> None:
-    value = Controls(shipped_styles(), Session()).value_of(control)
+    value = Controls(known_styles(), Session()).value_of(control)
     allowed = VALUES[control]
     assert allowed is not None
     assert value is not None or leaves_to_style(allowed)

@@ -11,7 +11,7 @@ from band import Band
 from drumigen.kit import Voice
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
 from drumigen_daemon.generator.messages import Batch, batch_of
 from drumigen_daemon.generator.writers import MockWriter
@@ -392,7 +392,7 @@ def test_a_change_holds_from_its_tick_on_and_moves_no_other(
 
 
 def test_the_song_never_waits_for_a_batch_of_all_styles() -> None:
-    every = shipped_styles().names
+    every = known_styles().names
     rock = start(
         Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=every)
     )

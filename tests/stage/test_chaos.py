@@ -11,7 +11,7 @@ from drumigen.errors import ControlError
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.binding import ADDRESSES
 from drumigen_daemon.controls.table import Controls
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ControlInput, EngineCounters, Report, Sounded
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
 from drumigen_daemon.mqtt.topics import Message, Topics
@@ -111,7 +111,7 @@ class Storm:
             self.rig.engine.hear("knobs", knob, Seconds(self.rig.now))
 
     def flood_broker(self) -> None:
-        controls = Controls(shipped_styles(), self.band.session)
+        controls = Controls(known_styles(), self.band.session)
         for _ in range(500):
             control = self.random.choice(["tempo", "meter", "seed", "kit", "nothing", "style"])
             topic = f"drumigen/{self.random.choice(['storm', 'group/all', 'x'])}/{control}/set"

@@ -9,7 +9,7 @@ from drumigen.units import Bpm, Seconds
 from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.controllers import ControllerSetup
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.messages import BarEntered, Command, ControlInput, EngineState, Report
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
@@ -63,7 +63,7 @@ class Band:
     ) -> None:
         self.rig = Rig()
         self.plane = ControlPlane(
-            session, shipped_styles(), ready=styles, setup=ControllerSetup(tuple(maps))
+            session, known_styles(), ready=styles, setup=ControllerSetup(tuple(maps))
         )
         self.source = ScriptedSource(self.rig, writer or BankWriter(), self._written)
         self.entered: list[BarEntered] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.application import application
@@ -69,7 +69,7 @@ class Application:
         self.hub.take_state(WebState(100.0, {"tempo": 120.0, "style": "rock"}, SONG, {}))
         self.daemon = FakeDaemon(self.hub)
         self.settings = WebSettings(**settings)
-        styles = tuple(described_styles(shipped_styles()))
+        styles = tuple(described_styles(known_styles()))
         self.hello = WebHello(self.settings, "0", "", control_table(), styles)
         self.jobs = LocalJobs(self.settings.queued_jobs, self.settings.results_s)
         self.panels = Panels(self.hub, self.daemon, self.hello)

@@ -20,7 +20,7 @@ from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
 from drumigen_daemon.commands.train import say_how_read
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import Tune
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
@@ -134,7 +134,7 @@ def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:
 
 
 def _tempi(style: str) -> list[Bpm]:
-    low, high = shipped_styles().find(style).tempo
+    low, high = known_styles().find(style).tempo
     return [
         Bpm(low + (high - low) * number / (PRODUCER_TAKES - 1)) for number in range(PRODUCER_TAKES)
     ]

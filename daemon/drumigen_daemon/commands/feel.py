@@ -11,7 +11,7 @@ from drumigen.styles import Style
 from drumigen.timeline import Meter
 from drumigen.training.feel_evaluation import BarsOf, feel_report
 from drumigen.units import Bpm
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.model_writer import ModelWriter
 
@@ -22,7 +22,7 @@ FILL_EVERY: Final = 8
 
 def main(options: argparse.Namespace) -> int:
     """Print the figures of all styles, on bars of the model or of the bank."""
-    styles = list(shipped_styles())
+    styles = list(known_styles())
     seeds = range(options.seed, options.seed + options.seeds)
     source = None if options.bank else _by(ModelWriter(options.model))
     report = feel_report(styles, source, seeds=seeds, bars=BARS)

@@ -20,7 +20,7 @@ from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.output import say, write_song_to, wrote
 from drumigen_daemon.commands.render import at_home, default_file, write_sound
 from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon, web_link
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
 from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.process.supervision import beside
@@ -143,7 +143,7 @@ class Performance:
             stopped = daemon.status.transport is TransportState.STOPPED
             daemon.control("start" if stopped else "stop")
         elif key == "s":
-            names = shipped_styles().names
+            names = known_styles().names
             daemon.control("style", names[(names.index(daemon.status.style) + 1) % len(names)])
         elif key in ACTION_KEYS:
             daemon.control(ACTION_KEYS[key])

@@ -13,7 +13,7 @@ from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.output import STDOUT, say, write_output, wrote
 from drumigen_daemon.commands.performance import read_performance
 from drumigen_daemon.commands.render import at_home
-from drumigen_daemon.controls.values import shipped_styles
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars
 
@@ -49,7 +49,7 @@ def _panels(options: argparse.Namespace) -> Iterator[Panel]:
         lines = read.lines[first : first + len(bars)]
         yield Panel(path.stem, bars, read.tempo_map, options.first, lines)
     for name in options.styles:
-        style = shipped_styles().find(name)
+        style = known_styles().find(name)
         here = at_home(replace(settings, song=replace(settings.song, style=style.name)), options)
         session = here.session
         planned = planned_bars(session, make_writer(here.generator_setup), last)[first:]

@@ -101,6 +101,14 @@ class Allowed(Generic[T]):
         raise ControlError(message) from None
 
 
+def leaves_to_style(allowed: Allowed[Any]) -> bool:
+    """Tell whether a control can be left to the style, which is what its value None means."""
+    try:
+        return allowed.take(plain(None)) is None
+    except ControlError:
+        return False
+
+
 def number(low: float, high: float) -> Allowed[float]:
     """Allow numbers from ``low`` to ``high``."""
 
@@ -309,9 +317,6 @@ def known_styles() -> StyleCatalogue:
         SettingsError: a shipped style's file is wrong.
     """
     return _catalogue(_Sources.folder, _Sources.checkpoint)
-
-
-shipped_styles = known_styles  # its older name
 
 
 @cache

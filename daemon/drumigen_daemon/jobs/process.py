@@ -13,7 +13,7 @@ from drumigen.errors import DrumigenError
 from drumigen.midi.file import song_to_bytes
 from drumigen.timeline import Meter
 from drumigen.units import Bpm
-from drumigen_daemon.controls.values import TEMPERATURE, one_line, shipped_styles
+from drumigen_daemon.controls.values import TEMPERATURE, known_styles, one_line
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import BarWriter, make_writer
 from drumigen_daemon.jobs.messages import JobDone, JobFailed, JobProgress, JobRequest
@@ -30,7 +30,7 @@ def session_of(request: JobRequest) -> Session:
     Raises:
         DrumigenError: there is no such style, metre or kit; one line.
     """
-    styles = shipped_styles()
+    styles = known_styles()
     style = styles.find(request.style)
     tempo = request.tempo
     if tempo is None:

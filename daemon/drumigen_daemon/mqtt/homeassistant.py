@@ -12,16 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from drumigen_daemon.controls.table import STANDING
-from drumigen_daemon.controls.values import SWITCH, Allowed, plain
-from drumigen_daemon.mqtt.topics import (
-    CONTROLLED,
-    OFFLINE,
-    ONLINE,
-    PLAYING,
-    Message,
-    Topics,
-    leaves_to_style,
-)
+from drumigen_daemon.controls.values import SWITCH, Allowed, leaves_to_style, plain
+from drumigen_daemon.mqtt.topics import CONTROLLED, OFFLINE, ONLINE, PLAYING, Message, Topics
 
 BIRTH: Final = "online"
 """What Home Assistant says on ``<prefix>/status`` when it has started."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from drumigen.errors import DrumigenError
 from drumigen.units import Seconds
 from drumigen_daemon.controls.table import VALUES, Controls
-from drumigen_daemon.controls.values import SWITCH, plain, shipped_styles
+from drumigen_daemon.controls.values import SWITCH, known_styles, leaves_to_style, plain
 from drumigen_daemon.engine.messages import PlannedBar, TransportState
 from drumigen_daemon.mqtt.messages import (
     Ahead,
@@ -26,7 +26,7 @@ from drumigen_daemon.mqtt.messages import (
     Refused,
     StateUpdate,
 )
-from drumigen_daemon.mqtt.topics import PLAYING, leaves_to_style
+from drumigen_daemon.mqtt.topics import PLAYING
 from drumigen_daemon.process.child import Child, Patience
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status, described
@@ -163,7 +163,7 @@ class MqttLink:
             return
         self._told.clear()
         self._telemetry_due = 0.0
-        options = {"style": tuple(style.name for style in shipped_styles())}
+        options = {"style": tuple(style.name for style in known_styles())}
         self._child.send(Hello(self._settings, _version(), options))
         self._news.set()
 

@@ -43,6 +43,7 @@ from drumigen_daemon.mqtt.outbox import Outbox
 from drumigen_daemon.mqtt.topics import OFFLINE, ONLINE, PLAYING, Message, Topics
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Unpacker, packed
 from drumigen_daemon.process.parent import end_with_parent
+from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.process.supervision import HEALTHY_AFTER, full_jitter
 
 KEEP_ALIVE: Final = 15
@@ -376,15 +377,6 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _limit_memory() -> None:
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - Windows lacks it
-
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX, hard))
-
-
 async def run(sock: socket.socket) -> None:
     """Serve until the daemon closes the channel; says goodbye to the broker then."""
     reader, writer = await asyncio.open_connection(sock=sock)
@@ -426,7 +418,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    _limit_memory()
+    limit_memory(MEMORY_MAX)
     asyncio.run(run(socket.socket(fileno=int(sys.argv[1]))))
     return 0
 

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from drumigen.errors import ControlError
 from drumigen_daemon.controls.table import VALUES
-from drumigen_daemon.controls.values import SWITCH, TEXT_MAX, Allowed, plain
+from drumigen_daemon.controls.values import SWITCH, TEXT_MAX, Allowed
 from drumigen_daemon.mqtt.messages import ControlRequest
 
 ROOT: Final = "drumigen"
@@ -24,14 +23,6 @@ CONTROLLED: Final[Mapping[str, Allowed[Any] | None]] = {
     PLAYING: SWITCH,
 }
 """Everything that has a command topic, and what it takes."""
-
-
-def leaves_to_style(allowed: Allowed[Any]) -> bool:
-    """Tell whether a control can be left to the style, which is what its value None means."""
-    try:
-        return allowed.take(plain(None)) is None
-    except ControlError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,3 +105,13 @@ def _lock_memory() -> str:
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def limit_memory(most: int) -> None:
+    """Let this process hold ``most`` bytes of data: what outsiders make larger is replaced."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - Windows lacks it
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -14,12 +14,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from drumigen.errors import ControlError, DrumigenError
+from drumigen.errors import DrumigenError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.controls.table import VALUES, Controls
-from drumigen_daemon.controls.values import Allowed, one_line, plain
+from drumigen_daemon.controls.values import Allowed, leaves_to_style, one_line
 from drumigen_daemon.engine.messages import PlannedBar, Sounded
 from drumigen_daemon.process.child import Child, Patience
 from drumigen_daemon.status.status import Status, described, described_counters
@@ -259,14 +259,6 @@ class WebLink:
     def _answer(self, number: int, body: object) -> None:
         if self._child is not None and self._child.backlog < 10 * BACKLOG_MAX:
             self._child.send(Answer(number, body))
-
-
-def leaves_to_style(allowed: Allowed[Any]) -> bool:
-    """Tell whether a control can be left to the style, which is what its value None means."""
-    try:
-        return allowed.take(plain(None)) is None
-    except ControlError:
-        return False
 
 
 def control_table() -> tuple[ControlInfo, ...]:

@@ -23,6 +23,7 @@ from drumigen_daemon.engine.messages import RemarkLevel
 from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.process.channel import Unpacker, packed
 from drumigen_daemon.process.parent import end_with_parent
+from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.advertise import Advertisement
 from drumigen_daemon.web.application import application
@@ -246,15 +247,6 @@ def _bound(host: str, port: int, backlog: int) -> socket.socket:
     return sock
 
 
-def _limit_memory() -> None:
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - Windows lacks it
-
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX, hard))
-
-
 async def run(sock: socket.socket) -> None:
     """Serve until the daemon closes the channel."""
     reader, writer = await asyncio.open_connection(sock=sock)
@@ -295,7 +287,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    _limit_memory()
+    limit_memory(MEMORY_MAX)
     asyncio.run(run(socket.socket(fileno=int(sys.argv[1]))))
     return 0
 
