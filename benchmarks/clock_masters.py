@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from drumigen.kit import load_kit
 from drumigen.units import CLOCK_PPQN, TICKS_PER_PULSE, Seconds
 from drumigen_daemon.engine.conductor import Conductor
-from drumigen_daemon.engine.messages import ClockSource, RemarkLevel, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, RemarkLevel
 from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.score import Score
 
@@ -89,7 +89,7 @@ class Drumigen:
         player = Player(output, Score(), load_kit())
         now = Seconds(BEGIN - 1.0)
         self._conductor = Conductor(player, output, _ignore, now)
-        self._conductor.retune(Tune(source=ClockSource.MIDI), now)
+        self._conductor.apply(EngineParameters(source=ClockSource.MIDI), now)
 
     def hear(self, data: bytes, at: float) -> None:
         """Hear a message."""

@@ -17,7 +17,7 @@ from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen_daemon.app import Daemon
-from drumigen_daemon.engine.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, EngineSetup
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.mqtt.messages import MqttSettings
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--chords", action="store_true")
     options = parser.parse_args()
     source = ClockSource.MIDI if options.follow else ClockSource.INTERNAL
-    session = Session(variation=False, tune=Tune(tempo=TEMPO, source=source))
+    session = Session(variation=False, parameters=EngineParameters(tempo=TEMPO, source=source))
     setup = EngineSetup(priority=options.priority)
 
     async def run() -> None:

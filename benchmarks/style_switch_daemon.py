@@ -18,7 +18,7 @@ from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen_daemon.app import Daemon
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
-from drumigen_daemon.engine.messages import ClockSource, EngineSetup, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, EngineSetup
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.ports import PortPlan
@@ -59,8 +59,8 @@ class TellingPlanner(Planner):
 
 async def main() -> None:
     """Run until standard input ends."""
-    tune = Tune(source=ClockSource.INTERNAL, clock_out=False)
-    session = Session(style="rock", variation=False, fill_every=0, tune=tune)
+    parameters = EngineParameters(source=ClockSource.INTERNAL, clock_out=False)
+    session = Session(style="rock", variation=False, fill_every=0, parameters=parameters)
     setup = ControllerSetup((load_controller("default"),))
     daemon = Daemon(
         session, load_styles(), EngineSetup(PortPlan(split=True), "jack"), controllers=setup

@@ -15,6 +15,7 @@ from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import (
     AnyCommand,
     ClockSource,
+    EngineParameters,
     EngineState,
     Locate,
     Nudge,
@@ -23,19 +24,18 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
     TransportState,
-    Tune,
     UseKit,
 )
 from drumigen_daemon.generator.messages import Item
 from drumigen_daemon.generator.writers import BankWriter
 from drumigen_daemon.session import Session
 
-INTERNAL = Tune(source=ClockSource.INTERNAL)
+INTERNAL = EngineParameters(source=ClockSource.INTERNAL)
 BAR_SECONDS = 2.0
 
 
 def playing(seconds: float = 5.0) -> Band:
-    band = Band(Session(tune=INTERNAL))
+    band = Band(Session(parameters=INTERNAL))
     band.rig.run(1.0)
     band.control("start")
     band.rig.run(seconds)
@@ -109,7 +109,7 @@ def test_a_stop_without_an_engine_is_no_song_for_its_successor() -> None:
 
 
 def test_a_start_without_an_engine_is_carried_out_by_its_successor() -> None:
-    band = Band(Session(tune=INTERNAL))
+    band = Band(Session(parameters=INTERNAL))
     band.rig.run(1.0)
     band.kill_engine()
     band.control("start")
@@ -188,8 +188,8 @@ def test_a_stop_does_not_wait_for_the_turn() -> None:
         band.plane.control("density", number % 100, now=now)
     band.plane.control("tempo", 90, now=now)
     band.plane.control("stop", now=now)
-    tune, stop = band.plane.urgent()
-    assert isinstance(tune, Tune)
+    parameters, stop = band.plane.urgent()
+    assert isinstance(parameters, EngineParameters)
     assert stop == Stop()
     assert not band.plane.urgent()
     assert Stop() not in band.plane.advance(now).commands
@@ -207,9 +207,9 @@ def test_a_flood_of_controls_is_one_turn() -> None:
         band.plane.control("bar", 3, now=now)
     turn = band.plane.advance(now)
     kinds = [type(command) for command in turn.commands]
-    assert kinds.count(Tune) == kinds.count(Plan) == 1
+    assert kinds.count(EngineParameters) == kinds.count(Plan) == 1
     assert len(kinds) <= 70
-    assert band.planner._outlook.form.take_at(10**9) == 1
+    assert band.planner._arrangement.form.take_at(10**9) == 1
 
 
 def test_commands_of_a_kind_are_joined_and_go_before_the_bars() -> None:
@@ -229,14 +229,14 @@ def test_commands_of_a_kind_are_joined_and_go_before_the_bars() -> None:
 
 @pytest.mark.parametrize("bpm", [60.0, 120.0, 200.0])
 def test_a_takeover_has_its_bars_first(bpm: float) -> None:
-    band = Band(Session(tune=Tune(source=ClockSource.INTERNAL, tempo=Bpm(bpm))))
+    band = Band(Session(parameters=EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(bpm))))
     band.control("start")
     band.rig.run(3.0)
     band.plane.engine_lost()
     band.plane.engine_started(Seconds(band.rig.now))
     kinds = [type(command) for command in band.plane.advance(Seconds(band.rig.now)).commands]
     assert kinds.index(Plan) < kinds.index(Rejoin)
-    assert kinds[:2] == [UseKit, Tune]
+    assert kinds[:2] == [UseKit, EngineParameters]
 
 
 KIT = """
@@ -309,7 +309,7 @@ class Counting(BankWriter):
 @example([("start", 0.0), ("re-one", 0.7), ("start", 0.1)])
 def test_there_is_no_bar_before_the_first(calls: list[tuple[str, float]]) -> None:
     writer = Counting()
-    band = Band(Session(tune=INTERNAL), writer, styles=("rock", "funk"))
+    band = Band(Session(parameters=INTERNAL), writer, styles=("rock", "funk"))
     band.rig.run(0.5)
     band.control("start")
     for name, wait in calls:
@@ -333,7 +333,7 @@ class Refusing(BankWriter):
 
 
 def test_the_song_goes_on_over_a_bar_that_nobody_can_write() -> None:
-    band = Band(Session(tune=INTERNAL, fill_every=0), Refusing())
+    band = Band(Session(parameters=INTERNAL, fill_every=0), Refusing())
     band.rig.run(0.5)
     band.control("start")
     band.rig.run(8 * BAR_SECONDS)

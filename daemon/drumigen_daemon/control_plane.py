@@ -113,7 +113,7 @@ class ControlPlane:
         self._commands_told = 0
         self._takeover: tuple[Command, ...] = ()
         self._taken_over_after: float = 0
-        self._tune_told: Command | None = None
+        self._parameters_told: Command | None = None
         self._kit_told = ""
 
     # --- what others ask -------------------------------------------------------------------
@@ -126,7 +126,7 @@ class ControlPlane:
             self._status,
             meters=self.planner.meters,
             style=session.style,
-            kit=session.tune.kit,
+            kit=session.parameters.kit,
             seed=session.seed,
             plan=self.planner.counters,
             ready=self._status.ready and self._has_first_bar,
@@ -212,7 +212,7 @@ class ControlPlane:
         self.planner.engine_lost()
         self._engine_is_there = True
         self._commands_told = 0
-        self._tune_told, self._kit_told = None, ""
+        self._parameters_told, self._kit_told = None, ""
         # the one before, of this daemon or of one that died, may have left notes sounding
         self._takeover, self._taken_over_after = (Panic(),), 0
         status = self._status
@@ -304,11 +304,11 @@ class ControlPlane:
 
     def _settings(self) -> tuple[Command, ...]:
         """Return what brings the engine's settings up to date."""
-        tune = self.controls.session.tune
-        if tune == self._tune_told:
+        parameters = self.controls.session.parameters
+        if parameters == self._parameters_told:
             return ()
-        self._tune_told = tune
-        return (*self._kit(tune.kit), tune)
+        self._parameters_told = parameters
+        return (*self._kit(parameters.kit), parameters)
 
     def _kit(self, name: str) -> tuple[Command, ...]:
         """Return what has the engine sound on the kit of that name or path, if it does not."""

@@ -11,7 +11,7 @@ from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
 from drumigen_daemon.generator.messages import Item, WrittenBar
 from drumigen_daemon.generator.writers import BarWriter
-from drumigen_daemon.planner.arrangement import Outlook
+from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.session import Session
 
 
@@ -63,7 +63,7 @@ class _Song:
         self.plane = ControlPlane(session, known_styles(), ready=())
         self.bars: dict[int, PlannedBar] = {}
         self.items: tuple[Item, ...] = ()
-        self.tempo = session.tune.tempo
+        self.tempo = session.parameters.tempo
         self._now = Seconds(0.0)
         self.plane.engine_started(self._now)
 
@@ -87,15 +87,15 @@ class _Song:
 
 def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
-    outlook = Outlook(session, lambda style: known_styles().find(style).form)
-    fills = {bar.number for bar in bars if outlook.fill_from(bar.number) is not None}
+    arrangement = Arrangement(session, lambda style: known_styles().find(style).form)
+    fills = {bar.number for bar in bars if arrangement.fill_from(bar.number) is not None}
     markers = [
         Marker(bar.start, f"{bar.style} fill" if bar.number in fills else bar.style)
         for bar in bars
         if bar.number == 0 or {bar.number, bar.number - 1} & fills
     ]
-    kit = load_kit(session.tune.kit)
-    tempo = Bpm(session.tune.tempo)
+    kit = load_kit(session.parameters.kit)
+    tempo = Bpm(session.parameters.tempo)
     return song_from_bars(
         [bar.bar for bar in bars], kit, tempo, f"drumigen {session.style}", markers
     )

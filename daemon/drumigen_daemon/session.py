@@ -9,7 +9,7 @@ from drumigen.feel.feel import PUSH_MAX_MS, Feel
 from drumigen.kit import Voice
 from drumigen.mix import Mix
 from drumigen.timeline import Meter
-from drumigen_daemon.engine.messages import Tune
+from drumigen_daemon.engine.messages import EngineParameters
 
 
 class Quantum(StrEnum):
@@ -128,4 +128,4 @@ class Session:
     """Play the bar that sounds again and again."""
     feel: FeelKnobs = FeelKnobs()
     mix: Mix = Mix()
-    tune: Tune = Tune()
+    parameters: EngineParameters = EngineParameters()

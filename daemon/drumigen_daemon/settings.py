@@ -57,7 +57,7 @@ from drumigen_daemon.controls.values import (
     use_styles,
     whole,
 )
-from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineSetup, Tune
+from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParameters, EngineSetup
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
@@ -241,7 +241,7 @@ class Settings:
     def session(self) -> Session:
         """The live state to begin with."""
         clock, song, output = self.clock, self.song, self.output
-        tune = Tune(
+        parameters = EngineParameters(
             tempo=Bpm(clock.tempo),
             source=clock.source,
             drop_out=clock.drop_out,
@@ -273,7 +273,7 @@ class Settings:
             build_bars=song.build_bars,
             count_in=song.count_in,
             feel=FeelKnobs(self.feel.swing, self.feel.push_ms, humanize=self.feel.humanize),
-            tune=tune,
+            parameters=parameters,
         )
 
     @property
@@ -490,14 +490,16 @@ def adopted(session: Session, before: Settings, after: Settings) -> Session:
     changed = {
         item.name: getattr(new, item.name)
         for item in fields(Session)
-        if getattr(new, item.name) != getattr(old, item.name) and item.name != "tune"
+        if getattr(new, item.name) != getattr(old, item.name) and item.name != "parameters"
     }
     tuned = {
-        name: getattr(new.tune, name)
-        for name in Tune.__struct_fields__
-        if getattr(new.tune, name) != getattr(old.tune, name)
+        name: getattr(new.parameters, name)
+        for name in EngineParameters.__struct_fields__
+        if getattr(new.parameters, name) != getattr(old.parameters, name)
     }
-    return replace(session, **changed, tune=msgspec.structs.replace(session.tune, **tuned))
+    return replace(
+        session, **changed, parameters=msgspec.structs.replace(session.parameters, **tuned)
+    )
 
 
 def _in_file(path: Path) -> list[Given]:

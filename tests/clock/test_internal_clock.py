@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drumigen.units import TEMPO_DEFAULT, Bpm, Seconds
 from drumigen_daemon.clock.internal_clock import BEND, InternalClock
-from drumigen_daemon.engine.messages import ClockSource, Nudge, Start, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Nudge, Start
 from rig import BEGIN, Rig
 
 
@@ -32,7 +32,7 @@ def test_nudges_add_up_without_a_jump(nudges: list[float], bpm: float) -> None:
 
 def test_a_nudge_moves_the_pulses_that_leave_and_the_tempo_comes_back() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.obey(Start())
     rig.run(2.0)
     rig.obey(Nudge(20.0))

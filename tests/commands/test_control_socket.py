@@ -109,7 +109,7 @@ async def test_a_control_changes_the_session(path: Path, daemon: FakeDaemon) -> 
     assert await asked(path, {"control": "tempo", "value": 96}) == {"ok": True}
     assert await asked(path, {"control": "style", "value": "dilla"}) == {"ok": True}
     assert await asked(path, {"control": "start"}) == {"ok": True}
-    assert daemon.controls.session.tune.tempo == pytest.approx(96)
+    assert daemon.controls.session.parameters.tempo == pytest.approx(96)
     assert daemon.controls.session.style == "j_dilla"
 
 

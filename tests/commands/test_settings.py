@@ -177,8 +177,12 @@ def test_settings_make_the_session_and_the_engine(tmp_path: Path) -> None:
         """,
     )
     session, setup = result.session, result.engine_setup
-    assert (session.seed, session.tune.tempo, session.tune.offset_ms) == (7, 96.5, -12.0)
-    assert session.tune.clock_out is False
+    assert (session.seed, session.parameters.tempo, session.parameters.offset_ms) == (
+        7,
+        96.5,
+        -12.0,
+    )
+    assert session.parameters.clock_out is False
     assert (setup.backend, setup.api, setup.priority, setup.plan.client) == (
         "null",
         None,
@@ -354,8 +358,8 @@ def test_a_reload_changes_what_changed_and_leaves_what_was_set_live(tmp_path: Pa
     after = read(tmp_path, "[song]\nstyle = 'jazz'\n[clock]\ntempo = 100\n[output]\nkit = 'tr8s'")
     live = replace(before.session, seed=99)
     result = adopted(live, before, after)
-    assert (result.style, result.seed, result.tune.kit) == ("jazz", 99, "tr8s")
-    assert result.tune.tempo == pytest.approx(100)
+    assert (result.style, result.seed, result.parameters.kit) == ("jazz", 99, "tr8s")
+    assert result.parameters.tempo == pytest.approx(100)
     assert restart_needed(before, after) == ()
 
 

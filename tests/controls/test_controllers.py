@@ -19,13 +19,13 @@ from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
     ControlInput,
+    EngineParameters,
     EngineSetup,
     Plan,
     PortMoved,
     Remark,
     SendFeedback,
     Start,
-    Tune,
 )
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import load_settings
@@ -134,7 +134,7 @@ async def test_a_scene_brings_back_every_live_parameter_by_program_change(tmp_pa
         assert again.daemon.controls.value_of(name) == stage.daemon.controls.value_of(name), name
     assert again.session.meter == Meter(7, 8)
     assert again.session.mix.muted == stored.mix.muted
-    assert again.told(Tune)[-1].tempo == 92
+    assert again.told(EngineParameters)[-1].tempo == 92
 
 
 async def test_an_empty_scene_is_refused_and_changes_nothing() -> None:
@@ -159,7 +159,7 @@ async def test_a_scene_of_another_version_is_put_on_as_far_as_it_goes(tmp_path: 
     stage.daemon.control("scene", 1)
     await stage.settle()
     assert stage.session.density == 20
-    assert stage.session.tune.kit == "gm"
+    assert stage.session.parameters.kit == "gm"
 
 
 async def test_leds_are_shown_at_once_after_a_change_and_again_after_a_replug() -> None:
@@ -203,7 +203,7 @@ async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyP
         performance._key(key)
     await asyncio.sleep(0)
     assert (controls.value_of("hold"), controls.value_of("drop")) == (True, True)
-    assert performance.daemon.planner._outlook.form.fills
+    assert performance.daemon.planner._arrangement.form.fills
     performance._key("h")
     performance._key("s")
     assert controls.value_of("hold") is False

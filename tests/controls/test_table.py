@@ -222,7 +222,7 @@ def test_a_nudge_is_a_command_in_milliseconds(controls: Controls) -> None:
 def test_taps_on_the_beat_set_the_tempo(controls: Controls) -> None:
     for number in range(5):
         assert controls.apply("tap", bar_tick=bar_tick, now=Seconds(7.0 + number * 0.6)) is None
-    assert controls.session.tune.tempo == 100.0
+    assert controls.session.parameters.tempo == 100.0
 
 
 def test_mutes_add_up_and_come_off(controls: Controls) -> None:
@@ -243,7 +243,7 @@ def test_an_ending_is_over_when_the_song_has_stopped(controls: Controls) -> None
 def test_voice_offsets_add_up(controls: Controls) -> None:
     controls.apply("offset_ms.kick", 3, bar_tick=bar_tick)
     controls.apply("offset_ms.snare", -2, bar_tick=bar_tick)
-    assert controls.session.tune.voice_offsets_ms == {Voice.KICK: 3.0, Voice.SNARE: -2.0}
+    assert controls.session.parameters.voice_offsets_ms == {Voice.KICK: 3.0, Voice.SNARE: -2.0}
 
 
 @settings(deadline=None)

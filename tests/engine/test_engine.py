@@ -18,6 +18,7 @@ from drumigen_daemon.engine.messages import (
     ControlInput,
     DropOut,
     EngineCounters,
+    EngineParameters,
     EngineState,
     Locate,
     Origin,
@@ -34,7 +35,6 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
     TransportState,
-    Tune,
     UseKit,
 )
 from drumigen_daemon.engine.player import CALM, Player
@@ -62,7 +62,7 @@ BEAT = 0.5  # seconds at 120 BPM
 @pytest.fixture
 def rig() -> Rig:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 40))
     return rig
 
@@ -224,7 +224,7 @@ def test_a_tempo_change_moves_what_has_not_sounded(rig: Rig) -> None:
 
 def test_one_hour_of_jittered_clock_does_not_drift() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     bar = quarter_bar()
     rig.plan(song(bar, 3))
     queued = []
@@ -351,7 +351,7 @@ def test_a_drop_out_is_played_through_and_the_song_stays_in_place(rig: Rig) -> N
 
 
 def test_a_drop_out_stops_cleanly_where_that_is_the_setting(rig: Rig) -> None:
-    rig.obey(Tune(source=ClockSource.MIDI, drop_out=DropOut.STOP))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, drop_out=DropOut.STOP))
     master = rolling_master(rig, 2)
     master.finish()
     rig.run(5)
@@ -364,7 +364,7 @@ def test_a_drop_out_stops_cleanly_where_that_is_the_setting(rig: Rig) -> None:
 def test_a_clock_that_falls_silent_is_noticed_soon_and_the_song_stops_on_time(
     rig: Rig, bpm: float
 ) -> None:
-    rig.obey(Tune(source=ClockSource.MIDI, drop_out=DropOut.STOP))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, drop_out=DropOut.STOP))
     master = rolling_master(rig, 4, bpm)
     told: list[tuple[float, Report]] = []
     rig.on_report = lambda report: told.append((rig.now, report))
@@ -436,7 +436,7 @@ def test_while_changes_keep_coming_nothing_goes_along_early_to_be_taken_back_aga
 
 
 def test_a_lost_start_is_made_up_for_where_that_is_the_setting(rig: Rig) -> None:
-    rig.obey(Tune(source=ClockSource.MIDI, start_on_clock=True))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, start_on_clock=True))
     master = Master(rig)
     master.clock(96)
     master.finish()
@@ -444,11 +444,11 @@ def test_a_lost_start_is_made_up_for_where_that_is_the_setting(rig: Rig) -> None
 
 
 def test_half_time_reading_plays_half_as_fast_from_the_next_bar(rig: Rig) -> None:
-    rig.obey(Tune(source=ClockSource.MIDI, reading="half"))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, reading="half"))
     master = rolling_master(rig, 2)
     master.finish()
     assert times(rig)[:3] == pytest.approx([BEGIN + beat * 2 * BEAT for beat in range(3)])
-    rig.obey(Tune(source=ClockSource.MIDI, reading="normal"))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, reading="normal"))
     master.clock(96 * 4)
     master.finish()
     tail = times(rig, BEGIN + 15.5 * BEAT)
@@ -457,7 +457,7 @@ def test_half_time_reading_plays_half_as_fast_from_the_next_bar(rig: Rig) -> Non
 
 
 def test_song_position_is_read_in_half_time_too(rig: Rig) -> None:
-    rig.obey(Tune(source=ClockSource.MIDI, reading="half"))
+    rig.obey(EngineParameters(source=ClockSource.MIDI, reading="half"))
     master = Master(rig)
     master.clock(24)
     master.say(song_position(32), before=0.004)
@@ -477,7 +477,11 @@ def test_offsets_shift_notes_both_ways_and_leave_the_clock_alone(rig: Rig) -> No
         ),
     )
     rig.plan(song(bar, 10))
-    rig.obey(Tune(source=ClockSource.MIDI, offset_ms=-30, voice_offsets_ms={Voice.SNARE: 50.0}))
+    rig.obey(
+        EngineParameters(
+            source=ClockSource.MIDI, offset_ms=-30, voice_offsets_ms={Voice.SNARE: 50.0}
+        )
+    )
     master = rolling_master(rig, 2)
     master.finish()
     kicks = [s.at for s in rig.output.notes() if s.data[1] == note_of(Voice.KICK)]
@@ -491,8 +495,8 @@ def test_changing_an_offset_live_neither_loses_nor_doubles_a_note(rig: Rig) -> N
     master = rolling_master(rig, 4)
     for index in range(40):
         offset = (-1) ** index * 25.0
-        tune = Tune(source=ClockSource.MIDI, offset_ms=offset)
-        rig.at(BEGIN + 0.1 + index * 0.19, partial(rig.obey, tune))
+        parameters = EngineParameters(source=ClockSource.MIDI, offset_ms=offset)
+        rig.at(BEGIN + 0.1 + index * 0.19, partial(rig.obey, parameters))
     master.finish()
     assert len(times(rig)) in (16, 17)
 
@@ -551,7 +555,7 @@ def test_a_plan_that_changes_mid_bar_takes_effect_at_its_tick(rig: Rig) -> None:
 @pytest.mark.parametrize("lead", [0.01, 0.1])
 def test_a_switch_just_before_the_boundary_neither_doubles_nor_silences(lead: float) -> None:
     rig = Rig(lead=lead)
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 4))
     master = rolling_master(rig, 1)
     rig.at(BEGIN + 0.999, lambda: rig.plan(song(quarter_bar(Voice.SNARE), 2), from_tick=3840))
@@ -565,7 +569,7 @@ def test_a_switch_just_before_the_boundary_neither_doubles_nor_silences(lead: fl
 
 def test_without_new_plans_the_engine_repeats_what_it_holds(rig: Rig) -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 2))
     rolling_master(rig, 8).finish()
     assert len(times(rig)) >= 32
@@ -588,7 +592,7 @@ def test_metres_change_at_the_bar_line(rig: Rig) -> None:
 
 def test_our_own_clock_rolls_on_start_and_is_sent_out() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(150.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(150.0)))
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(4)
@@ -608,7 +612,7 @@ def test_a_second_drumigen_can_follow_our_clock() -> None:
     leader, follower = Rig(), Rig()
     for each in (leader, follower):
         each.plan(song(quarter_bar(), 10))
-    leader.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(97.0)))
+    leader.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(97.0)))
     leader.run(1.0)
     leader.obey(Start())
     leader.run(6.0)
@@ -622,7 +626,7 @@ def test_a_second_drumigen_can_follow_our_clock() -> None:
 
 def test_stop_locate_and_continue_are_sent_to_those_who_follow_us() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(1.0)
@@ -640,11 +644,11 @@ def test_stop_locate_and_continue_are_sent_to_those_who_follow_us() -> None:
 
 def test_tempo_of_our_own_clock_changes_without_a_jump() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(1.1)
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
     rig.run(4.0)
     gaps = [b - a for a, b in pairwise(times(rig))]
     assert gaps[0] == pytest.approx(0.5)
@@ -654,11 +658,11 @@ def test_tempo_of_our_own_clock_changes_without_a_jump() -> None:
 
 def test_a_tempo_turned_within_a_bar_is_reported_where_it_was_turned() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
     rig.plan(song(quarter_bar(), 10))
     rig.obey(Start())
     rig.run(3.0)  # half of the second bar
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
     rig.run(12.0)
     steady, turned, after = rig.told(Sounded)[:3]
     assert steady.tempos == after.tempos == ()
@@ -713,7 +717,7 @@ def test_auto_takes_a_position_from_a_master_whose_clock_was_silent() -> None:
 
 def test_our_own_clock_ignores_a_stranger_where_that_is_the_setting() -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.plan(song(quarter_bar(), 10))
     master = Master(rig, 97)
     master.say(START)
@@ -742,7 +746,7 @@ def test_a_replaced_engine_joins_where_the_song_is(rig: Rig) -> None:
     rig.run(3.2)
     line = rig.state.line
     other = Rig(now=rig.now)
-    other.obey(Tune(source=ClockSource.MIDI))
+    other.obey(EngineParameters(source=ClockSource.MIDI))
     other.plan(song(quarter_bar(), 10))
     other.obey(Rejoin(line, external=True))
     for at in master.pulses:
@@ -790,7 +794,7 @@ def test_any_bytes_from_another_source_leave_the_beat_alone(
     junk: list[tuple[float, bytes]],
 ) -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 10))
     master = rolling_master(rig, 2)
     for when, data in junk:
@@ -858,7 +862,7 @@ def test_any_sequence_of_events_leaves_no_note_hanging(data: st.DataObject) -> N
         elif what == 4:
             rig.obey(data.draw(st.sampled_from([Start(), Stop(), Continue(), ReOne(), Panic()])))
         elif what == 5:
-            rig.obey(Tune(offset_ms=data.draw(st.floats(-200, 200))))
+            rig.obey(EngineParameters(offset_ms=data.draw(st.floats(-200, 200))))
             rig.obey(UseKit.of(load_kit(data.draw(st.sampled_from(["gm", "digitakt"])))))
         elif what == 6:
             rig.plan(song(quarter_bar(Voice.SNARE), 5), from_tick=data.draw(st.integers(0, 30_000)))
@@ -886,7 +890,7 @@ def test_a_change_holds_from_the_first_boundary_at_which_nothing_old_is_under_wa
         for voice in (Voice.KICK, Voice.SNARE)
     )
     rig.output.horizon = 0.005  # what leaves within five milliseconds can not be taken back
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.plan(song(kicks, 2))
     rig.obey(Start())
     begun = rig.state.line.time_of(0)

@@ -19,12 +19,12 @@ from drumigen.units import TICKS_PER_PULSE, Tick
 from drumigen_daemon.engine.messages import (
     ClockSource,
     Command,
+    EngineParameters,
     Locate,
     Remark,
     ReOne,
     Start,
     TransportState,
-    Tune,
 )
 from rig import (
     BEGIN,
@@ -132,7 +132,7 @@ def follow(messages: Iterable[Message], bar: Bar, seconds: float, *, way: float 
     """Let an engine hear messages; times count from BEGIN."""
     rig = Rig(delay=way)
     rig.output.horizon = way
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(bar, 60))
     for at, data in messages:
         rig.hear(data, BEGIN + at)
@@ -305,7 +305,7 @@ def test_a_move_to_where_the_song_is_strikes_nothing_twice(
 ) -> None:
     rig = Rig()
     rig.output.horizon = horizon
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     bar = quarter_bar()
     rig.plan(song(bar, 12))
     truth = grid(0.1, bpm, 20 * PULSES - 3)
@@ -338,7 +338,7 @@ def test_a_stop_just_before_a_stroke_leaves_nothing_ringing(
 ) -> None:
     rig = Rig()
     rig.output.horizon = horizon
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 12))
     truth = grid(0.1, bpm, beat * PULSES)
     rig.hear(START, BEGIN + 0.09)
@@ -482,12 +482,12 @@ def test_a_masters_start_without_a_clock_is_told_and_leaves_ways_out(
 @pytest.mark.parametrize("patience", [0.1, 1.0, 10.0])
 def test_our_own_clock_chosen_while_armed_rolls(patience: float) -> None:
     rig = Rig()
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     rig.plan(song(quarter_bar(), 20))
     rig.obey(Start())
     rig.run(patience)
     assert rig.state.transport is TransportState.ARMED
-    rig.obey(Tune(source=ClockSource.INTERNAL))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.run(1.5)
     assert rig.rolling
     assert struck(rig)

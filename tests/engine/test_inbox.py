@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from drumigen.units import Seconds
-from drumigen_daemon.clock.midi_clock import Comb
+from drumigen_daemon.clock.midi_clock import ExpectedPulses
 from drumigen_daemon.engine.inbox import MidiInbox
-from drumigen_daemon.engine.wakeup import Bell
+from drumigen_daemon.engine.wakeup import Wakeup
 
 PULSE, STOP, KNOB = b"\xf8", b"\xfc", b"\xb0\x07\x40"
-COMB = Comb(10.0, 60.0 / 174 / 24, tolerance=0.001)
+COMB = ExpectedPulses(10.0, 60.0 / 174 / 24, tolerance=0.001)
 """174 BPM."""
 
 
@@ -49,7 +49,7 @@ def line() -> Line:
     return Line()
 
 
-def teeth(comb: Comb, number: int) -> list[float]:
+def teeth(comb: ExpectedPulses, number: int) -> list[float]:
     return [comb.at + index * comb.period for index in range(number)]
 
 
@@ -65,7 +65,7 @@ def test_whatever_comes_calls_the_engine(line: Line, message: bytes) -> None:
 def test_expected_pulses_are_heard_together_as_many_as_fit_into_120_ms(
     line: Line, bpm: float, together: int
 ) -> None:
-    comb = Comb(10.0, 60.0 / bpm / 24, tolerance=0.001)
+    comb = ExpectedPulses(10.0, 60.0 / bpm / 24, tolerance=0.001)
     line.inbox.expect(comb)
     assert line.pulses(*teeth(comb, together)) == [together - 1]
     assert line.heard() == [PULSE] * together
@@ -101,7 +101,7 @@ def test_who_looks_by_himself_hears_the_pulse_that_waits(line: Line) -> None:
     line.inbox.expect(COMB)
     line.put(PULSE)
     assert line.heard() == [PULSE]
-    line.inbox.expect(Comb(COMB.at + COMB.period, COMB.period, COMB.tolerance))
+    line.inbox.expect(ExpectedPulses(COMB.at + COMB.period, COMB.period, COMB.tolerance))
     assert line.pulses(COMB.at + COMB.period) == []
 
 
@@ -121,17 +121,17 @@ def test_what_is_left_of_a_flood_calls_again(line: Line) -> None:
 
 
 @pytest.fixture
-def bell() -> Iterator[Bell]:
-    bell = Bell()
+def bell() -> Iterator[Wakeup]:
+    bell = Wakeup()
     yield bell
     bell.close()
 
 
-def rings(bell: Bell) -> bool:
+def rings(bell: Wakeup) -> bool:
     return bool(select.select([bell], [], [], 0.0)[0])
 
 
-def test_a_bell_rings_until_it_is_answered_however_often_it_was_pressed(bell: Bell) -> None:
+def test_a_bell_rings_until_it_is_answered_however_often_it_was_pressed(bell: Wakeup) -> None:
     assert not rings(bell)
     bell.answer()
     for _ in range(3):
@@ -143,7 +143,7 @@ def test_a_bell_rings_until_it_is_answered_however_often_it_was_pressed(bell: Be
     assert rings(bell)
 
 
-def test_no_message_is_left_lying_whoever_puts_at_the_same_time(bell: Bell) -> None:
+def test_no_message_is_left_lying_whoever_puts_at_the_same_time(bell: Wakeup) -> None:
     inbox = MidiInbox(bell.ring)
     number = 2000
 

@@ -19,10 +19,10 @@ from drumigen.units import Bpm, Tick
 from drumigen_daemon.engine.messages import (
     BarEntered,
     ClockSource,
+    EngineParameters,
     Locate,
     ReOne,
     Start,
-    Tune,
 )
 from rig import (
     BEGIN,
@@ -252,7 +252,7 @@ def test_being_told_to_go_where_we_are_strikes_nothing_twice(
     command: Locate | ReOne | Start, after: float, horizon: float
 ) -> None:
     rig = Rig(horizon=horizon)
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
     kicks = Bar(Meter(3, 4), tuple(Hit(Tick(t), Voice.KICK, 100) for t in (0, 1920, 3840)))
     rig.plan(song(kicks, 20))
     rig.obey(Start())

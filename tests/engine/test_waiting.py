@@ -14,20 +14,20 @@ from drumigen_daemon.engine.messages import (
     Command,
     Continue,
     DropOut,
+    EngineParameters,
     EngineState,
     Rejoin,
     Remark,
     Start,
     Stop,
     TransportState,
-    Tune,
 )
 from rig import BEGIN, CLOCK, CONTINUE, START, Master, Rig, quarter_bar, song, song_position
 
 
 def rig_with(source: ClockSource = ClockSource.AUTO, bpm: float = 100.0) -> Rig:
     rig = Rig()
-    rig.obey(Tune(source=source, tempo=Bpm(bpm)))
+    rig.obey(EngineParameters(source=source, tempo=Bpm(bpm)))
     rig.plan(song(quarter_bar(), 200))
     return rig
 
@@ -102,7 +102,7 @@ def test_our_own_clock_chosen_while_armed_rolls_at_once() -> None:
     rig = rig_with(ClockSource.MIDI)
     rig.obey(Start())
     rig.run(1.0)
-    rig.obey(Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
     rig.run(1.2)
     assert rig.rolling
     assert len(times(rig)) == 3
@@ -111,11 +111,11 @@ def test_our_own_clock_chosen_while_armed_rolls_at_once() -> None:
 # An engine that replaces another.
 
 
-def replaced(rig: Rig, after: float, tune: Tune) -> Rig:
+def replaced(rig: Rig, after: float, parameters: EngineParameters) -> Rig:
     """Return an engine that takes over from ``rig``, ``after`` seconds from now."""
     state = rig.state
     other = Rig(now=rig.now + after)
-    other.obey(tune)
+    other.obey(parameters)
     other.plan(song(quarter_bar(), 200))
     other.obey(Rejoin(state.line, external=state.lock != "internal"))
     return other
@@ -133,7 +133,7 @@ def test_an_engine_that_follows_or_coasts_is_replaced_in_place_and_in_phase(
     master.clock(200)
     master.finish()
     rig.run(silent)
-    other = replaced(rig, after, Tune(tempo=Bpm(100.0)))
+    other = replaced(rig, after, EngineParameters(tempo=Bpm(100.0)))
     assert other.state.transport is TransportState.ROLLING
     periods = round((other.now - BEGIN) / master.period + 0.5)
     if back:
@@ -153,14 +153,14 @@ def test_an_engine_that_follows_or_coasts_is_replaced_in_place_and_in_phase(
 
 def test_a_replaced_engine_that_coasts_still_obeys_drop_out_stop() -> None:
     rig = rig_with()
-    tune = Tune(drop_out=DropOut.STOP)
-    rig.obey(tune)
+    parameters = EngineParameters(drop_out=DropOut.STOP)
+    rig.obey(parameters)
     master = Master(rig)
     master.say(START)
     master.clock(100)
     master.finish()
     rig.run(0.2)
-    other = replaced(rig, 0.1, tune)
+    other = replaced(rig, 0.1, parameters)
     other.run(2.0)
     assert other.state.transport is TransportState.STOPPED
     assert other.output.hanging() == []
@@ -172,7 +172,7 @@ def test_a_replaced_engine_tells_that_it_coasts_until_it_hears_the_clock() -> No
     master.say(START)
     master.clock(100)
     master.finish()
-    other = replaced(rig, 0.3, Tune())
+    other = replaced(rig, 0.3, EngineParameters())
     assert other.told(EngineState)[-1].lock == "coasting"
     again = Master(other)
     again.next_at = BEGIN + 120 * again.period
@@ -186,7 +186,7 @@ def test_our_own_clock_is_rejoined_in_phase_too() -> None:
     rig.obey(Start())
     rig.run(3.3)
     begun = rig.state.line.time_of(0)
-    other = replaced(rig, 0.2, Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
+    other = replaced(rig, 0.2, EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
     other.run(3.0)
     off = [at - begun - round((at - begun) / 0.5) * 0.5 for at in times(other)]
     assert off == pytest.approx([0.0] * len(off), abs=1e-6)

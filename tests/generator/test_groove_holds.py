@@ -13,7 +13,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Bpm
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
-from drumigen_daemon.planner.arrangement import Outlook
+from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.session import Session
 
 STYLES = load_styles()
@@ -33,8 +33,8 @@ def played(sessions: list[Session], bars: int) -> list[list[Bar]]:
 
 def session(style: str, seed: int, meter: str = "4/4") -> Session:
     low, high = STYLES.find(style).tempo
-    tune = msgspec.structs.replace(Session().tune, tempo=Bpm((low + high) / 2))
-    return Session(style=style, seed=seed, meter=Meter.parse(meter), tune=tune)
+    parameters = msgspec.structs.replace(Session().parameters, tempo=Bpm((low + high) / 2))
+    return Session(style=style, seed=seed, meter=Meter.parse(meter), parameters=parameters)
 
 
 @cache
@@ -45,8 +45,8 @@ def songs() -> dict[tuple[str, int], list[Bar]]:
 
 def grooves(style: str, seed: int, bars: list[Bar], meter: str = "4/4") -> list[Bar]:
     """Return the bars in which no fill was to come."""
-    outlook = Outlook(session(style, seed, meter), lambda name: STYLES.find(name).form)
-    return [bar for number, bar in enumerate(bars) if outlook.fill_from(number) is None]
+    arrangement = Arrangement(session(style, seed, meter), lambda name: STYLES.find(name).form)
+    return [bar for number, bar in enumerate(bars) if arrangement.fill_from(number) is None]
 
 
 @pytest.mark.parametrize("style", STYLES.names)

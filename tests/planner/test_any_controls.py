@@ -10,7 +10,7 @@ from band import Band
 from drumigen.errors import ControlError
 from drumigen.units import Bpm
 from drumigen_daemon.controls.table import VALUES
-from drumigen_daemon.engine.messages import ClockSource, Origin, Start, Stop, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, Start, Stop
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.planner.song_memory import SOUNDED_MAX
 from drumigen_daemon.session import Session
@@ -75,8 +75,8 @@ def doubled(band: Band) -> list[object]:
 def test_any_controls_at_any_times_keep_the_beat(
     bpm: float, script: list[tuple[float, tuple[str, object]]]
 ) -> None:
-    tune = Tune(source=ClockSource.INTERNAL, tempo=Bpm(bpm))
-    band = Band(Session(style="rock", tune=tune), styles=STYLES)
+    parameters = EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(bpm))
+    band = Band(Session(style="rock", parameters=parameters), styles=STYLES)
     band.rig.run(1.0)
     band.rig.obey(Start())
     stored = False
@@ -98,7 +98,7 @@ def test_any_controls_at_any_times_keep_the_beat(
         # who moves all notes 80 ms to the front in mid-bar leaves some behind
         assert band.rig.engine._player.dropped_notes == 0
     assert not doubled(band)
-    assert len(band.planner._ladder.memory) < SOUNDED_MAX
+    assert len(band.planner._fallback.memory) < SOUNDED_MAX
     band.rig.obey(Stop())
     band.rig.run(0.5)
     assert band.rig.output.hanging() == []

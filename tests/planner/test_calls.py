@@ -6,12 +6,12 @@ from band import Band
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.engine.messages import ClockSource, Locate, Origin, Start, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Locate, Origin, Start
 from drumigen_daemon.generator.writers import MockWriter
 from drumigen_daemon.session import FeelKnobs, Quantum, Session
 from rig import note_of
 
-INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
+INTERNAL = EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
 GRID = FeelKnobs(humanize=0)
 BAR = 7680
 FILLS = {"fill_every": 8, "fill_amount": 100}
@@ -20,7 +20,7 @@ FILLS = {"fill_every": 8, "fill_amount": 100}
 
 def playing(until: float = 4.6, *, mock: bool = False, **session: object) -> Band:
     """Return a band at 120 BPM in 4/4 that has played until beat ``2 * until`` or so."""
-    settings = {"style": "rock", "tune": INTERNAL, "feel": GRID, **FILLS, **session}
+    settings = {"style": "rock", "parameters": INTERNAL, "feel": GRID, **FILLS, **session}
     rock = Band(Session(**settings), MockWriter() if mock else None, ("rock", "funk"))  # type: ignore[arg-type]
     rock.rig.run(1)
     rock.rig.obey(Start())
@@ -366,7 +366,7 @@ def test_a_mute_before_a_pending_switch_acts_on_the_old_style_first() -> None:
     new = in_engine(rock, 2)
     assert not [h for h in from_(new, step) if h.voice is Voice.KICK]
     rock.control("mute.kick", False)
-    switched = rock.planner._outlook.conditions.changes[-1][0] - 2 * BAR
+    switched = rock.planner._arrangement.conditions.changes[-1][0] - 2 * BAR
     funk = rock.planner._sent[2].parts[-1]
     assert funk.request.style == "funk"
     assert [h for h in from_(in_engine(rock, 2), switched) if h.voice is Voice.KICK] == [

@@ -13,14 +13,14 @@ from band import Band
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.engine.messages import ClockSource, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters
 from drumigen_daemon.generator.messages import Item
 from drumigen_daemon.planner.nominal_tempo import EDGE, NominalTempo
 from drumigen_daemon.planner.prefetch import CATCH_UP_BARS
 from drumigen_daemon.session import Session
 from rig import START, Master, gaussian
 
-INTERNAL = Tune(source=ClockSource.INTERNAL)
+INTERNAL = EngineParameters(source=ClockSource.INTERNAL)
 
 
 class Continuing:
@@ -43,7 +43,7 @@ class Continuing:
 
 
 def band() -> Band:
-    session = Session(style="rock", tune=INTERNAL, variation=False, fill_every=0)
+    session = Session(style="rock", parameters=INTERNAL, variation=False, fill_every=0)
     made = Band(session, Continuing())
     made.rig.run(1.0)
     made.control("start")

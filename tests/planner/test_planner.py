@@ -12,20 +12,34 @@ from drumigen.kit import Voice
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.controls.values import known_styles
-from drumigen_daemon.engine.messages import ClockSource, Continue, Locate, Origin, Start, Stop, Tune
+from drumigen_daemon.engine.messages import (
+    ClockSource,
+    Continue,
+    EngineParameters,
+    Locate,
+    Origin,
+    Start,
+    Stop,
+)
 from drumigen_daemon.generator.messages import Batch, batch_of
 from drumigen_daemon.generator.writers import MockWriter
-from drumigen_daemon.planner.automation import ConditionMap, SongConditions
+from drumigen_daemon.planner.automation import Automation, SongConditions
 from drumigen_daemon.session import FeelKnobs, Quantum, Session
 from rig import BEGIN, Master, note_of, song_position
 
-INTERNAL = Tune(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
+INTERNAL = EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0))
 GRID = FeelKnobs(humanize=0)
 BAR = 2.0  # seconds of 4/4 at 120 BPM
 
 
 def band(**session: object) -> Band:
-    settings = {"style": "rock", "tune": INTERNAL, "fill_every": 8, "fill_amount": 100, **session}
+    settings = {
+        "style": "rock",
+        "parameters": INTERNAL,
+        "fill_every": 8,
+        "fill_amount": 100,
+        **session,
+    }
     return Band(Session(**settings))  # type: ignore[arg-type]
 
 
@@ -112,7 +126,7 @@ def test_unplayed_bars_that_came_too_late_are_used_before_the_bank() -> None:
 
 def test_no_bar_sounds_verbatim_three_times_running() -> None:
     mock = start(
-        Band(Session(tune=INTERNAL, fill_every=8, fill_amount=100, feel=GRID), MockWriter())
+        Band(Session(parameters=INTERNAL, fill_every=8, fill_amount=100, feel=GRID), MockWriter())
     )
     mock.rig.run(120)
     for three in zip(mock.played, mock.played[1:], mock.played[2:], strict=False):
@@ -122,7 +136,7 @@ def test_no_bar_sounds_verbatim_three_times_running() -> None:
 def test_without_variation_the_mock_is_played_as_it_is() -> None:
     mock = start(
         Band(
-            Session(tune=INTERNAL, fill_every=8, fill_amount=100, variation=False, feel=GRID),
+            Session(parameters=INTERNAL, fill_every=8, fill_amount=100, variation=False, feel=GRID),
             MockWriter(),
         )
     )
@@ -204,7 +218,9 @@ def test_every_metre_plays(meter: str) -> None:
 
 
 def test_a_relocate_by_the_master_finds_its_bars_in_time() -> None:
-    rock = Band(Session(style="funk", tune=Tune(source=ClockSource.MIDI), fill_every=8))
+    rock = Band(
+        Session(style="funk", parameters=EngineParameters(source=ClockSource.MIDI), fill_every=8)
+    )
     master = Master(rock.rig)
     master.say(b"\xfa")
     master.clock(200)
@@ -250,7 +266,7 @@ def test_whatever_happens_every_bar_sounds(data: st.DataObject) -> None:
                 rock.change(seed=data.draw(st.integers(0, 5)))
             case _:
                 tempo = Bpm(data.draw(st.floats(20, 400)))
-                rock.change(tune=Tune(source=ClockSource.INTERNAL, tempo=tempo))
+                rock.change(parameters=EngineParameters(source=ClockSource.INTERNAL, tempo=tempo))
         rock.rig.run(data.draw(st.floats(0.0, 6.0)))
     assert numbers(rock) == list(range(len(rock.entered)))
     assert Origin.REPEATED not in origins(rock)
@@ -265,7 +281,9 @@ STYLES = ("rock", "funk", "jazz", "j_dilla")
 
 def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(41)
     assert rock.source.idle
@@ -273,15 +291,17 @@ def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> Non
     for style in STYLES:
         for number in (now, now + 1):
             for fill in (False, True):
-                request = rock.planner._outlook.in_style(number, style)[fill]
-                ready = rock.planner._ladder.memory.find(request) is not None
+                request = rock.planner._arrangement.in_style(number, style)[fill]
+                ready = rock.planner._fallback.memory.find(request) is not None
                 underway = number == now and style == "rock"
                 assert ready or underway, request
 
 
 def test_the_active_style_is_asked_for_before_the_others() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(20)
     batches = [{item.request.style for item in batch} for batch in rock.source.batches]
@@ -292,7 +312,9 @@ def test_the_active_style_is_asked_for_before_the_others() -> None:
 
 def test_a_context_is_the_bars_before_it_in_song_order_with_what_they_answered() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(41)
     rock.rig.obey(Locate(Tick(5 * 7680)))
@@ -311,7 +333,9 @@ def test_a_context_is_the_bars_before_it_in_song_order_with_what_they_answered()
 
 def test_the_context_of_a_played_style_is_what_sounded() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(41)
     last = [batch for batch in rock.source.batches if batch[0].request.style == "rock"][-1][0]
@@ -326,7 +350,9 @@ def test_the_context_of_a_played_style_is_what_sounded() -> None:
 
 def test_bars_that_share_a_context_are_sent_with_it_once() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(41)
     items = next(b for b in reversed(rock.source.batches) if len(b) > 2)
@@ -339,7 +365,9 @@ def test_bars_that_share_a_context_are_sent_with_it_once() -> None:
 
 def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_style() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     rock.rig.run(21)
     rock.kill_generator()
@@ -352,15 +380,17 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
 
 def test_memory_stays_bounded() -> None:
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=STYLES
+        )
     )
     sizes = []
     for minute in range(6):
         for knob in range(30):
             rock.change(density=5 * (knob % 20))
             rock.rig.run(2.0)
-        sizes.append(len(rock.planner._ladder.memory) - len(rock.entered))
-        assert len(rock.planner._readiness._asked) < 100
+        sizes.append(len(rock.planner._fallback.memory) - len(rock.entered))
+        assert len(rock.planner._prefetch._asked) < 100
         rock.rig.obey(Locate(Tick((minute % 3) * 76800)))
     assert max(sizes) < 16 * 16 * len(STYLES)
 
@@ -378,7 +408,7 @@ def test_memory_stays_bounded() -> None:
 def test_a_change_holds_from_its_tick_on_and_moves_no_other(
     changes: list[tuple[int, str, int]],
 ) -> None:
-    song = ConditionMap.constant(SongConditions())
+    song = Automation.constant(SongConditions())
     naive = [SongConditions()] * 50
     for tick, name, value in changes:
         field = {name: str(value) if name == "style" else value}
@@ -394,11 +424,13 @@ def test_a_change_holds_from_its_tick_on_and_moves_no_other(
 def test_the_song_never_waits_for_a_batch_of_all_styles() -> None:
     every = known_styles().names
     rock = start(
-        Band(Session(style="rock", tune=INTERNAL, fill_every=8, fill_amount=100), styles=every)
+        Band(
+            Session(style="rock", parameters=INTERNAL, fill_every=8, fill_amount=100), styles=every
+        )
     )
     rock.rig.run(21)
     assert max(len(batch) for batch in rock.source.batches) <= 18
     now = rock.planner._playhead.bar
     for style in set(every) - {"rock"}:
-        for request in rock.planner._outlook.in_style(now + 1, style):
-            assert rock.planner._ladder.memory.find(request) is not None
+        for request in rock.planner._arrangement.in_style(now + 1, style):
+            assert rock.planner._fallback.memory.find(request) is not None

@@ -13,7 +13,7 @@ from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.controls.binding import CC, load_controller
-from drumigen_daemon.engine.messages import ClockSource, Origin, Start, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, Start
 from drumigen_daemon.generator.messages import Item
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.planner.playhead import SWITCH_MARGIN
@@ -38,8 +38,10 @@ class Telling:
 
 
 def telling_band(quantum: Quantum, bpm: float) -> Band:
-    tune = Tune(source=ClockSource.INTERNAL, tempo=Bpm(bpm))
-    session = Session(style="rock", quantum=quantum, tune=tune, variation=False, fill_every=0)
+    parameters = EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(bpm))
+    session = Session(
+        style="rock", quantum=quantum, parameters=parameters, variation=False, fill_every=0
+    )
     band = Band(session, Telling(), STYLES, [load_controller("default")])
     # no fallback is needed; one would be told by its voice
     bank_of = {style: Bank(style, ((sixteenths(style),),), ()) for style in STYLES}

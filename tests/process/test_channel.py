@@ -14,7 +14,14 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Tick
-from drumigen_daemon.engine.messages import AnyCommand, Plan, PlannedBar, Start, Stop, Tune
+from drumigen_daemon.engine.messages import (
+    AnyCommand,
+    EngineParameters,
+    Plan,
+    PlannedBar,
+    Start,
+    Stop,
+)
 from drumigen_daemon.process.channel import BACKLOG_LIMIT, Channel, Unpacker, packed
 
 COMMANDS = st.lists(
@@ -22,7 +29,7 @@ COMMANDS = st.lists(
         [
             Start(),
             Stop(),
-            Tune(offset_ms=-3.5, voice_offsets_ms={Voice.SNARE: 7.0}),
+            EngineParameters(offset_ms=-3.5, voice_offsets_ms={Voice.SNARE: 7.0}),
             Plan(
                 (
                     PlannedBar(
@@ -64,7 +71,9 @@ def test_a_message_with_more_than_we_know_is_from_a_newer_peer_and_heard() -> No
     assert list(unpacker.feed(packed({"type": "Start", "x": 1}))) == [Start()]
 
 
-@pytest.mark.parametrize("message", [{"type": "Nobody"}, 3, {"type": "Tune", "tempo": 9_000}])
+@pytest.mark.parametrize(
+    "message", [{"type": "Nobody"}, 3, {"type": "EngineParameters", "tempo": 9_000}]
+)
 def test_a_message_that_is_none_of_ours_ends_the_channel(message: object) -> None:
     unpacker: Unpacker[AnyCommand] = Unpacker(AnyCommand)
     with pytest.raises(ChannelClosedError):
@@ -116,5 +125,7 @@ def test_a_peer_that_is_gone_is_noticed() -> None:
 
 
 def test_a_session_survives_the_way_through_json() -> None:
-    tune = Tune(offset_ms=12.5, voice_offsets_ms={Voice.KICK: -4.0}, kit="digitakt")
-    assert msgspec.json.decode(msgspec.json.encode(tune), type=AnyCommand) == tune
+    parameters = EngineParameters(
+        offset_ms=12.5, voice_offsets_ms={Voice.KICK: -4.0}, kit="digitakt"
+    )
+    assert msgspec.json.decode(msgspec.json.encode(parameters), type=AnyCommand) == parameters

@@ -15,7 +15,7 @@ from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Tick
-from drumigen_daemon.engine.messages import ClockSource, PlannedBar, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, PlannedBar
 from fixtures_jack import JackServer
 from rig import BEGIN, Rig, note_of
 from stage_fixtures import Stage, drumigen, jack_server
@@ -68,7 +68,7 @@ def played_to(dump: Dump, *, way: float) -> list[tuple[float, int]]:
     """Play a dump to an engine; return its strokes as (seconds, sixteenth)."""
     rig = Rig(delay=way)
     rig.output.horizon = way
-    rig.obey(Tune(source=ClockSource.MIDI))
+    rig.obey(EngineParameters(source=ClockSource.MIDI))
     bars = 8 + max(place or 0 for _, place in dump.beats) // 16
     assert bars < 127
     rig.plan(labelled_song(bars))

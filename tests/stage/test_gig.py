@@ -18,7 +18,7 @@ from drumigen.midi.file import read_song, write_song
 from drumigen.pattern import Bar
 from drumigen_daemon.capture.capture import Capture, song_of
 from drumigen_daemon.controls.binding import CC, NOTE_ON, PROGRAM, load_controller
-from drumigen_daemon.engine.messages import ClockSource, Origin, Sounded, Tune
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, Sounded
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.session import Session
 from rig import BEGIN, CONTINUE, START, Master, note_of, song_position
@@ -41,7 +41,10 @@ IDLE = ("intensity", "temperature", "push", "humanize", "swing", "share")
 class Gig:
     def __init__(self, seed: int) -> None:
         session = Session(
-            style="rock", tune=Tune(source=ClockSource.MIDI), fill_every=8, fill_amount=100
+            style="rock",
+            parameters=EngineParameters(source=ClockSource.MIDI),
+            fill_every=8,
+            fill_amount=100,
         )
         maps = [load_controller("default"), load_controller("nanokontrol2")]
         self.band = Band(session, styles=STYLES, maps=maps)

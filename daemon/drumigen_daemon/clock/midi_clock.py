@@ -52,7 +52,7 @@ class LockState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comb:
+class ExpectedPulses:
     """Where the next pulses are expected."""
 
     at: float
@@ -383,13 +383,13 @@ class ClockFollower:
         return track.leader.bend < _STRAIGHT
 
     @property
-    def comb(self) -> Comb | None:
+    def comb(self) -> ExpectedPulses | None:
         """The pulses to come if the tempo stays.  None before any pulse."""
         track = self._filter
         if track is None:
             return None
         tolerance = max(_ON_TIME, _WITHIN * track.leader.scatter**0.5)
-        return Comb(track.x + track.v, track.v, tolerance)
+        return ExpectedPulses(track.x + track.v, track.v, tolerance)
 
     @property
     def state(self) -> LockState:

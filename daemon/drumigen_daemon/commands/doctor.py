@@ -240,8 +240,9 @@ def _generator(settings: Settings) -> Finding:
     begun = time.monotonic()
     planned_bars(session, writer, BARS_TIMED)
     each = 1000 * (time.monotonic() - begun) / BARS_TIMED
-    bar = 1000 * session.meter.ticks * 60 / (1920 * session.tune.tempo)
-    said = f"{name} writes a bar in {each:.1f} ms; at {session.tune.tempo:g} BPM it has {bar:.0f}"
+    bar = 1000 * session.meter.ticks * 60 / (1920 * session.parameters.tempo)
+    tempo = session.parameters.tempo
+    said = f"{name} writes a bar in {each:.1f} ms; at {tempo:g} BPM it has {bar:.0f}"
     return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
 
 

@@ -21,7 +21,7 @@ from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
 from drumigen_daemon.commands.train import say_how_read
 from drumigen_daemon.controls.values import known_styles
-from drumigen_daemon.engine.messages import Tune
+from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
 from drumigen_daemon.session import Session
@@ -110,7 +110,7 @@ def played_takes(
             Session(
                 style=take.style,
                 seed=1000 * seed + number,
-                tune=Tune(tempo=take.tempo),
+                parameters=EngineParameters(tempo=take.tempo),
                 **settings,  # type: ignore[arg-type]
             )
             for number, take in part
@@ -119,7 +119,7 @@ def played_takes(
         for session, song in zip(sessions, songs, strict=True):
             played = tuple(planned.bar for planned in song)
             name = f"played/{session.style}/{session.seed}"
-            yield Take(name, session.style, "", session.tune.tempo, played, "generated")
+            yield Take(name, session.style, "", session.parameters.tempo, played, "generated")
 
 
 def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:

@@ -229,5 +229,5 @@ def _write(
     write_song_to(path, song)
     say(wrote(path, counted(len(bars), "bar")), path)
     if wav is not None:
-        write_sound(song, session.tune.kit, wav, path)
+        write_sound(song, session.parameters.kit, wav, path)
     return 0

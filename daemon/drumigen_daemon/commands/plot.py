@@ -53,7 +53,7 @@ def _panels(options: argparse.Namespace) -> Iterator[Panel]:
         here = at_home(replace(settings, song=replace(settings.song, style=style.name)), options)
         session = here.session
         planned = planned_bars(session, make_writer(here.generator_setup), last)[first:]
-        tempo = Bpm(session.tune.tempo)
+        tempo = Bpm(session.parameters.tempo)
         yield Panel(
             f"{style.title}, {tempo:g} BPM", tuple(bar.bar for bar in planned), tempo, options.first
         )

@@ -34,9 +34,9 @@ def main(options: argparse.Namespace) -> int:
     song = rendered(bars, session)
     write_song_to(output, song)
     text = f"{counted(options.bars, 'bar')} of {style.title}, {session.meter}, "
-    say(wrote(output, f"{text}{session.tune.tempo:g} BPM, seed {session.seed}"), output)
+    say(wrote(output, f"{text}{session.parameters.tempo:g} BPM, seed {session.seed}"), output)
     if options.wav:
-        write_sound(song, session.tune.kit, options.wav, output)
+        write_sound(song, session.parameters.kit, options.wav, output)
     return 0
 
 
@@ -73,4 +73,4 @@ def at_home(settings: Settings, options: argparse.Namespace) -> Settings:
 def default_file(session: Session) -> Path:
     """Return the name of the file that is written when none was given."""
     label = known_styles().find(session.style).label
-    return Path(f"drumigen-{label}-{session.tune.tempo:g}.mid")
+    return Path(f"drumigen-{label}-{session.parameters.tempo:g}.mid")

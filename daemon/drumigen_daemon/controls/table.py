@@ -56,7 +56,7 @@ from drumigen_daemon.engine.messages import (
 )
 from drumigen_daemon.session import Call, Quantum, Session, SongForm, Stutter
 
-_TUNED: Final[Mapping[str, Allowed[Any]]] = {
+_PARAMETERS: Final[Mapping[str, Allowed[Any]]] = {
     "tempo": TEMPO,
     "source": choice(ClockSource),
     "drop_out": choice(DropOut),
@@ -134,7 +134,7 @@ def _learnable(value: str) -> str:
 
 VALUES: Final[Mapping[str, Allowed[Any] | None]] = {
     **_OWN,
-    **_TUNED,
+    **_PARAMETERS,
     **{name: allowed for name, (_, allowed) in _FELT.items()},
     **{f"{name}.{voice}": allowed for name, allowed in _VOICED.items() for voice in Voice},
     "bar": BAR,
@@ -235,8 +235,8 @@ def value_of(session: Session, name: str) -> object:
     kind, _, of = name.partition(".")
     if name in _OWN:
         return getattr(session, name)
-    if name in _TUNED:
-        return getattr(session.tune, name)
+    if name in _PARAMETERS:
+        return getattr(session.parameters, name)
     if name in _FELT:
         return getattr(session.feel, _FELT[name][0])
     if of:
@@ -319,8 +319,8 @@ class Controls:
             return _TOLD[name](taken)
         if name in _OWN:
             self.session = replace(self.session, **{name: taken})
-        elif name in _TUNED:
-            self._tune(**{name: taken})
+        elif name in _PARAMETERS:
+            self._set_parameters(**{name: taken})
         elif name in _FELT:
             feel = replace(self.session.feel, **{_FELT[name][0]: taken})
             self.session = replace(self.session, feel=feel)
@@ -332,7 +332,7 @@ class Controls:
         if name == "tap":
             tempo = self._taps.tap(now)
             if tempo is not None:
-                self._tune(tempo=tempo)
+                self._set_parameters(tempo=tempo)
             return None
         return _COMMANDS[name]() if name in _COMMANDS else Call(name)
 
@@ -341,7 +341,9 @@ class Controls:
         feel, mix = session.feel, session.mix
         match kind:
             case "offset_ms":
-                self._tune(voice_offsets_ms={**session.tune.voice_offsets_ms, voice: taken})
+                self._set_parameters(
+                    voice_offsets_ms={**session.parameters.voice_offsets_ms, voice: taken}
+                )
             case "push":
                 feel = replace(feel, voice_push_ms={**feel.voice_push_ms, voice: taken})
             case "level":
@@ -352,9 +354,9 @@ class Controls:
                 mix = replace(mix, soloed=_with(mix.soloed, voice, wanted=taken))
         self.session = replace(self.session, feel=feel, mix=mix)
 
-    def _tune(self, **changed: object) -> None:
-        tune = msgspec.structs.replace(self.session.tune, **changed)
-        self.session = replace(self.session, tune=tune)
+    def _set_parameters(self, **changed: object) -> None:
+        parameters = msgspec.structs.replace(self.session.parameters, **changed)
+        self.session = replace(self.session, parameters=parameters)
 
 
 def _with(voices: frozenset[Voice], voice: Voice, *, wanted: bool) -> frozenset[Voice]:
@@ -363,7 +365,7 @@ def _with(voices: frozenset[Voice], voice: Voice, *, wanted: bool) -> frozenset[
 
 def _of_voice(session: Session, kind: str, voice: Voice) -> object:
     return {
-        "offset_ms": session.tune.voice_offsets_ms.get(voice, 0.0),
+        "offset_ms": session.parameters.voice_offsets_ms.get(voice, 0.0),
         "push": session.feel.voice_push_ms.get(voice, 0.0),
         "level": session.mix.levels.get(voice, 100),
         "mute": voice in session.mix.muted,

@@ -21,11 +21,16 @@ from drumigen.units import (
     Tick,
 )
 from drumigen_daemon.clock.internal_clock import InternalClock
-from drumigen_daemon.clock.midi_clock import ClockFollower, Comb, LockState
+from drumigen_daemon.clock.midi_clock import ClockFollower, ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
 from drumigen_daemon.engine.drop_out import SILENCE, SilenceWatch, Turn
-from drumigen_daemon.engine.messages import ClockSource, RemarkLevel, TransportState, Tune
+from drumigen_daemon.engine.messages import (
+    ClockSource,
+    EngineParameters,
+    RemarkLevel,
+    TransportState,
+)
 from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
@@ -52,10 +57,10 @@ class Conductor:
         self._player = player
         self._output = output
         self._remark = remark
-        self._tune = Tune()
+        self._parameters = EngineParameters()
         self._transport = Transport()
-        self._internal = InternalClock(self._tune.tempo, now)
-        self.follower = ClockFollower(self._tune.tempo)
+        self._internal = InternalClock(self._parameters.tempo, now)
+        self.follower = ClockFollower(self._parameters.tempo)
         self.clock_errors = Tally(CLOCK_BOUNDS)
         """Seconds from where each pulse was expected to where it came."""
         self.resyncs = 0
@@ -108,7 +113,7 @@ class Conductor:
         return self._source.steady and not self._moves_at_bar_line
 
     @property
-    def expected_pulses(self) -> Comb | None:
+    def expected_pulses(self) -> ExpectedPulses | None:
         """The clock pulses that would be no news, while the song rolls steadily along a clock."""
         rolls = self._player.rolling and not self._source.ours
         return self.follower.comb if rolls and self.steady else None
@@ -136,8 +141,8 @@ class Conductor:
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
             self._astray = True
-        elif self._tune.start_on_clock and self._start_may_be_lost:
-            self._mind_lost_start(number, at)
+        elif self._parameters.start_on_clock and self._start_may_be_lost:
+            self._check_lost_start(number, at)
 
     def message(self, source: str, message: bytes, at: Seconds) -> None:
         """Take Start, Continue, Stop or a song position pointer from the master.
@@ -145,7 +150,7 @@ class Conductor:
         What says only what is so already changes nothing.  Else the next pulse is the position, at
         its own moment: a master may have set its clock anew.
         """
-        if self._tune.source is ClockSource.INTERNAL:
+        if self._parameters.source is ClockSource.INTERNAL:
             return
         status = message[0]
         if self._source.ours:
@@ -185,21 +190,21 @@ class Conductor:
             self._steer(now)
         wake = self._internal.settles_at
         if self._player.rolling:
-            wake = min(wake, self._mind_bar_line(now))
+            wake = min(wake, self._check_bar_line(now))
         self._warnings.look(self.follower)
-        return min(wake, self._mind_silence(now))
+        return min(wake, self._check_silence(now))
 
     # --- what we are told ------------------------------------------------------------------
 
-    def retune(self, tune: Tune, now: Seconds) -> None:
+    def apply(self, parameters: EngineParameters, now: Seconds) -> None:
         """Take new settings; those of clock and transport act here."""
-        before, self._tune = self._tune, tune
-        if tune.tempo != before.tempo:
+        before, self._parameters = self._parameters, parameters
+        if parameters.tempo != before.tempo:
             for clock in (self._internal, self.follower):
-                if clock.set_tempo(tune.tempo, now) and clock is self._source:
+                if clock.set_tempo(parameters.tempo, now) and clock is self._source:
                     self._steer(now)
         if not self._player.rolling:
-            if (tune.source, tune.clock_out) != (before.source, before.clock_out):
+            if (parameters.source, parameters.clock_out) != (before.source, before.clock_out):
                 self._choose_clock(now)
             self._transport.read_as(self._reading())
             self._roll_internal(now)  # if it waits for a clock that is not to be followed any more
@@ -320,14 +325,14 @@ class Conductor:
         return now - self.follower.last_pulse_at < SILENCE
 
     def _choose_clock(self, now: Seconds) -> None:
-        source = self._tune.source
+        source = self._parameters.source
         heard = source is ClockSource.AUTO and self._hearing(now)
         follow = heard or source is ClockSource.MIDI
         self._use(self.follower if follow else self._internal, now)
 
     def _use(self, source: Clock, now: Seconds) -> None:
         self._source = source
-        if not (source.ours and self._tune.clock_out):
+        if not (source.ours and self._parameters.clock_out):
             self._player.end_clock()
         elif not self._player.sends_clock:
             first = self._internal.next_pulse(Seconds(now + self._output.lead))
@@ -337,7 +342,7 @@ class Conductor:
     def _reading(self) -> float:
         if self._source.ours:
             return 1.0
-        reading = self._tune.reading_factor
+        reading = self._parameters.reading_factor
         if TEMPO_MIN <= self.follower.tempo * reading <= TEMPO_MAX:
             return reading
         return 1.0
@@ -376,7 +381,7 @@ class Conductor:
         self._roll()
 
     def _tell_followers(self, message: bytes, at: Seconds) -> None:
-        if self._tune.clock_out and self._source.ours:
+        if self._parameters.clock_out and self._source.ours:
             self._output.send(CLOCK_PORT, message, at)
 
     def _roll(self) -> None:
@@ -405,7 +410,7 @@ class Conductor:
         )
         self._transport.anchor(pulse, round(tick) + ticks)
 
-    def _mind_lost_start(self, number: int, at: Seconds) -> None:
+    def _check_lost_start(self, number: int, at: Seconds) -> None:
         if number - self._first_pulse < LOST_START_PULSES:
             return
         self._start_may_be_lost = False
@@ -430,7 +435,7 @@ class Conductor:
         """Whether the song is to go on along another line at the next bar line."""
         return self._held is not None or self._reading() != self._transport.reading
 
-    def _mind_bar_line(self, now: Seconds) -> float:
+    def _check_bar_line(self, now: Seconds) -> float:
         """Move the song if the bar is about to end; return when to look again."""
         bar = self._player.bar
         if bar is None or not self._moves_at_bar_line:
@@ -455,7 +460,7 @@ class Conductor:
         self._player.follow(self.line, now)
         return math.inf
 
-    def _mind_silence(self, now: Seconds) -> float:
+    def _check_silence(self, now: Seconds) -> float:
         """Act if the clock that is followed has been silent for long; return when to look again."""
         if self._source.ours:
             return math.inf
@@ -466,10 +471,10 @@ class Conductor:
                 if not self._hearing(now):
                     self._choose_clock(now)
             case TransportState.ARMED:
-                turn, wake = self._silence.waits(now, self.follower, self._tune)
+                turn, wake = self._silence.waits(now, self.follower, self._parameters)
             case TransportState.ROLLING:
                 expected = self.expected_pulses
-                turn, wake = self._silence.rolls(now, self.follower, expected, self._tune)
+                turn, wake = self._silence.rolls(now, self.follower, expected, self._parameters)
         if turn is Turn.STOP:
             self.stop(now)
         elif turn is Turn.OWN_CLOCK:

@@ -6,9 +6,9 @@ from enum import Enum, auto
 from typing import Final
 
 from drumigen.units import Seconds
-from drumigen_daemon.clock.midi_clock import ClockFollower, Comb, LockState
+from drumigen_daemon.clock.midi_clock import ClockFollower, ExpectedPulses, LockState
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
-from drumigen_daemon.engine.messages import ClockSource, DropOut, RemarkLevel, Tune
+from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParameters, RemarkLevel
 
 SILENCE: Final = 2.0
 """Seconds without pulses after which a master counts as gone."""
@@ -51,9 +51,11 @@ class SilenceWatch:
         """Take note that the song neither rolls nor waits."""
         self._told, self._armed_at = False, math.inf
 
-    def waits(self, now: Seconds, follower: ClockFollower, tune: Tune) -> tuple[Turn, float]:
+    def waits(
+        self, now: Seconds, follower: ClockFollower, parameters: EngineParameters
+    ) -> tuple[Turn, float]:
         """Mind the wait for a first pulse; return what to do, and when to ask again."""
-        free = tune.source is ClockSource.AUTO
+        free = parameters.source is ClockSource.AUTO
         gone_at = follower.last_pulse_at + SILENCE
         if self._by_master:
             gone_at = max(self._armed_at, follower.last_pulse_at) + WAIT_FOR_MASTER
@@ -72,7 +74,11 @@ class SilenceWatch:
         return Turn.GO_ON, min(math.inf if self._told else told_at, gone_at if free else math.inf)
 
     def rolls(
-        self, now: Seconds, follower: ClockFollower, expected: Comb | None, tune: Tune
+        self,
+        now: Seconds,
+        follower: ClockFollower,
+        expected: ExpectedPulses | None,
+        parameters: EngineParameters,
     ) -> tuple[Turn, float]:
         """Mind a song that rolls; return what to do, and when to ask again.
 
@@ -87,7 +93,7 @@ class SilenceWatch:
         told_at = follower.last_pulse_at + SILENCE_TOLD
         if now < told_at:
             return Turn.GO_ON, told_at
-        free = tune.drop_out is DropOut.FREE_RUN
+        free = parameters.drop_out is DropOut.FREE_RUN
         if not self._told:
             self._told = True
             ending = "running on" if free else "about to stop"

@@ -13,7 +13,7 @@ from typing import Final
 from drumigen.kit import load_kit
 from drumigen.timeline import Timeline
 from drumigen.units import Seconds, Tick
-from drumigen_daemon.clock.midi_clock import Comb
+from drumigen_daemon.clock.midi_clock import ExpectedPulses
 from drumigen_daemon.engine.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
 from drumigen_daemon.engine.control_buffer import ControlBuffer
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
@@ -23,6 +23,7 @@ from drumigen_daemon.engine.messages import (
     Command,
     Continue,
     EngineCounters,
+    EngineParameters,
     EngineState,
     Locate,
     Nudge,
@@ -41,7 +42,6 @@ from drumigen_daemon.engine.messages import (
     Start,
     Stop,
     TransportState,
-    Tune,
     UseKit,
 )
 from drumigen_daemon.engine.player import NOTES_PORT, Output, Player
@@ -67,12 +67,12 @@ class Engine:
     """Everything that must happen on time; owned by one thread."""
 
     def __init__(self, output: Output, now: Seconds, lateness: deque[float] | None = None) -> None:
-        """Stand still at tick 0 with the default settings of :class:`Tune`.
+        """Stand still at tick 0 with the default settings of :class:`EngineParameters`.
 
         ``lateness`` is where the output notes by how many seconds each note was late, if it
         knows better than the player.
         """
-        self._tune = Tune()
+        self._parameters = EngineParameters()
         self._output = output
         self._score = Score()
         self._player = Player(output, self._score, load_kit())
@@ -112,8 +112,8 @@ class Engine:
         match command:
             case Plan():
                 self._plan(command, now)
-            case Tune():
-                self._retune(command, now)
+            case EngineParameters():
+                self._apply(command, now)
             case Start():
                 self._conductor.start(now)
             case Continue():
@@ -191,7 +191,7 @@ class Engine:
         return self._conductor.transport is TransportState.STOPPED
 
     @property
-    def expected_pulses(self) -> Comb | None:
+    def expected_pulses(self) -> ExpectedPulses | None:
         """The clock pulses that may wait for one another: they would be no news."""
         return self._conductor.expected_pulses
 
@@ -200,12 +200,15 @@ class Engine:
         reports, self._reports = self._reports, []
         return reports
 
-    def _retune(self, tune: Tune, now: Seconds) -> None:
-        before, self._tune = self._tune, tune
-        if (tune.offset_ms, tune.voice_offsets_ms) != (before.offset_ms, before.voice_offsets_ms):
-            by_voice = {voice: ms / 1000.0 for voice, ms in tune.voice_offsets_ms.items()}
-            self._player.set_offsets(Seconds(tune.offset_ms / 1000.0), by_voice, now)
-        self._conductor.retune(tune, now)
+    def _apply(self, parameters: EngineParameters, now: Seconds) -> None:
+        before, self._parameters = self._parameters, parameters
+        if (parameters.offset_ms, parameters.voice_offsets_ms) != (
+            before.offset_ms,
+            before.voice_offsets_ms,
+        ):
+            by_voice = {voice: ms / 1000.0 for voice, ms in parameters.voice_offsets_ms.items()}
+            self._player.set_offsets(Seconds(parameters.offset_ms / 1000.0), by_voice, now)
+        self._conductor.apply(parameters, now)
 
     def _collect(self) -> None:
         log = self._player.log

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from drumigen.units import Seconds
-from drumigen_daemon.clock.midi_clock import Comb
+from drumigen_daemon.clock.midi_clock import ExpectedPulses
 from drumigen_daemon.ports.midi import CLOCK_PULSE
 
 Message = tuple[str, bytes, Seconds]
@@ -23,9 +23,9 @@ class MidiInbox:
         """Use ``call``, from the thread that puts, when the engine should take."""
         self._messages: deque[Message] = deque()
         self._call = call
-        self._comb: Comb | None = None
+        self._comb: ExpectedPulses | None = None
 
-    def expect(self, comb: Comb | None) -> None:
+    def expect(self, comb: ExpectedPulses | None) -> None:
         """Let clock pulses wait for one another as long as they are teeth of ``comb``.
 
         They have their stamps, and being woken for one costs more than hearing it.  Anything else,

@@ -179,7 +179,7 @@ class Shutdown(Command, frozen=True):
     """Silence everything and end the engine."""
 
 
-class Tune(Command, frozen=True):
+class EngineParameters(Command, frozen=True):
     """Every live setting of the engine at once; a later one replaces an earlier one."""
 
     tempo: Bpm = TEMPO_DEFAULT
@@ -234,7 +234,7 @@ AnyCommand = (
     | UseKit
     | Panic
     | Shutdown
-    | Tune
+    | EngineParameters
 )
 
 

@@ -22,7 +22,7 @@ from drumigen_daemon.engine.inbox import MidiInbox
 from drumigen_daemon.engine.messages import AnyCommand, EngineSetup, Ready, Remark, Report
 from drumigen_daemon.engine.player import Output
 from drumigen_daemon.engine.timed_output import SPIN, TimedOutput
-from drumigen_daemon.engine.wakeup import Bell
+from drumigen_daemon.engine.wakeup import Wakeup
 from drumigen_daemon.ports import Backend
 from drumigen_daemon.ports.choose import Search, choose
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Channel
@@ -59,7 +59,7 @@ class EngineProcess:
             PortError: the MIDI system that was asked for cannot be used.
         """
         self._channel = channel
-        self._bell = Bell()
+        self._bell = Wakeup()
         self._inbox = MidiInbox(self._bell.ring)
         self._backend = backend
         self._backend.open(setup.plan, self._inbox)
@@ -147,7 +147,7 @@ class EngineProcess:
             wake = min(wake, self._timed.due - SPIN)
         busy = self._commands or self._reports
         pause = 0.0 if busy else max(0.0, wake - self._backend.now())
-        sources: list[Bell | Channel[AnyCommand] | int]
+        sources: list[Wakeup | Channel[AnyCommand] | int]
         sources = [self._bell, self._channel, *self._backend.filenos()]
         readable, _, _ = select.select(sources, [], [], pause)
         for source in readable:

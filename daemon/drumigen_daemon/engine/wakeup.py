@@ -4,7 +4,7 @@ import contextlib
 import socket
 
 
-class Bell:
+class Wakeup:
     """Wakes a thread that waits in ``select``; rung from any thread."""
 
     def __init__(self) -> None:

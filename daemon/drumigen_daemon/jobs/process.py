@@ -51,7 +51,7 @@ def session_of(request: JobRequest) -> Session:
         fill_every=default.fill_every if request.fill_every is None else request.fill_every,
         fill_amount=default.fill_amount if request.fill_amount is None else request.fill_amount,
         feel=FeelKnobs(request.swing, request.push, humanize=request.humanize),
-        tune=type(default.tune)(tempo=Bpm(tempo), kit=request.kit),
+        parameters=type(default.parameters)(tempo=Bpm(tempo), kit=request.kit),
     )
 
 
@@ -66,7 +66,7 @@ def rendered_job(
     session = session_of(request)
     bars = planned_bars(session, writer, request.bars, progress)
     song = rendered(bars, session)
-    return JobDone(song_to_bytes(song), session.style, session.tune.tempo)
+    return JobDone(song_to_bytes(song), session.style, session.parameters.tempo)
 
 
 def main() -> int:

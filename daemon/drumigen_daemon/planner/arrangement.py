@@ -12,9 +12,9 @@ from drumigen.timeline import MeterMap
 from drumigen.units import TICKS_PER_BEAT, Tick
 from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator.messages import BarRequest
-from drumigen_daemon.planner.automation import ConditionMap, SongConditions
+from drumigen_daemon.planner.automation import Automation, SongConditions
 from drumigen_daemon.planner.bar_choice import Part
-from drumigen_daemon.planner.calls import Form as Called
+from drumigen_daemon.planner.calls import Calls
 from drumigen_daemon.session import Session, SongForm
 
 _NO_FORM = Form()
@@ -23,7 +23,7 @@ POINTS_STEP = 5
 SHARE_STEP = 10
 
 
-class Outlook:
+class Arrangement:
     """Answers for any bar of the song, from what is set, called for and changed on the way."""
 
     def __init__(
@@ -33,8 +33,8 @@ class Outlook:
         self._form_of = form_of
         self.session = session
         self.meters = MeterMap.constant(session.meter)
-        self.conditions = ConditionMap.constant(conditions_of(session))
-        self.form = Called()
+        self.conditions = Automation.constant(conditions_of(session))
+        self.form = Calls()
 
     def end_of(self, number: int) -> Tick:
         """Return the tick of the bar line that ends a bar."""

@@ -28,7 +28,7 @@ class SongConditions:
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionMap:
+class Automation:
     """The conditions of every tick of the song: the first hold from its beginning."""
 
     changes: tuple[tuple[Tick, SongConditions], ...]
@@ -49,27 +49,27 @@ class ConditionMap:
             if start < tick < end:
                 yield tick, conditions
 
-    def changed(self, tick: Tick, **fields: object) -> "ConditionMap":
+    def changed(self, tick: Tick, **fields: object) -> "Automation":
         """Return the map in which ``fields`` hold from ``tick`` on, also after later changes."""
         kept = [change for change in self.changes if change[0] < tick]
         ahead = [(tick, self.at(tick)), *(c for c in self.changes if c[0] > tick)]
         for at, conditions in ahead:
             kept.append((at, replace(conditions, **fields)))  # type: ignore[arg-type]
-        return ConditionMap(tuple(kept)).simplified()
+        return Automation(tuple(kept)).simplified()
 
-    def settled(self, tick: float) -> "ConditionMap":
+    def settled(self, tick: float) -> "Automation":
         """Return the map without what has changed before ``tick``."""
         index = self._index(tick)
         first, *later = self.changes[index:]
-        return ConditionMap(((Tick(0), first[1]), *later))
+        return Automation(((Tick(0), first[1]), *later))
 
-    def simplified(self) -> "ConditionMap":
+    def simplified(self) -> "Automation":
         """Return the map without changes that change nothing."""
         kept = [self.changes[0]]
         for change in self.changes[1:]:
             if change[1] != kept[-1][1]:
                 kept.append(change)
-        return ConditionMap(tuple(kept))
+        return Automation(tuple(kept))
 
     @property
     def last(self) -> SongConditions:

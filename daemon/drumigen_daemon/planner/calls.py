@@ -52,7 +52,7 @@ class Build:
         return (number - self.first) / self.bars, (number - self.first + 1) / self.bars
 
 
-class Form:
+class Calls:
     """What was called for, by place in the song; all but the takes is over with a relocate."""
 
     def __init__(self) -> None:

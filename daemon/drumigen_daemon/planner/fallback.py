@@ -21,7 +21,7 @@ RETURN_AMOUNT: Final = 0.2
 """How much a section that returns is varied; two small changes a bar."""
 
 
-class Ladder:
+class Fallback:
     """Finds bars, best first, in what sounded, what was written, and what can be made at once."""
 
     def __init__(self, bank_of: Callable[[str], Bank]) -> None:

@@ -31,14 +31,14 @@ from drumigen_daemon.engine.messages import (
     TransportState,
 )
 from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
-from drumigen_daemon.planner.arrangement import CONDITIONED, Outlook, point, points
-from drumigen_daemon.planner.automation import ConditionMap
+from drumigen_daemon.planner.arrangement import CONDITIONED, Arrangement, point, points
+from drumigen_daemon.planner.automation import Automation
 from drumigen_daemon.planner.bar_choice import BarChoice, Part, continued, joined
 from drumigen_daemon.planner.calls import Build, Held, Piece
-from drumigen_daemon.planner.fallback import Ladder, unlike
+from drumigen_daemon.planner.fallback import Fallback, unlike
 from drumigen_daemon.planner.nominal_tempo import NominalTempo
 from drumigen_daemon.planner.playhead import LOOK_AHEAD_BARS, Playhead
-from drumigen_daemon.planner.prefetch import Readiness
+from drumigen_daemon.planner.prefetch import Prefetch
 from drumigen_daemon.planner.shape import FeelMixer, Place, Shape
 from drumigen_daemon.session import Call, Quantum, Session, Stutter
 from drumigen_daemon.status.status import PlanCounters
@@ -76,11 +76,11 @@ class Planner:
         ``styles`` are those between which the performer may switch: they are kept ready.
         """
         self.counters = PlanCounters()
-        self._outlook = Outlook(session, form_of)
-        self._ladder = Ladder(bank_of)
-        self._readiness = Readiness(self._outlook, self._ladder.memory, styles)
+        self._arrangement = Arrangement(session, form_of)
+        self._fallback = Fallback(bank_of)
+        self._prefetch = Prefetch(self._arrangement, self._fallback.memory, styles)
         self._feels = FeelMixer(feel_of)
-        self._feel_tempo = round(session.tune.tempo)
+        self._feel_tempo = round(session.parameters.tempo)
         self._nominal_tempo = NominalTempo()
         self._nominal: Bpm | None = None
         self._tempo_told: dict[int, Bpm] = {}
@@ -96,13 +96,13 @@ class Planner:
     @property
     def meters(self) -> MeterMap:
         """The metre of every bar of the song."""
-        return self._outlook.meters
+        return self._arrangement.meters
 
     @property
     def tempo(self) -> Bpm:
         """The song's tempo now: the master's, or what our own clock is set to."""
         line = self._playhead.line
-        return line.tempo if line and self._follows else self._outlook.session.tune.tempo
+        return line.tempo if line and self._follows else self._arrangement.session.parameters.tempo
 
     def tempo_told(self, number: int) -> Bpm:
         """Return the tempo for which bar ``number`` is written, whenever it is asked for.
@@ -111,7 +111,7 @@ class Planner:
         that is set.  Later ones are written for the nominal tempo of when they were first due.
         """
         if number <= LOOK_AHEAD_BARS:
-            return self._outlook.session.tune.tempo
+            return self._arrangement.session.parameters.tempo
         return self._tempo_told.setdefault(number, self._tempo_now)
 
     @property
@@ -127,28 +127,28 @@ class Planner:
         A style takes its quantum; sections and half time the next bar line, or phrase if that is
         the quantum; a metre, and what conditions bars, the next bar line; the rest the next step.
         """
-        outlook = self._outlook
-        before, outlook.session = outlook.session, session
+        arrangement = self._arrangement
+        before, arrangement.session = arrangement.session, session
         names = (*CONDITIONED, *_LIVE)
         changed = {name for name in names if getattr(session, name) != getattr(before, name)}
         if session.meter != before.meter:
             first = self.meters.bar_at(self._next(Quantum.BAR, now))
-            outlook.meters = self.meters.changed(first, session.meter)
+            arrangement.meters = self.meters.changed(first, session.meter)
             for number in [n for n in self._sent if n >= first]:
                 del self._sent[number]
         for name in (name for name in CONDITIONED if name in changed):
             self._change(name, getattr(session, name), now, quantum)
         if "stutter" in changed:
-            outlook.form.piece = self._piece(session.stutter, now)
+            arrangement.form.piece = self._piece(session.stutter, now)
         self._changed()
         if changed.intersection(_LIVE):
             self._open(quantum or Quantum.STEP, now)
         if session.hold != before.hold:
-            outlook.form.held = self._held(self._playhead.bar) if session.hold else None
+            arrangement.form.held = self._held(self._playhead.bar) if session.hold else None
 
     def call(self, call: Call, now: Seconds) -> None:
         """Take what the performer calls for, once."""
-        form, bar_line = self._outlook.form, self._next(Quantum.BAR, now)
+        form, bar_line = self._arrangement.form, self._next(Quantum.BAR, now)
         following = self.meters.bar_at(bar_line)
         self._changed()
         match call:
@@ -161,10 +161,10 @@ class Planner:
                 if held is not None:
                     form.repeats[following] = held
             case Call.REROLL | Call.BACK:
-                boundary = self._open(self._outlook.session.quantum, now)
+                boundary = self._open(self._arrangement.session.quantum, now)
                 (form.reroll if call is Call.REROLL else form.back)(boundary)
             case Call.BUILD:
-                form.build = Build(following, self._outlook.session.build_bars)
+                form.build = Build(following, self._arrangement.session.build_bars)
 
     def engine_is(self, state: EngineState) -> None:
         """Take the engine's state."""
@@ -180,9 +180,9 @@ class Planner:
         self._take_tempo(locked=state.lock == "locked")
         if moved:
             self._open_from, self._grid = Tick(0), 0
-            here = replace(self._outlook.conditions.last, since=bar)
-            self._outlook.conditions = ConditionMap.constant(here)
-            self._outlook.form.relocated()
+            here = replace(self._arrangement.conditions.last, since=bar)
+            self._arrangement.conditions = Automation.constant(here)
+            self._arrangement.form.relocated()
         if placed:
             self._changed()
             self._forget_far()
@@ -209,21 +209,21 @@ class Planner:
             return
         self._count(entered)
         self._changed()
-        number, outlook = entered.number, self._outlook
+        number, arrangement = entered.number, self._arrangement
         if number == self._playhead.bar + 1:
             self._remember(self._playhead.bar)  # it may have changed since it was entered
         self._playhead = replace(self._playhead, bar=number)
         for old in [n for n in self._tempo_told if abs(n - number) > TEMPI_KEPT]:
             del self._tempo_told[old]
         self.tempo_told(number + LOOK_AHEAD_BARS)
-        outlook.conditions = outlook.conditions.settled(self.meters.start_of(number))
-        outlook.form.passed(number)
+        arrangement.conditions = arrangement.conditions.settled(self.meters.start_of(number))
+        arrangement.form.passed(number)
         if entered.origin is not Origin.REPEATED:
             self._remember(number)
-        held = outlook.form.held
-        style = outlook.at_start(number).style
-        if outlook.session.hold and (held is None or held.request.style != style):
-            outlook.form.held = self._held(number)
+        held = arrangement.form.held
+        style = arrangement.at_start(number).style
+        if arrangement.session.hold and (held is None or held.request.style != style):
+            arrangement.form.held = self._held(number)
         for old in [n for n in self._sent if 1 < n < number - 2]:
             del self._sent[old]
         self._forget_far()
@@ -234,26 +234,26 @@ class Planner:
         played = {part.request.style for choice in self._sent.values() for part in choice.parts}
         for written in bars:
             request = written.request
-            if self._readiness.owes(request):
-                self._ladder.memory.keep_own(written)
+            if self._prefetch.owes(request):
+                self._fallback.memory.keep_own(written)
             self._planned = self._planned and request.style not in played
-            ahead = self._readiness.answered(request)
+            ahead = self._prefetch.answered(request)
             if written.bar.meter != request.meter:
                 continue
-            self._ladder.memory.keep_written(written)
+            self._fallback.memory.keep_written(written)
             late += ahead and self._playhead.has_passed(request.number) and self._used(request)
         self.counters = replace(self.counters, late_bars=self.counters.late_bars + late)
 
     def bars_refused(self, requests: Sequence[BarRequest]) -> None:
         """Take note that nobody can write these: what is played in their place stays."""
         for request in requests:
-            self._readiness.refused(request)
+            self._prefetch.refused(request)
         refused = self.counters.refused_bars + len(requests)
         self.counters = replace(self.counters, refused_bars=refused)
 
     def generator_lost(self) -> None:
         """Forget what was asked: nobody is going to answer."""
-        self._readiness.forget()
+        self._prefetch.forget()
 
     def engine_lost(self) -> None:
         """Forget what was sent: a new engine holds nothing."""
@@ -292,7 +292,7 @@ class Planner:
         put_off = False
         for number in self._playhead.wanted:
             sent = self._sent.get(number)
-            if number < self._playhead.bar and sent and self._outlook.end_of(number) > behind:
+            if number < self._playhead.bar and sent and self._arrangement.end_of(number) > behind:
                 put_off = True  # a late hit of it may still be waiting
                 continue
             choice = self._choose(number, sent, begun if number >= self._playhead.bar else -1.0)
@@ -308,7 +308,7 @@ class Planner:
         playhead = self._playhead
         if not playhead.rolling or playhead.line is None:
             return Seconds(0.0)
-        return Seconds(playhead.line.time_of(self._outlook.end_of(playhead.bar)) - now)
+        return Seconds(playhead.line.time_of(self._arrangement.end_of(playhead.bar)) - now)
 
     def sent_bar(self, number: int) -> PlannedBar | None:
         """Return bar ``number`` as the engine has it, if it was sent lately."""
@@ -329,17 +329,17 @@ class Planner:
 
     def requests(self, most: int = EVERYTHING) -> tuple[Item, ...]:
         """Return what the generator should write now, together: the active style comes first."""
-        return self._readiness.items(self._playhead, self._sent, self.tempo_told, most)
+        return self._prefetch.items(self._playhead, self._sent, self.tempo_told, most)
 
     # --- when it changes -------------------------------------------------------------------
 
     def _changed(self) -> None:
         """Look again at what is planned, and at what is missing."""
         self._planned = False
-        self._readiness.changed()
+        self._prefetch.changed()
 
     def _next(self, quantum: Quantum, now: Seconds) -> Tick:
-        phrase = self._outlook.session.phrase
+        phrase = self._arrangement.session.phrase
         return self._playhead.boundary(quantum, self.meters, phrase, now)
 
     def _open(self, quantum: Quantum, now: Seconds) -> Tick:
@@ -357,7 +357,7 @@ class Planner:
         return tick
 
     def _change(self, name: str, value: object, now: Seconds, quantum: Quantum | None) -> None:
-        own = quantum or self._outlook.session.quantum
+        own = quantum or self._arrangement.session.quantum
         quantised = name == "style" or (name in _QUANTISED and own is Quantum.PHRASE)
         boundary = self._open(own if quantised else Quantum.BAR, now)
         if not self._playhead.rolling:
@@ -366,15 +366,15 @@ class Planner:
         if name == "section":
             here = boundary if self._playhead.rolling else self._playhead.tick
             fields["since"] = self.meters.bar_at(here)
-        self._outlook.conditions = self._outlook.conditions.changed(boundary, **fields)
+        self._arrangement.conditions = self._arrangement.conditions.changed(boundary, **fields)
 
     def _fill_now(self, now: Seconds) -> None:
         tick = self._open(Quantum.STEP, now)
         number = self.meters.bar_at(tick)
-        if self._outlook.end_of(number) - tick < self.meters.meter_of(number).beat_ticks:
+        if self._arrangement.end_of(number) - tick < self.meters.meter_of(number).beat_ticks:
             number += 1
             tick = self.meters.start_of(number)
-        fills = self._outlook.form.fills
+        fills = self._arrangement.form.fills
         fills[number] = min(tick, fills.get(number, tick))
 
     def _held(self, number: int) -> Held | None:
@@ -406,10 +406,14 @@ class Planner:
     def _choose(self, number: int, sent: BarChoice | None, begun: float) -> BarChoice:
         """Return what a bar is to be; what of it has begun by tick ``begun`` stays as it is."""
         start = self.meters.start_of(number)
-        if sent is not None and start < begun and self._open_from >= self._outlook.end_of(number):
+        if (
+            sent is not None
+            and start < begun
+            and self._open_from >= self._arrangement.end_of(number)
+        ):
             return sent  # what has changed begins after it
         parts = [part for part in sent.parts if part.tick <= begun] if sent is not None else []
-        given = self._outlook.given(number)
+        given = self._arrangement.given(number)
         if given is not None and not parts:
             parts = [given]
         elif given is None or not parts[-1].given:
@@ -433,15 +437,15 @@ class Planner:
         """Add to the parts of a bar that have begun those that are still to come."""
         after = parts[-1].tick if parts else -1
         old = {(p.tick, p.request): p for p in sent.parts if not p.given} if sent else {}
-        for tick, request in self._outlook.parts(number):
+        for tick, request in self._arrangement.parts(number):
             if tick > after:
-                part = self._ladder.part(
+                part = self._fallback.part(
                     tick,
                     request,
                     old.get((tick, request)),
-                    since=self._outlook.at_start(number).since,
+                    since=self._arrangement.at_start(number).since,
                     playhead=self._playhead.bar,
-                    variation=self._outlook.session.variation,
+                    variation=self._arrangement.session.variation,
                     varied_enough=self._varied_enough(number),
                 )
                 parts.append(part)
@@ -449,8 +453,8 @@ class Planner:
             parts[0] = unlike(parts[0])
 
     def _shape(self, number: int, start: Tick, part: Part) -> Shape:
-        outlook, session = self._outlook, self._outlook.session
-        conditions, form = outlook.under(number, part.tick), outlook.form
+        arrangement, session = self._arrangement, self._arrangement.session
+        conditions, form = arrangement.under(number, part.tick), arrangement.form
         place = Place(number, start, conditions.seed, self._feel_tempo)
         feel = self._feels.feel(part.request.style, session.blend, session.share, session.feel)
         if not part.kept:
@@ -469,7 +473,7 @@ class Planner:
             half_time=conditions.half_time,
             build=form.build.part(number) if form.build is not None else None,
             piece=piece.in_bar(start)
-            if piece is not None and piece.begin < outlook.end_of(number)
+            if piece is not None and piece.begin < arrangement.end_of(number)
             else None,
             drop=session.drop,
             mix=session.mix,
@@ -481,7 +485,7 @@ class Planner:
 
     def _is_third_of_a_kind(self, number: int, part: Part) -> bool:
         """Whether a bar would sound verbatim a third time running, and is not meant to."""
-        if not self._outlook.session.variation or part.given:
+        if not self._arrangement.session.variation or part.given:
             return False
         before = [self._sent.get(n) for n in (number - 1, number - 2)]
         return all(c is not None and c.parts[0].bar == part.bar for c in before)
@@ -507,14 +511,14 @@ class Planner:
     def _remember(self, number: int) -> None:
         choice = self._sent.get(number)
         if choice is not None:
-            outlook = self._outlook
-            since = outlook.at_start(number).since
-            self._ladder.remember(choice, since, outlook.session.phrase)
+            arrangement = self._arrangement
+            since = arrangement.at_start(number).since
+            self._fallback.remember(choice, since, arrangement.session.phrase)
             for part in choice.parts:
                 if part.origin.fallback and part.kept and not part.given:
-                    self._readiness.owe(part.request)
+                    self._prefetch.owe(part.request)
                 else:
-                    self._ladder.memory.sounded_as(part.request)
+                    self._fallback.memory.sounded_as(part.request)
 
     def _forget_far(self) -> None:
-        self._ladder.memory.forget_far(self._playhead.bar, self._playhead.wanted)
+        self._fallback.memory.forget_far(self._playhead.bar, self._playhead.wanted)

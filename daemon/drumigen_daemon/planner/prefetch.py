@@ -7,7 +7,7 @@ from typing import Final
 from drumigen.model.network import CONTEXT_BARS
 from drumigen.units import Bpm
 from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
-from drumigen_daemon.planner.arrangement import Outlook
+from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.planner.playhead import Playhead
 from drumigen_daemon.planner.song_memory import SongMemory
@@ -31,12 +31,12 @@ _Line = tuple[BarRequest | None, tuple[BarRequest, ...]]
 """Of another style: the bar that must be there first, if any; and what is missing after it."""
 
 
-class Readiness:
+class Prefetch:
     """Keeps track of what was asked; a bar is asked for once the bar it continues is known."""
 
-    def __init__(self, outlook: Outlook, memory: SongMemory, styles: Sequence[str]) -> None:
-        """Look ahead by ``outlook``, and keep ``styles`` ready besides the one that plays."""
-        self._outlook = outlook
+    def __init__(self, arrangement: Arrangement, memory: SongMemory, styles: Sequence[str]) -> None:
+        """Look ahead by ``arrangement``, and keep ``styles`` ready besides the one that plays."""
+        self._arrangement = arrangement
         self._memory = memory
         self._styles = tuple(styles)
         self._asked: dict[BarRequest, bool] = {}  # whether its bar line was still to come
@@ -138,7 +138,7 @@ class Readiness:
 
     def _for_the_song(self, playhead: Playhead) -> Iterator[BarRequest]:
         """Yield what the song as it stands needs, the most urgent first."""
-        outlook = self._outlook
+        arrangement = self._arrangement
         for (style, number), request in self._owed.items():
             if (style, number - 1) not in self._owed:
                 yield request
@@ -147,13 +147,13 @@ class Readiness:
                 continue
             if number not in (0, playhead.bar) and not self._is_known(number - 1, playhead):
                 continue
-            if outlook.given(number) is None:
+            if arrangement.given(number) is None:
                 underway = playhead.has_passed(number) and number == playhead.bar
-                for tick, request in outlook.parts(number):
+                for tick, request in arrangement.parts(number):
                     if not underway or tick > playhead.tick:
                         yield request
             if playhead.bar <= number < playhead.bar + READY_BARS:
-                yield outlook.fill_of(number)
+                yield arrangement.fill_of(number)
 
     def _for_a_switch(self, playhead: Playhead) -> Iterator[BarRequest]:
         """Yield what a switch to any other style would need and nobody was asked for."""
@@ -167,15 +167,15 @@ class Readiness:
 
     def _is_spare(self, request: BarRequest) -> bool:
         """Whether a bar of the song is only there to be called for."""
-        return all(request != part for _, part in self._outlook.parts(request.number))
+        return all(request != part for _, part in self._arrangement.parts(request.number))
 
     def _lines(self, playhead: Playhead) -> Iterator[_Line]:
-        outlook = self._outlook
-        others = [style for style in self._styles if style != outlook.conditions.last.style]
+        arrangement = self._arrangement
+        others = [style for style in self._styles if style != arrangement.conditions.last.style]
         before: dict[str, BarRequest] = {}
         for number in range(playhead.bar, playhead.bar + READY_BARS):
             for style in others:
-                requests = outlook.in_style(number, style)
+                requests = arrangement.in_style(number, style)
                 missing = tuple(r for r in requests if not self._is_there(r))
                 if missing:
                     yield before.get(style), missing
@@ -194,15 +194,15 @@ class Readiness:
 
     def _is_owed(self, number: int) -> bool:
         """Whether a bar of the song is over, or begun, and still to be written."""
-        return bool(self._owed) and (self._outlook.at_start(number).style, number) in self._owed
+        return bool(self._owed) and (self._arrangement.at_start(number).style, number) in self._owed
 
     def _is_known(self, number: int, playhead: Playhead) -> bool:
         """Whether a bar of the song is there, or is over, so that the next can continue it."""
         if self._is_owed(number):
             return False
-        if playhead.has_passed(number) or self._outlook.given(number) is not None:
+        if playhead.has_passed(number) or self._arrangement.given(number) is not None:
             return True
-        requests = (request for _, request in self._outlook.parts(number))
+        requests = (request for _, request in self._arrangement.parts(number))
         return all(self._is_settled(request) for request in requests)
 
     def _context(
