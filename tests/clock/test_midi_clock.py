@@ -425,3 +425,12 @@ def test_whatever_comes_tempo_and_position_stay_finite(
         assert TEMPO_SLOWEST <= line.tempo <= TEMPO_MAX
         assert math.isfinite(line.time_origin)
         assert math.isfinite(line.tick_at(at))
+
+
+@pytest.mark.parametrize("sigma_ms", [0.2, 1.0, 2.0])
+def test_the_jitter_that_is_told_is_the_clocks_own(sigma_ms: float) -> None:
+    rng, follower = random.Random(7), ClockFollower()
+    assert follower.jitter == 0.0
+    for n in range(24 * 32):
+        follower.pulse(Seconds(BEGIN + n * period(120) + rng.gauss(0.0, sigma_ms / 1000)))
+    assert 1000 * follower.jitter == pytest.approx(sigma_ms, rel=0.35)

@@ -383,6 +383,12 @@ class ClockFollower:
         return track.leader.bend < _STRAIGHT
 
     @property
+    def jitter(self) -> Seconds:
+        """Standard deviation of the pulses about the line; 0 before any."""
+        track = self._filter
+        return Seconds(0.0 if track is None else track.leader.scatter**0.5)
+
+    @property
     def comb(self) -> ExpectedPulses | None:
         """The pulses to come if the tempo stays.  None before any pulse."""
         track = self._filter

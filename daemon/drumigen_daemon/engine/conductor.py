@@ -98,6 +98,11 @@ class Conductor:
         return self._held or self._transport.line(self._clock)
 
     @property
+    def jitter(self) -> Seconds:
+        """Standard deviation of the followed clock's pulses; 0 for our own."""
+        return Seconds(0.0) if self._source.ours else self.follower.jitter
+
+    @property
     def lock(self) -> str:
         """``internal``, or the lock state of the clock that is followed."""
         return self._source.lock

@@ -287,6 +287,7 @@ class Engine:
                 lateness_p50_us=quantile(0.5),
                 lateness_p99_us=quantile(0.99),
                 lateness_max_us=quantile(1.0),
+                clock_jitter_us=1e6 * self._conductor.jitter,
                 lateness=self._lateness_tally.histogram,
                 clock_error=self._conductor.clock_errors.histogram,
             )

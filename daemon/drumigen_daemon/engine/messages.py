@@ -354,6 +354,8 @@ class EngineCounters(Report, frozen=True):
     lateness_p50_us: float = 0.0
     lateness_p99_us: float = 0.0
     lateness_max_us: float = 0.0
+    clock_jitter_us: float = 0.0
+    """Standard deviation of the followed clock's pulses; 0 for our own."""
     lateness: Histogram = Histogram()
     """Of every note since the engine started, against the moment it was meant for."""
     clock_error: Histogram = Histogram()

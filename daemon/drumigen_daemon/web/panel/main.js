@@ -68,7 +68,7 @@ link.addEventListener("song", () => {
   start.querySelector(".word").textContent = song.transport === "armed" ? "Armed" : going ? "Stop" : "Start";
   $("tempo").textContent = song.tempo.toFixed(1);
   $("lock").textContent = song.master ? `${song.lock} · ${song.master}` : song.lock;
-  $("jitter").textContent = song.jitter_ms === undefined || song.lock === "internal" ? "–" : `${(song.jitter_ms / (60000 / song.tempo / PULSES) * 100).toFixed(1)} %`;
+  jitter();
   $("style-now").textContent = title(song.bar_style || song.style);
   const coming = pendingStyle();
   $("pending").textContent = coming ? `${title(coming)} ${when()}` : "";
@@ -76,6 +76,13 @@ link.addEventListener("song", () => {
   complain(song.problem && link.now - song.problem_at < 30 ? song.problem : "");
   ports();
 });
+
+/** The spread of the clock's pulses in percent of the distance of two: as players read it on their hardware. */
+function jitter() {
+  const { song, counters } = link;
+  const pulse = 60e6 / song.tempo / PULSES;
+  $("jitter").textContent = song.lock === "internal" || !counters.clock_jitter_us ? "–" : `${(100 * counters.clock_jitter_us / pulse).toFixed(1)} %`;
+}
 
 /** The style that is set and does not sound yet: till the quantum it is the bar's plan that tells. */
 function pendingStyle() {
