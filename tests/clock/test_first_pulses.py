@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drumigen.units import TICKS_PER_PULSE, Seconds
+from drumigen.units import TICKS_PER_PULSE, Bpm, Seconds
 from drumigen_daemon.clock.midi_clock import TEMPO_SLOWEST, ClockFollower
 
 BEGIN = 1_234.5
@@ -123,3 +125,29 @@ def test_after_a_restart_the_next_pulse_counts_however_close_it_is() -> None:
     assert follower.pulse(at) == 96
     assert follower.timeline is not None
     assert follower.timeline.time_of(96 * TICKS_PER_PULSE) == pytest.approx(at)
+
+
+def followed(gaps: Sequence[float], tempo: float) -> float:
+    """The tempo that is read in the end: pulses after ``gaps``, then ten beats of them."""
+    follower, at = ClockFollower(Bpm(tempo)), 100.0
+    follower.restart(Seconds(at), "daw")
+    for gap in [*gaps, *[60.0 / 120 / 24] * 240]:
+        at += gap
+        follower.pulse(Seconds(at), "daw")
+        follower.advance(Seconds(at + 0.001))
+    return follower.tempo
+
+
+def test_a_burst_after_a_gap_in_the_first_beat_stops_nothing() -> None:
+    at_174 = 60.0 / 174 / 24
+    gaps = [0.0, *[at_174] * 4, 0.25 + at_174, 0.0, 0.0, 0.0]
+    assert followed(gaps, 120.0) == pytest.approx(120.0, rel=0.01)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.0, 0.0001, 0.003, 0.014375, 0.125, 0.264]), max_size=40),
+    st.sampled_from([60.0, 120.0, 174.0]),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_bunches_and_gaps_in_any_order_stop_no_follower(gaps: list[float], tempo: float) -> None:
+    assert followed(gaps, tempo) == pytest.approx(120.0, rel=0.01)

@@ -110,6 +110,22 @@ class TempoFilter:
         for h in newborn:
             total += h.weight
             pool.append(h)
+        lead = self._weighed(total)
+        self._late = max(0.01, late + 0.005 * (lead.outlying - late))
+        self._last = at
+        self._crown(lead)
+        if self.heard == _OLD and self._begun_anew:
+            self._doubt_tempo_from_before()
+        self._breed()
+        self._average()
+
+    def _weighed(self, total: float) -> Hypothesis:
+        """Let the weights, ``total`` together, be shares; return whom to follow.
+
+        That is the likeliest of those that have been here for a while, unless all of them are
+        unlikely.
+        """
+        pool = self._pool
         if not total > 1e-250:  # nothing explains this: begin to judge anew
             for h in pool:
                 h.weight = 1.0
@@ -121,15 +137,7 @@ class TempoFilter:
             if weight > top and h.age >= _BELIEF:
                 top = weight
                 lead = h
-        if top < _DOUBT:
-            lead = max(pool, key=_weight)
-        self._late = max(0.01, late + 0.005 * (lead.outlying - late))
-        self._last = at
-        self._crown(lead)
-        if self.heard == _OLD and self._begun_anew:
-            self._doubt_tempo_from_before()
-        self._breed()
-        self._average()
+        return max(pool, key=_weight) if top < _DOUBT else lead
 
     def count_on(self, by: int) -> None:
         """Count every pulse so far ``by`` further: the first ones were miscounted."""
@@ -143,11 +151,9 @@ class TempoFilter:
         pool = self._pool
         for h in pool:
             h.hear_held_up(at)
-        total = sum(h.weight for h in pool)
-        for h in pool:
-            h.weight /= total
+        lead = self._weighed(sum(h.weight for h in pool))
         self._last = at
-        self._crown(max((h for h in pool if h.age >= _BELIEF), key=_weight, default=self.leader))
+        self._crown(lead)
         self._average()
 
     @property
