@@ -60,6 +60,10 @@ def laws(examples: int) -> settings:
     )
 
 
+JITTER_MAX = 0.2
+"""Share of a pulse beyond which jitter looks like lost and doubled pulses (README, "Limits")."""
+
+
 def period_of(bpm: float) -> float:
     return 60.0 / bpm / PULSES
 
@@ -167,7 +171,8 @@ def beginnings(draw: st.DrawFn, kind: str) -> Begun:
     """Draw any idle history, any gap from 0 to 3 s, and Start, Continue or song position."""
     rng = random.Random(draw(seeds))
     history = draw(st.sampled_from(["none", "idle clock", "played", "played, clock goes on"]))
-    bpm = draw(tempi)
+    told_apart = tempi.filter(lambda bpm: KINDS[kind].scale < JITTER_MAX * period_of(bpm))
+    bpm = draw(told_apart)
     idle_bpm = bpm if draw(st.booleans()) else draw(tempi)
     how = draw(st.sampled_from(["start", "continue", "position"]))
     gap = draw(
