@@ -1,6 +1,9 @@
 """The generator's link: who is slow is no hung one, and who cannot write a bar is not dead."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -123,3 +126,23 @@ def test_a_style_that_the_bank_does_not_know_is_a_plain_beat() -> None:
     reply = answered(BankWriter(), batch_of(1, (item(0, "nonsense"),), TEMPO))
     assert not reply.refused
     assert {Voice.KICK, Voice.SNARE} <= {hit.voice for hit in reply.bars[0].bar.hits}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("level", "says"), [("error", False), ("warning", True)])
+def test_the_generator_says_as_much_as_log_level_asks(level: str, says: bool) -> None:  # noqa: FBT001
+    ours, theirs = socket.socketpair()
+    setup = GeneratorSetup("model", "/there/is/none.safetensors", log_level=level)
+    with ours, theirs:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "drumigen_daemon.generator.process"),
+                *(str(theirs.fileno()), msgspec.json.encode(setup).decode()),
+            ],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ours.settimeout(60)
+        assert ours.recv(1)  # it is loaded
+    assert ("the bar bank plays" in process.communicate(timeout=30)[1]) is says
