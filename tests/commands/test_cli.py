@@ -324,8 +324,6 @@ def test_play_without_midi_plays_and_writes_what_was_played() -> None:
             "null",
             "--seed",
             "3",
-            "--set",
-            "web.port=0",
         ],
         capture_output=True,
         text=True,
@@ -343,9 +341,9 @@ def test_play_without_midi_plays_and_writes_what_was_played() -> None:
     played = read_song(Path("drumigen-rock-300.mid"))
     assert played.tempo == pytest.approx(300)
     written = render("--bars", "2", "--bpm", "300", "--seed", "3")
-    end = 2 * 4 * 1920
+    end = 2 * 4 * 1920 - 240  # the last stroke leans, as its style does
     assert [(n.tick, n.note, n.velocity) for n in played.notes if n.tick < end] == [
-        (n.tick, n.note, n.velocity) for n in written.notes
+        (n.tick, n.note, n.velocity) for n in written.notes if n.tick < end
     ]
     assert {n.note for n in played.notes if n.tick >= end} == {36, 49}  # a last stroke
 
