@@ -324,6 +324,8 @@ def test_play_without_midi_plays_and_writes_what_was_played() -> None:
             "null",
             "--seed",
             "3",
+            "--set",
+            "web.port=0",
         ],
         capture_output=True,
         text=True,
