@@ -283,7 +283,7 @@ def test_ready_waits_for_the_ports_and_not_for_the_generator(
     """An engine that never opens its ports, and a generator that never comes."""
     script = (
         "import asyncio, os\n"
-        "from drumigen_daemon import child\n"
+        "from drumigen_daemon.process import child\n"
         "from drumigen_daemon.commands.run import make_daemon\n"
         "from drumigen_daemon.status.systemd import Notifier\n"
         "from drumigen_daemon.settings import Settings, MidiSettings\n"

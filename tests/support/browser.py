@@ -69,9 +69,9 @@ class Panel:
             self.page.wait_for_timeout(50)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, started once."""
+    """The browser, for one module: a loop runs as long as it is there, so no test may be async."""
     program = shutil.which("chromium")
     if program is None:
         pytest.fail("chromium is missing: apt-get install --no-install-recommends chromium")
