@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.jack, pytest.mark.process]
 
 KICK, SNARE, HAT, CRASH, RIDE = 36, 38, 42, 49, 51
 MUTE_SNARE, DROP, HALF_TIME, FILL_NEXT, STUTTER, BUILD, SECTION = 118, 111, 112, 106, 113, 114, 29
-SECTION_B = 75
+SECTION_B = 64  # the fourth of seven
 OPTIONS = (
     *("--backend", "jack"),
     *(
