@@ -31,10 +31,6 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     density: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     intensity: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0.05, le=2.0)] = 1.0
-    top_k: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
-    """Draw among so many of the likeliest; 0 among all."""
-    top_p: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
-    """Draw among the likeliest that together have this chance."""
     blend: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^/\\]*$")] = ""
     share: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     section: Section = Section.NONE

@@ -77,16 +77,14 @@ def main() -> int:
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
     unpacker: Unpacker[JobRequest] = Unpacker(JobRequest)
-    writers: dict[tuple[int, float], BarWriter] = {}
+    writer: BarWriter | None = None
     while data := sock.recv(65536):
         for request in unpacker.feed(data):
-            key = (request.top_k, request.top_p)
-            if key not in writers:
-                writers.clear()
-                writers[key] = make_writer(GeneratorSetup("model"))
+            if writer is None:
+                writer = make_writer(GeneratorSetup("model"))
             try:
                 done = rendered_job(
-                    request, writers[key], lambda bars: sock.sendall(packed(JobProgress(bars)))
+                    request, writer, lambda bars: sock.sendall(packed(JobProgress(bars)))
                 )
                 sock.sendall(packed(done))
             except DrumigenError as error:

@@ -243,7 +243,7 @@ function soundControls() {
 
 function ports() {
   const { song, counters } = link;
-  const facts = [["MIDI", song.backend], ["Ports", (song.ports ?? []).join(", ")], ["Missing", (song.missing ?? []).join(", ") || "none"], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
+  const facts = [["MIDI", song.backend], ["Ports", (song.ports ?? []).join(", ")], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
   $("ports").replaceChildren(element("dl", { className: "facts" }, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value ?? "–"))))));
 }
 
