@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-import msgspec
-
 from drumigen.errors import ChannelClosedError
 from drumigen_daemon.jobs.messages import (
     AnyFromWorker,
@@ -33,7 +31,6 @@ JOB_PATIENCE: Final = 300.0
 """Seconds that a song may take."""
 IDLE_PATIENCE: Final = 60.0
 """Seconds without a job after which the worker ends."""
-KEYS_MAX: Final = 1024
 
 
 class JobState(StrEnum):
@@ -184,7 +181,7 @@ class LocalJobs:
             await self._fail(job_id, f"took longer than {JOB_PATIENCE:g} s: ask for fewer bars")
         except (OSError, ChannelClosedError, EOFError) as error:
             await self._fail(job_id, f"the worker ended ({error or 'no reason'}): ask again")
-        if not self._jobs[job_id].state.over or self._jobs[job_id].state is not JobState.DONE:
+        if self._jobs[job_id].state is not JobState.DONE:
             self._end_worker()
 
     async def _take(self, job_id: str, message: AnyFromWorker) -> None:
@@ -277,8 +274,3 @@ class _Worker:
         except subprocess.TimeoutExpired:
             return "it closed its channel"
         return signal.Signals(-status).name if status < 0 else f"status {status}"
-
-
-def same(one: JobRequest, other: JobRequest) -> bool:
-    """Tell whether two requests ask for the same song."""
-    return msgspec.json.encode(one) == msgspec.json.encode(other)

@@ -25,8 +25,6 @@ from drumigen_daemon.web.problems import ProblemError, problem_response
 
 T = TypeVar("T")
 
-ANSWER_PATIENCE: Final = 3.0
-"""Seconds in which the daemon must have answered."""
 BODY_PATIENCE: Final = 10.0
 """Seconds in which a client must have sent its body."""
 EVENT_PERIOD: Final = 0.05

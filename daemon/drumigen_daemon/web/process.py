@@ -50,7 +50,6 @@ BATCH_PERIOD: Final = 0.02
 """Seconds between two batches of controls to the daemon."""
 ANSWER_PATIENCE: Final = 3.0
 """Seconds in which the daemon must have answered."""
-HELLO_PATIENCE: Final = 10.0
 RETRY_PERIOD: Final = 15.0
 """Seconds between two tries for a port that is in use."""
 KEEP_ALIVE: Final = 30
