@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLAYING := $(VENV)/.playing
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: play check lint test clean
+.PHONY: play check lint docs test clean
 
 # hear it: our own clock, a picture of the bar in the terminal, a .mid and a .wav to listen to
 play: $(PLAYING)
@@ -17,13 +17,17 @@ play: $(PLAYING)
 # every check and every test
 check: $(ENVIRONMENT)
 	@.ci/packages check
-	$(MAKE) --no-print-directory lint test
+	$(MAKE) --no-print-directory lint docs test
 
 lint: $(ENVIRONMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the site, in build/site: begin with build/site/index.html
+docs: $(ENVIRONMENT)
+	$(BIN)/sphinx-build -q -W --keep-going -c docs/site . build/site
 
 # what runs on virtual time shares the cores; what has real parts has them to itself
 REAL := jack or broker or process or pipewire or browser
