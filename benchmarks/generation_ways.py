@@ -59,8 +59,8 @@ def microseconds(work: Callable[[], object]) -> tuple[float, float]:
 
 def on_numpy(decoder: Decoder) -> Callable[[], object]:
     """Return a step of the decoder that plays."""
-    memory = decoder.memory()
-    told = decoder.told([1] * 9, [1.0])[:1]
+    memory = decoder.cache()
+    told = decoder.condition_embedding([1] * 9, [1.0])[:1]
     for step in range(PAST):
         decoder.read([memory], [Note(step, 3, 3)], [5.0], told)
 
@@ -86,7 +86,7 @@ def main() -> int:
         torch.ones(1, 1, 1, head // 2),
         torch.zeros(1, 1, 1, head // 2),
         torch.ones(1, 1, 1, PAST + 1, dtype=torch.bool),
-        torch.randn(config.layers, 2, 1, config.shared, PAST, head),
+        torch.randn(config.layers, 2, 1, config.kv_heads, PAST, head),
     )
     step = Step(of_weights(config, checkpoint.weights)).eval()
 

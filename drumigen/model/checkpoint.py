@@ -8,12 +8,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
@@ -69,7 +70,7 @@ NAME_MAX: Final = 100
 FRESH_SECONDS: Final = 0.1
 """A file that changed so short a time before it was read may change again unseen: file systems
 count time in steps of up to 10 ms."""
-_LIMITS: Final = {"width": 2048, "layers": 64, "heads": 64, "shared": 64, "hidden": 2048}
+_LIMITS: Final = {"width": 2048, "layers": 64, "heads": 64, "kv_heads": 64, "detail_width": 2048}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def save_checkpoint(
     tensors = {name: np.asarray(tensor, np.float16) for name, tensor in weights.items()}
     texts = {
         "format": "drumigen/1",
-        "config": json.dumps(asdict(config)),
+        "config": json.dumps(msgspec.to_builtins(config)),
         "vocabulary": vocabulary_hash(),
         "metadata": json.dumps(dict(metadata or {})),
     }
@@ -298,7 +299,7 @@ def _checked_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         if not 1 <= getattr(config, name) <= most:
             message = f"{name} {getattr(config, name)} is outside 1 to {most}"
             raise ValueError(message)
-    uneven = config.width % (2 * config.heads) or config.heads % config.shared
+    uneven = config.width % (2 * config.heads) or config.heads % config.kv_heads
     if uneven or not 1 <= len(config.styles) <= STYLES_MAX or not 0 <= config.dropout < 1:
         message = (
             f"width {config.width} with {config.heads} heads, {len(config.styles)} styles, "

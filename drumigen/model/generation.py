@@ -14,9 +14,9 @@ from drumigen.errors import DeviceFullError, ModelError
 from drumigen.model.checkpoint import Checkpoint, on_cpu
 from drumigen.model.conditions import Conditions
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
-from drumigen.model.numpy_decoder import CHUNK, LINE
+from drumigen.model.panels import CHUNK
 from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
-from drumigen.model.stepper import Floats, Remembering, Stepper
+from drumigen.model.stepper import LINE, Floats, KVCache, Stepper
 from drumigen.model.tokens import Note, bar_of, encode, notes_of
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONTEXT_STEP: Final = 4
 """The first bar of a context is a multiple of this in the song, so that what was read for one
 bar serves for the next ones."""
-MEMORIES: Final = 96
+CACHES_MAX: Final = 96
 """Contexts that are kept read: half a megabyte each."""
 READ_STEPS: Final = 8 * CHUNK
 CHANCES: Final = 5
@@ -193,33 +193,33 @@ def context_of(row: Row) -> tuple[Played, ...]:
 class Contexts:
     """What networks read before, by context: the least recently used is forgotten.
 
-    Any number of threads may share one; a memory that is kept is never changed.
+    Any number of threads may share one; a cache that is kept is never changed.
     """
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._kept: OrderedDict[tuple[Stepper, int], Remembering] = OrderedDict()
+        self._kept: OrderedDict[tuple[Stepper, int], KVCache] = OrderedDict()
         self._lock = threading.Lock()
 
-    def longest(self, stepper: Stepper, keys: Sequence[int]) -> tuple[int, Remembering | None]:
-        """Return how many bars of a context that network read before, and its memory of them.
+    def longest(self, stepper: Stepper, keys: Sequence[int]) -> tuple[int, KVCache | None]:
+        """Return how many bars of a context that network read before, and its cache of them.
 
         ``keys`` are those of its beginnings, the shortest first.
         """
         with self._lock:
             for count in range(len(keys), 0, -1):
                 key = stepper, keys[count - 1]
-                memory = self._kept.get(key)
-                if memory is not None:
+                cache = self._kept.get(key)
+                if cache is not None:
                     self._kept.move_to_end(key)
-                    return count, memory
+                    return count, cache
         return 0, None
 
-    def keep(self, stepper: Stepper, key: int, memory: Remembering) -> None:
-        """Remember ``memory`` as what the context of that key leaves in that network."""
+    def keep(self, stepper: Stepper, key: int, cache: KVCache) -> None:
+        """Remember ``cache`` as what the context of that key leaves in that network."""
         with self._lock:
-            self._kept[stepper, key] = memory
-            while len(self._kept) > MEMORIES:
+            self._kept[stepper, key] = cache
+            while len(self._kept) > CACHES_MAX:
                 self._kept.popitem(last=False)
 
 
@@ -237,7 +237,7 @@ class _Writing:
         self.sixteenths = self.meter.sixteenths
         self.sampling = row.sampling
         self.of_velocity = row.sampling.of_velocity
-        self.told = _told(checkpoint, row.conditions)
+        self.conditions = _embedding(checkpoint, row.conditions)
         self.notes: list[Note] = []
         self._left = list(row.events)
         self.last = LINE
@@ -247,7 +247,7 @@ class _Writing:
         context = context_of(row)
         keys = list(accumulate(context, _key, initial=0))
         self.key = keys[-1]
-        self.memory, self.line = _read(checkpoint, context, keys[1:], kept)
+        self.cache, self.line = _read(checkpoint, context, keys[1:], kept)
 
     @property
     def time(self) -> float:
@@ -270,15 +270,15 @@ class _Writing:
         return repaired(bar_of(self.notes, self.meter, spread if self.row.dither else None))
 
 
-def _told(checkpoint: Checkpoint, under: Conditions) -> Floats:
+def _embedding(checkpoint: Checkpoint, under: Conditions) -> Floats:
     unknown = [name for name, _ in under.styles if name not in checkpoint.learnt]
     if unknown:
         has = ", ".join(name for name in checkpoint.config.styles if name in checkpoint.learnt)
         message = f"style {unknown[0]!r} is not in this checkpoint; it has {has}"
         raise ModelError(message)
     shares = dict(under.styles)
-    told = [shares.get(name, 0.0) for name in checkpoint.config.styles]
-    return checkpoint.stepper.told(under.ids(), told)
+    mixed = [shares.get(name, 0.0) for name in checkpoint.config.styles]
+    return checkpoint.stepper.condition_embedding(under.ids(), mixed)
 
 
 def _read(
@@ -286,28 +286,28 @@ def _read(
     context: tuple[Played, ...],
     keys: Sequence[int],
     kept: Contexts,
-) -> tuple[Remembering, int]:
-    """Return the memory of ``context``, for the caller to go on with, and its sixteenths."""
+) -> tuple[KVCache, int]:
+    """Return the cache of ``context``, for the caller to go on with, and its sixteenths."""
     stepper = checkpoint.stepper
-    known, memory = kept.longest(stepper, keys)
-    memory = memory.copied() if memory is not None else stepper.memory()
+    known, cache = kept.longest(stepper, keys)
+    cache = cache.copied() if cache is not None else stepper.cache()
     line = sum(bar.meter.sixteenths for bar, _ in context[:known])
     steps: list[tuple[Note, int, Floats]] = []
     for bar, under in context[known:]:
-        told = _told(checkpoint, replace(under, meter=bar.meter))
+        conditions = _embedding(checkpoint, replace(under, meter=bar.meter))
         rows, _ = notes_of([bar])
-        steps.append((LINE, line, told[0]))
+        steps.append((LINE, line, conditions[0]))
         steps += [
-            (note, line + note.event // len(VOICE_ORDER), told[min(nth, COUNT_MAX - 1)])
+            (note, line + note.event // len(VOICE_ORDER), conditions[min(nth, COUNT_MAX - 1)])
             for nth, note in enumerate(rows[0], 1)
         ]
         line += bar.meter.sixteenths
     for first in range(0, len(steps), READ_STEPS):
-        notes, times, told_all = zip(*steps[first : first + READ_STEPS], strict=True)
-        stepper.read([memory] * len(notes), notes, times, np.array(told_all))
+        notes, times, embeddings = zip(*steps[first : first + READ_STEPS], strict=True)
+        stepper.read([cache] * len(notes), notes, times, np.array(embeddings))
     if steps:
-        kept.keep(stepper, keys[-1], memory.copied())
-    return memory, line
+        kept.keep(stepper, keys[-1], cache.copied())
+    return cache, line
 
 
 class _Batch:
@@ -321,18 +321,18 @@ class _Batch:
     def written(self) -> list[Bar]:
         going = self._rows
         while going:
-            known = self._stepper.read(
-                [row.memory for row in going],
+            hidden = self._stepper.read(
+                [row.cache for row in going],
                 [row.last for row in going],
                 [row.time for row in going],
-                np.array([row.told[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
+                np.array([row.conditions[min(len(row.notes), COUNT_MAX - 1)] for row in going]),
             )
-            going = self._drawn(going, known)
+            going = self._drawn(going, hidden)
         return [self._finished(row) for row in self._rows]
 
-    def _drawn(self, going: list[_Writing], known: Floats) -> list[_Writing]:
+    def _drawn(self, going: list[_Writing], hidden: Floats) -> list[_Writing]:
         """Draw the next hit of each row; return the rows whose bar goes on."""
-        logits, details = self._stepper.events(known)
+        logits, details = self._stepper.events(hidden)
         events = draw_events(
             logits,
             [row.last for row in going],
@@ -373,5 +373,5 @@ class _Batch:
         if len(row.notes) < row.most and notes_of([bar])[0][0] == row.notes:
             # the steps just taken are what reading this bar would take
             played = bar, replace(row.row.conditions, meter=bar.meter)
-            self._kept.keep(self._stepper, _key(row.key, played), row.memory)
+            self._kept.keep(self._stepper, _key(row.key, played), row.cache)
         return bar

@@ -81,7 +81,7 @@ def create_mock_checkpoint(
     from drumigen.model.network import ModelConfig, weight_shapes  # noqa: PLC0415
 
     if config is None:
-        config = ModelConfig(MOCK_STYLES, width=24, layers=2, heads=2, shared=1, hidden=16)
+        config = ModelConfig(MOCK_STYLES, width=24, layers=2, heads=2, kv_heads=1, detail_width=16)
     rng = random.Random(0)  # noqa: S311 - a mock
     weights = {name: _drawn(rng, shape) for name, shape in weight_shapes(config).items()}
     save_checkpoint(config, weights, path, metadata)

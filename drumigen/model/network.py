@@ -1,7 +1,9 @@
 """What the network's weights fit, said without torch: sizes, names, constants of its arithmetic."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from drumigen.model.conditions import CONDITION_SIZES, DENSITIES
 from drumigen.model.vocabulary import EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
@@ -20,8 +22,13 @@ EPSILON = 1e-6
 """Added to the mean square in normalisation."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
+_IN_FILES: Final = {"kv_heads": "shared", "detail_width": "hidden"}
+"""What two sizes are called in files."""
+_MODULES_IN_FILES: Final = {"in_proj": "into", "out_proj": "out"}
+"""What two parts of a layer are called in files."""
+
+
+class ModelConfig(msgspec.Struct, frozen=True, rename=_IN_FILES):
     """Sizes, and the names that styles and drummers go by."""
 
     styles: tuple[str, ...]
@@ -29,9 +36,9 @@ class ModelConfig:
     width: int = 192
     layers: int = 4
     heads: int = 6
-    shared: int = 2
+    kv_heads: int = 2
     """Heads of keys and values, each shared by as many heads of queries."""
-    hidden: int = 128
+    detail_width: int = 128
     """Width of the two heads that say velocity and offset."""
     dropout: float = 0.12
 
@@ -39,6 +46,11 @@ class ModelConfig:
     def head_width(self) -> int:
         """Width of one head."""
         return self.width // self.heads
+
+
+def file_name(name: str) -> str:
+    """Return what a weight of :class:`DrumPatternTransformer` is called in files."""
+    return ".".join(_MODULES_IN_FILES.get(part, part) for part in name.split("."))
 
 
 def wavelengths(config: ModelConfig) -> list[float]:
@@ -60,8 +72,8 @@ def due_hits(conditions: Sequence[int], nth: int) -> int:
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight of the network, by name."""
-    width, hidden = config.width, config.hidden
+    """Return the shape of every weight of the network, by its name in files."""
+    width, detail = config.width, config.detail_width
     voices = len(VOICE_ORDER)
     shapes: dict[str, tuple[int, ...]] = {
         "position.weight": (POSITIONS + 1, width),
@@ -74,17 +86,17 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "condition.weight": (sum(CONDITION_SIZES.values()), width),
         "event_head.weight": (EVENTS, width),
         "event_head.bias": (EVENTS,),
-        "detail_head.weight": (2 * hidden, width),
-        "detail_head.bias": (2 * hidden,),
-        "event_detail.weight": (EVENTS, 2 * hidden),
-        "velocity_detail.weight": (VELOCITIES, hidden),
-        "velocity_head.weight": (VELOCITIES, hidden),
+        "detail_head.weight": (2 * detail, width),
+        "detail_head.bias": (2 * detail,),
+        "event_detail.weight": (EVENTS, 2 * detail),
+        "velocity_detail.weight": (VELOCITIES, detail),
+        "velocity_head.weight": (VELOCITIES, detail),
         "velocity_head.bias": (VELOCITIES,),
-        "offset_head.weight": (OFFSETS, hidden),
+        "offset_head.weight": (OFFSETS, detail),
         "offset_head.bias": (OFFSETS,),
     }
     for layer in range(config.layers):
-        inner = 5 * width + 2 * config.shared * config.head_width
+        inner = 5 * width + 2 * config.kv_heads * config.head_width
         shapes[f"blocks.{layer}.into.weight"] = (inner, width)
         shapes[f"blocks.{layer}.out.weight"] = (width, 5 * width)
     return shapes

@@ -15,16 +15,16 @@ from drumigen.model.tokens import Note
 from drumigen.model.transformer import Cache, of_weights
 
 
-class TorchMemory:
+class TorchCache:
     """What one row has seen, on its device."""
 
     def __init__(self) -> None:
         """Begin with nothing seen."""
         self.cache: Cache | None = None
 
-    def copied(self) -> "TorchMemory":
-        """Return a memory that goes on from here by itself; tensors are never changed in place."""
-        other = TorchMemory()
+    def copied(self) -> "TorchCache":
+        """Return a cache that goes on from here by itself; tensors are never changed in place."""
+        other = TorchCache()
         other.cache = self.cache
         return other
 
@@ -46,50 +46,52 @@ class TorchDecoder:
         with _full():
             self._model = of_weights(config, weights).to(self._device)
 
-    def memory(self) -> TorchMemory:
-        """Return the memory of a row that has seen nothing."""
-        return TorchMemory()
+    def cache(self) -> TorchCache:
+        """Return the cache of a row that has seen nothing."""
+        return TorchCache()
 
     @torch.inference_mode()
-    def told(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
+    def condition_embedding(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
         """Return what condition bins and shares of styles add to a bar's steps, by number."""
         with _full():
             bins = self._ints(list(conditions))
-            found = self._model.condition_vectors(bins, self._floats(list(shares)))
+            found = self._model.condition_embedding(bins, self._floats(list(shares)))
             nth = torch.arange(COUNT_MAX, device=self._device)
-            return _array(found + self._model.counted(bins.expand(COUNT_MAX, -1), nth))
+            return _array(found + self._model.count_embedding(bins.expand(COUNT_MAX, -1), nth))
 
     @torch.inference_mode()
     def read(
         self,
-        memories: Sequence[TorchMemory],
+        caches: Sequence[TorchCache],
         notes: Sequence[Note],
         times: Sequence[float],
-        told: Floats,
+        conditions: Floats,
     ) -> Floats:
         """Take the steps, one or several a row; return what is known after each, [R, W]."""
-        spans = list(_runs(memories))
+        spans = list(_runs(caches))
         lengths = {last - first for first, last in spans}
         if len(lengths) > 1:
-            parts = [self.read(memories[a:b], notes[a:b], times[a:b], told[a:b]) for a, b in spans]
+            parts = [
+                self.read(caches[a:b], notes[a:b], times[a:b], conditions[a:b]) for a, b in spans
+            ]
             return np.concatenate(parts)
         shape = len(spans), lengths.pop()
-        rows = [memories[first] for first, _ in spans]
+        rows = [caches[first] for first, _ in spans]
         with _full():
             columns = zip(*notes, strict=True)
             x = self._model.embedded(*(self._ints(part).view(shape) for part in columns))
-            x = x + self._floats(told).view(*shape, -1)
+            x = x + self._floats(conditions).view(*shape, -1)
             pasts = [row.cache for row in rows]
-            known, nexts = self._model.continued(x, self._floats(times).view(shape), pasts)
+            hidden, nexts = self._model.continued(x, self._floats(times).view(shape), pasts)
         for row, new in zip(rows, nexts, strict=True):
             row.cache = new
-        return _array(known.flatten(0, 1))
+        return _array(hidden.flatten(0, 1))
 
     @torch.inference_mode()
-    def events(self, known: Floats) -> tuple[Floats, Floats]:
+    def events(self, hidden: Floats) -> tuple[Floats, Floats]:
         """Return logits of the next event, and what :meth:`velocities` needs."""
         with _full():
-            x = self._floats(known)
+            x = self._floats(hidden)
             return _array(self._model.event_head(x)), _array(self._model.detail_head(x))
 
     @torch.inference_mode()
@@ -115,11 +117,11 @@ class TorchDecoder:
         return torch.as_tensor(np.asarray(values, np.float32), device=self._device)
 
 
-def _runs(memories: Sequence[TorchMemory]) -> Iterator[tuple[int, int]]:
+def _runs(caches: Sequence[TorchCache]) -> Iterator[tuple[int, int]]:
     """Yield the stretches of steps that are of one row."""
     first = 0
-    for place in range(1, len(memories) + 1):
-        if place == len(memories) or memories[place] is not memories[first]:
+    for place in range(1, len(caches) + 1):
+        if place == len(caches) or caches[place] is not caches[first]:
             yield first, place
             first = place
 

@@ -25,6 +25,7 @@ from drumigen.model.network import (
     EPSILON,
     METER,
     ModelConfig,
+    file_name,
     wavelengths,
 )
 from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
@@ -34,14 +35,14 @@ class Steps(NamedTuple):
     """A batch of B rows of T steps in N bars, each row as long as its own notes.
 
     Attributes:
-        event: int64 [B, T]; ``BAR_LINE`` opens a bar.
-        velocity: int64 [B, T], bins; ``VELOCITIES`` at a bar line, or where it is not told.
-        offset: int64 [B, T], bins; ``OFFSETS`` likewise.
-        nth: int64 [B, T], hits of the bar before this one, from 0 at the bar line.
-        time: float32 [B, T], sixteenths from the first bar line.
-        bar: int64 [B, T], which of the N bars a step is in.
-        conditions: int64 [B, N, C], as :meth:`Conditions.ids` gives them.
-        styles: float32 [B, N, S], shares; all zero where the style is not told.
+        event: int64 (B, T); ``BAR_LINE`` opens a bar.
+        velocity: int64 (B, T), bins; ``VELOCITIES`` at a bar line, or where it is not told.
+        offset: int64 (B, T), bins; ``OFFSETS`` likewise.
+        nth: int64 (B, T), hits of the bar before this one, from 0 at the bar line.
+        time: float32 (B, T), sixteenths from the first bar line.
+        bar: int64 (B, T), which of the N bars a step is in.
+        conditions: int64 (B, N, 13), as :meth:`Conditions.ids` gives them.
+        styles: float32 (B, N, styles), shares; all zero where the style is not told.
     """
 
     event: Tensor
@@ -61,13 +62,13 @@ class Block(nn.Module):
         """Make the layer's two matrices."""
         super().__init__()
         width = config.width
-        self.heads, self.shared = config.heads, config.shared
-        self.keys = width // config.heads * config.shared
-        self.into = nn.Linear(width, 5 * width + 2 * self.keys, bias=False)
-        self.out = nn.Linear(5 * width, width, bias=False)
+        self.head_width = config.head_width
+        self.keys = config.head_width * config.kv_heads
+        self.in_proj = nn.Linear(width, 5 * width + 2 * self.keys, bias=False)
+        self.out_proj = nn.Linear(5 * width, width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-        nn.init.normal_(self.into.weight, std=0.02)
-        nn.init.normal_(self.out.weight, std=0.02 / math.sqrt(2 * config.layers))
+        nn.init.normal_(self.in_proj.weight, std=0.02)
+        nn.init.normal_(self.out_proj.weight, std=0.02 / math.sqrt(2 * config.layers))
 
     def forward(
         self,
@@ -76,30 +77,30 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         past: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x [B, T, W] after the layer, and the keys and values of its steps.
+        """Return x (B, T, C) after the layer, and the keys and values of its steps, (B, S, T, D).
 
         Without ``mask`` no step sees a later one; ``past`` are keys and values of earlier steps,
-        [B, S, P, D], and needs one.
+        (B, S, P, D), and needs one.
         """
         rows, steps, width = x.shape
-        parts = self.into(normed(x)).split([4 * width, width, self.keys, self.keys], dim=-1)
-        inner, query, key, value = parts
-        query, key, value = (
-            part.view(rows, steps, -1, width // self.heads).transpose(1, 2)
+        y = self.in_proj(normed(x))  # (B, T, C) -> (B, T, 5 C + 2 S D)
+        inner, query, key, value = y.split([4 * width, width, self.keys, self.keys], dim=-1)
+        query, key, value = (  # (B, T, heads * D) -> (B, heads, T, D)
+            part.view(rows, steps, -1, self.head_width).transpose(1, 2)
             for part in (query, key, value)
         )
-        key = turned(key, *angle)
+        key = rotary(key, *angle)
         keys, values = (key, value) if past is None else _joined(past, (key, value))
-        mixed = functional.scaled_dot_product_attention(
-            turned(query, *angle), keys, values, mask, is_causal=mask is None, enable_gqa=True
+        mixed = functional.scaled_dot_product_attention(  # (B, heads, T, D)
+            rotary(query, *angle), keys, values, mask, is_causal=mask is None, enable_gqa=True
         )
-        mixed = mixed.transpose(1, 2).reshape(rows, steps, width)
-        both = torch.cat([functional.relu(inner).square(), mixed], -1)
-        return x + self.dropout(self.out(both)), key, value
+        mixed = mixed.transpose(1, 2).reshape(rows, steps, width)  # -> (B, T, C)
+        both = torch.cat([functional.relu(inner).square(), mixed], -1)  # -> (B, T, 5 C)
+        return x + self.dropout(self.out_proj(both)), key, value  # out_proj: (B, T, C)
 
 
 Cache = tuple[Tensor, Tensor]
-"""Keys and values of the steps that one row has seen, [L, S, T, D]."""
+"""Keys and values of the steps that one row has seen, (L, S, T, D)."""
 
 
 def _joined(past: Cache, new: Cache) -> Cache:
@@ -109,7 +110,7 @@ def _joined(past: Cache, new: Cache) -> Cache:
 def _stacked(pasts: Sequence[Cache | None], layer: int, most: int, config: ModelConfig) -> Cache:
     """Return the layer's keys and values of all rows, filled up to ``most`` steps."""
     device = next((past[0].device for past in pasts if past is not None), None)
-    keys = torch.zeros(len(pasts), config.shared, most, config.head_width, device=device)
+    keys = torch.zeros(len(pasts), config.kv_heads, most, config.head_width, device=device)
     values = torch.zeros_like(keys)
     for row, past in enumerate(pasts):
         if past is not None:
@@ -129,7 +130,7 @@ class DrumPatternTransformer(nn.Module):
         """Make a network of random weights."""
         super().__init__()
         self.config = config
-        width, hidden = config.width, config.hidden
+        width, detail = config.width, config.detail_width
         voices = len(VOICE_ORDER)
         self.position = nn.Embedding(POSITIONS + 1, width)
         self.voice = nn.Embedding(voices + 1, width)
@@ -141,11 +142,11 @@ class DrumPatternTransformer(nn.Module):
         self.condition = nn.Embedding(sum(CONDITION_SIZES.values()), width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.event_head = nn.Linear(width, EVENTS)
-        self.detail_head = nn.Linear(width, 2 * hidden)
-        self.event_detail = nn.Embedding(EVENTS, 2 * hidden)
-        self.velocity_detail = nn.Embedding(VELOCITIES, hidden)
-        self.velocity_head = nn.Linear(hidden, VELOCITIES)
-        self.offset_head = nn.Linear(hidden, OFFSETS)
+        self.detail_head = nn.Linear(width, 2 * detail)
+        self.event_detail = nn.Embedding(EVENTS, 2 * detail)
+        self.velocity_detail = nn.Embedding(VELOCITIES, detail)
+        self.velocity_head = nn.Linear(detail, VELOCITIES)
+        self.offset_head = nn.Linear(detail, OFFSETS)
         self.dropout = nn.Dropout(config.dropout)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -159,15 +160,15 @@ class DrumPatternTransformer(nn.Module):
         waves = torch.tensor(wavelengths(config), dtype=torch.float32)
         self.register_buffer("turns", 2 * math.pi / waves, persistent=False)
 
-    def condition_vectors(self, conditions: Tensor, styles: Tensor) -> Tensor:
-        """Return what conditions [..., C] and shares of styles [..., S] add to a step [..., W]."""
-        told: Tensor = self.condition(conditions + self.firsts).sum(-2)
-        return told + styles @ self.style.weight
+    def condition_embedding(self, conditions: Tensor, styles: Tensor) -> Tensor:
+        """Return what conditions (..., 13) and shares (..., styles) add to a step, (..., C)."""
+        bins: Tensor = self.condition(conditions + self.firsts).sum(-2)  # (..., 13) -> (..., C)
+        return bins + styles @ self.style.weight  # (..., styles) -> (..., C)
 
-    def counted(self, conditions: Tensor, nth: Tensor) -> Tensor:
-        """Return what the number of a step in its bar adds to it, [..., W].
+    def count_embedding(self, conditions: Tensor, nth: Tensor) -> Tensor:
+        """Return what the number of a step in its bar adds to it, (..., C).
 
-        ``conditions`` [..., C] are its bar's, ``nth`` [...] are the hits before it; see
+        ``conditions`` (..., 13) are its bar's, ``nth`` (...) are the hits before it; see
         :func:`drumigen.model.network.due_hits`.
         """
         density = conditions[..., DENSITY]
@@ -178,7 +179,7 @@ class DrumPatternTransformer(nn.Module):
         return found
 
     def embedded(self, event: Tensor, velocity: Tensor, offset: Tensor) -> Tensor:
-        """Return what is seen of the hits of steps [B, T] themselves, [B, T, W]."""
+        """Return what is seen of the hits of steps (B, T) themselves, (B, T, C)."""
         voices = len(VOICE_ORDER)
         voice = torch.where(event == BAR_LINE, voices, event % voices)
         seen: Tensor = (
@@ -190,10 +191,11 @@ class DrumPatternTransformer(nn.Module):
         return seen
 
     def forward(self, steps: Steps) -> Tensor:
-        """Return what is known after each step, [B, T, W]."""
-        told = _of_bars(self.condition_vectors(steps.conditions, steps.styles), steps.bar)
-        told = told + self.counted(_of_bars(steps.conditions, steps.bar), steps.nth)
-        x = self.dropout(self.embedded(steps.event, steps.velocity, steps.offset) + told)
+        """Return the hidden state after each step, (B, T, C)."""
+        bars = self.condition_embedding(steps.conditions, steps.styles)  # (B, N, C)
+        counts = self.count_embedding(_of_bars(steps.conditions, steps.bar), steps.nth)
+        hits = self.embedded(steps.event, steps.velocity, steps.offset)
+        x = self.dropout(hits + (_of_bars(bars, steps.bar) + counts))  # (B, T, C)
         angle = self._angle(steps.time)
         for block in self.blocks:
             x, _, _ = block(x, angle)
@@ -202,9 +204,9 @@ class DrumPatternTransformer(nn.Module):
     def continued(
         self, x: Tensor, time: Tensor, pasts: Sequence["Cache | None"]
     ) -> tuple[Tensor, list["Cache"]]:
-        """Go on from ``pasts``, one a row, with embedded steps x [B, T, W] at ``time`` [B, T].
+        """Go on from ``pasts``, one a row, with embedded steps x (B, T, C) at ``time`` (B, T).
 
-        Returns what is known after each step, and the pasts of what comes next; a past is never
+        Returns the hidden state after each step, and the pasts of what comes next; a past is never
         changed in place.
         """
         rows, steps = time.shape
@@ -232,26 +234,41 @@ class DrumPatternTransformer(nn.Module):
         angle = time.unsqueeze(1).unsqueeze(-1) * self.turns
         return angle.cos(), angle.sin()
 
-    def details(self, known: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
+    def details(self, hidden: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inner layers of the two heads; the offset's is yet to be told the velocity."""
-        both = self.detail_head(known) + self.event_detail(event)
+        both = self.detail_head(hidden) + self.event_detail(event)
         velocity, offset = both.chunk(2, dim=-1)
         return velocity, offset
 
-    def heads(self, known: Tensor, event: Tensor, velocity: Tensor) -> tuple[Tensor, ...]:
+    def heads(self, hidden: Tensor, event: Tensor, velocity: Tensor) -> tuple[Tensor, ...]:
         """Return logits of the next event, and of velocity and offset given what it truly is."""
-        one, two = self.details(known, event)
+        one, two = self.details(hidden, event)
         two = two + self.velocity_detail(velocity)
         return (
-            self.event_head(known),
+            self.event_head(hidden),
             self.velocity_head(functional.relu(one).square()),
             self.offset_head(functional.relu(two).square()),
         )
 
 
 def _of_bars(values: Tensor, bar: Tensor) -> Tensor:
-    """Return what each step's bar has: values [B, N, X] by bar [B, T], as [B, T, X]."""
+    """Return what each step's bar has: values (B, N, X) by bar (B, T), as (B, T, X)."""
     return values.gather(1, bar.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def weights_of(model: DrumPatternTransformer) -> dict[str, Tensor]:
+    """Return the weights of ``model``, by their names in files."""
+    return {file_name(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def load_weights(model: DrumPatternTransformer, weights: Mapping[str, Tensor]) -> None:
+    """Give ``model`` weights by their names in files.
+
+    Raises:
+        RuntimeError: one is missing, superfluous or of another shape.
+    """
+    own = {file_name(name): name for name in model.state_dict()}
+    model.load_state_dict({own.get(name, name): tensor for name, tensor in weights.items()})
 
 
 def of_weights(
@@ -264,7 +281,7 @@ def of_weights(
     """
     model = DrumPatternTransformer(config)
     try:
-        model.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+        load_weights(model, {name: torch.tensor(array) for name, array in weights.items()})
     except RuntimeError as error:
         raise ValueError(error) from error
     return model.eval().requires_grad_(requires_grad=False)
@@ -275,14 +292,14 @@ def normed(x: Tensor) -> Tensor:
     return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON)
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Return x [B, H, T, D] with each pair of its halves turned by its time's angle."""
+def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return x (B, H, T, D) with each pair of its halves turned by its time's angle."""
     one, two = x.chunk(2, dim=-1)
     return torch.cat([one * cos - two * sin, one * sin + two * cos], dim=-1)
 
 
 def legal_events(event: Tensor, offset: Tensor, position_count: Tensor) -> Tensor:
-    """Return which events may follow ``event`` [...], in a bar so many sixteenths long: [..., E].
+    """Return which events may follow ``event`` (...), in a bar so many sixteenths long: (..., E).
 
     Later ones in the order of the grammar, or the same voice again at the same sixteenth where
     there is room after ``offset``; at any time the bar line.

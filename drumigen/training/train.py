@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,8 +35,14 @@ from drumigen.model.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from drumigen.model.network import ModelConfig
-from drumigen.model.transformer import DrumPatternTransformer, Steps, legal_events
+from drumigen.model.network import ModelConfig, file_name
+from drumigen.model.transformer import (
+    DrumPatternTransformer,
+    Steps,
+    legal_events,
+    load_weights,
+    weights_of,
+)
 from drumigen.training.dataset import (
     Example,
     Line,
@@ -134,9 +141,9 @@ class Teacher(torch.nn.Module):
 
     def forward(self, example: Example) -> tuple[Tensor, ...]:
         """Return the logits of event, velocity and offset at each step."""
-        known = self.model(example.steps)
+        hidden = self.model(example.steps)
         velocity = torch.where(example.note, example.velocity, 0)
-        return self.model.heads(known, example.event, velocity)
+        return self.model.heads(hidden, example.event, velocity)
 
 
 def moved(example: Example, device: torch.device) -> Example:
@@ -413,17 +420,20 @@ class _Trainer:
             metadata = {**self.metadata, "training": self.state.log[-1]}
             save_checkpoint(self.config, arrays(self.kept), self.best_path, metadata)
         tensors: dict[str, Tensor] = {}
-        names = {id(p): name for name, p in self.model.named_parameters()}
-        for name, tensor in self.model.state_dict().items():
+        names = {id(p): file_name(name) for name, p in self.model.named_parameters()}
+        for name, tensor in weights_of(self.model).items():
             tensors[f"model.{name}"] = tensor
-        for name, tensor in self.kept.state_dict().items():
+        for name, tensor in weights_of(self.kept).items():
             tensors[f"kept.{name}"] = tensor
         for optimizer in self.optimizers:
             for parameter, moments in optimizer.state.items():
                 for moment, tensor in moments.items():
                     tensors[f"{moment}.{names[id(parameter)]}"] = torch.as_tensor(tensor)
         whole = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        texts = {"run": json.dumps(asdict(self.state)), "config": json.dumps(asdict(self.config))}
+        texts = {
+            "run": json.dumps(asdict(self.state)),
+            "config": json.dumps(msgspec.to_builtins(self.config)),
+        }
         write_tensors(whole, self.state_path, texts)
         table = io.StringIO()
         writer = csv.DictWriter(table, list(self.state.log[0]))
@@ -433,30 +443,31 @@ class _Trainer:
 
     def begin_with(self, start: Checkpoint) -> None:
         """Take the weights of a checkpoint: what is learnt next is learnt on top of them."""
-        if replace(start.config, dropout=self.config.dropout) != self.config:
+        if msgspec.structs.replace(start.config, dropout=self.config.dropout) != self.config:
             message = (
                 f"{start.path}: of other sizes, styles or drummers than this training; "
                 "train on the same folder with the same options, or leave out --start"
             )
             raise CorpusError(message)
         weights = {name: torch.tensor(array) for name, array in start.weights.items()}
-        self.model.load_state_dict(weights)
-        self.kept.load_state_dict(weights)
+        load_weights(self.model, weights)
+        load_weights(self.kept, weights)
 
     def resume(self) -> None:
         if not self.state_path.is_file():
             return
         texts = read_texts(self.state_path)
-        if json.loads(texts.get("config", "{}")) != json.loads(json.dumps(asdict(self.config))):
+        config = json.loads(json.dumps(msgspec.to_builtins(self.config)))
+        if json.loads(texts.get("config", "{}")) != config:
             message = (
                 f"{self.state_path}: of a training with other sizes or styles; use another folder"
             )
             raise CorpusError(message)
         tensors = load_file(self.state_path)
-        self.model.load_state_dict(_part(tensors, "model."))
-        self.kept.load_state_dict(_part(tensors, "kept."))
+        load_weights(self.model, _part(tensors, "model."))
+        load_weights(self.kept, _part(tensors, "kept."))
         self.state = Run(**json.loads(texts["run"]))
-        names = {id(p): name for name, p in self.model.named_parameters()}
+        names = {id(p): file_name(name) for name, p in self.model.named_parameters()}
         for optimizer, kinds in zip(self.optimizers, MOMENTS, strict=True):
             for parameter in chain.from_iterable(g["params"] for g in optimizer.param_groups):
                 optimizer.state[parameter] = {
@@ -477,8 +488,8 @@ def judged_batches(
 
 
 def arrays(model: DrumPatternTransformer) -> dict[str, NDArray[np.generic]]:
-    """Return the weights as numpy arrays, by name."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    """Return the weights as numpy arrays, by their names in files."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in weights_of(model).items()}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

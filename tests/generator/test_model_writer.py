@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -153,7 +154,7 @@ def test_without_a_checkpoint_the_bank_plays_and_the_log_says_what_to_do(
 def test_a_style_may_have_a_checkpoint_of_its_own(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = dataclasses.replace(SMALL, width=32)
+    config = msgspec.structs.replace(SMALL, width=32)
     own = create_mock_checkpoint(tmp_path / "own.safetensors", config, {"profile": PROFILE})
     styles = [
         dataclasses.replace(style, model=own if style.name == "jazz" else None)
@@ -231,7 +232,7 @@ def test_a_style_of_ones_own_is_written_as_what_its_bank_is_of(path: Path, tmp_p
 
 
 def test_a_style_that_only_a_checkpoint_knows_is_written_by_it(tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL, styles=("mystyle",))
+    config = msgspec.structs.replace(SMALL, styles=("mystyle",))
     profile = {"mystyle": PROFILE["funk"]}
     path = create_mock_checkpoint(tmp_path / "own.safetensors", config, {"profile": profile})
     setup = GeneratorSetup("model", str(path))

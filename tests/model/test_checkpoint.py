@@ -1,6 +1,5 @@
 """Checkpoints: what loads, what is kept, and what is refused with which words."""
 
-import dataclasses
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -37,7 +37,7 @@ from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.mock import create_mock_checkpoint
 from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.tokens import vocabulary_hash
-from drumigen.model.transformer import of_weights
+from drumigen.model.transformer import of_weights, weights_of
 from drumigen.model.vocabulary import LATER
 
 
@@ -62,7 +62,7 @@ def test_what_is_saved_is_loaded(path: Path) -> None:
     assert loaded.metadata == {"seed": 7}
     assert loaded.device == "cpu"
     assert set(loaded.weights) == set(weight_shapes(SMALL))
-    assert set(of_weights(SMALL, loaded.weights).state_dict()) == set(loaded.weights)
+    assert set(weights_of(of_weights(SMALL, loaded.weights))) == set(loaded.weights)
 
 
 def test_the_last_four_are_kept_by_path_and_device(tmp_path: Path) -> None:
@@ -193,7 +193,9 @@ def test_a_file_is_written_whole_or_not_at_all(path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "save", failing)
     with pytest.raises(OSError, match="disk full"):
-        create_mock_checkpoint(path, ModelConfig(("rock",), width=24, layers=1, heads=2, shared=1))
+        create_mock_checkpoint(
+            path, ModelConfig(("rock",), width=24, layers=1, heads=2, kv_heads=1)
+        )
     assert path.read_bytes() == before
 
 
@@ -335,7 +337,7 @@ DEEP = 100_000
     ],
 )
 def test_hostile_texts_are_refused_in_one_line(path: Path, changed: dict[str, str]) -> None:
-    config = json.dumps(dataclasses.asdict(SMALL))
+    config = json.dumps(msgspec.to_builtins(SMALL))
     write_tensors(arrays(), path, texts(**{"config": config, **changed}))
     refused(path)
 
@@ -363,13 +365,13 @@ def test_a_hostile_header_is_refused_in_one_line(path: Path, header: bytes) -> N
 @pytest.mark.parametrize("kind", [bool, np.int8, np.int64, np.uint16, np.complex64])
 def test_weights_that_are_no_real_numbers_are_refused(path: Path, kind: type) -> None:
     odd = {**arrays(), "style.weight": np.ones((3, 24), kind)}
-    write_tensors(odd, path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+    write_tensors(odd, path, texts(config=json.dumps(msgspec.to_builtins(SMALL))))
     assert "style.weight is of type" in refused(path)
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F4", "X99", ""])
 def test_types_that_nobody_knows_are_refused(path: Path, dtype: str) -> None:
-    write_tensors(arrays(), path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+    write_tensors(arrays(), path, texts(config=json.dumps(msgspec.to_builtins(SMALL))))
     whole = path.read_bytes()
     length = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + length])
@@ -383,7 +385,7 @@ def test_weights_may_be_floats_of_any_width(path: Path) -> None:
     loaded = load_model(path, "cpu").weights
     for kind in (np.float16, np.float32, np.float64):
         same = {name: array.astype(kind) for name, array in loaded.items()}
-        write_tensors(same, path, texts(config=json.dumps(dataclasses.asdict(SMALL))))
+        write_tensors(same, path, texts(config=json.dumps(msgspec.to_builtins(SMALL))))
         again = load_model(path, "cpu").weights
         assert all((again[name] == loaded[name]).all() for name in loaded)
 
@@ -393,7 +395,7 @@ def test_a_large_file_of_junk_is_refused_before_it_costs_memory(
     tmp_path: Path, extra: dict[str, np.ndarray]
 ) -> None:
     path = tmp_path / "junk.safetensors"
-    config = json.dumps(dataclasses.asdict(SMALL))
+    config = json.dumps(msgspec.to_builtins(SMALL))
     write_tensors({**arrays(), **extra}, path, texts(config=config))
     with path.open("ab") as file:
         file.truncate(2**28)

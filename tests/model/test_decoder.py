@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from brain import SMALL, checkpoint
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import CONDITION_SIZES
+from drumigen.model.kv_cache import ROOM
 from drumigen.model.network import ModelConfig, weight_shapes
-from drumigen.model.numpy_decoder import LINE, ROOM, Decoder
-from drumigen.model.stepper import Stepper
+from drumigen.model.numpy_decoder import Decoder
+from drumigen.model.stepper import LINE, Stepper
 from drumigen.model.tokens import Note
 from drumigen.model.torch_decoder import TorchDecoder
 from drumigen.model.transformer import Steps, of_weights
@@ -18,10 +19,10 @@ from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, 
 
 __all__ = ["checkpoint"]
 
-STEPS = ROOM + 20  # so that a memory has to grow
+STEPS = ROOM + 20  # so that a cache has to grow
 BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1, 1, 2, 4, 5]
 """Of the conditions: a bar of 4/4, told to be of some density."""
-WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, shared=2, hidden=64)
+WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, kv_heads=2, detail_width=64)
 
 
 def weights(config: ModelConfig) -> dict[str, NDArray[np.generic]]:
@@ -50,13 +51,13 @@ def steps(seed: int = 0) -> tuple[list[Note], list[int], list[float]]:
 
 def walked(stepper: Stepper, seed: int = 0, stride: int = 1) -> NDArray[np.float32]:
     notes, counts, times = steps(seed)
-    told = stepper.told(BINS, [0.7, 0.0, 0.3])
-    memory = stepper.memory()
+    told = stepper.condition_embedding(BINS, [0.7, 0.0, 0.3])
+    cache = stepper.cache()
     found = []
     for first in range(0, STEPS, stride):
         here = slice(first, min(STEPS, first + stride))
         count = here.stop - here.start
-        found.append(stepper.read([memory] * count, notes[here], times[here], told[counts[here]]))
+        found.append(stepper.read([cache] * count, notes[here], times[here], told[counts[here]]))
     return np.concatenate(found)
 
 
@@ -74,8 +75,8 @@ def whole(config: ModelConfig, arrays: dict[str, NDArray[np.generic]]) -> torch.
         torch.tensor([[[0.7, 0.0, 0.3]]]),
     )
     with torch.inference_mode():
-        known: torch.Tensor = of_weights(config, arrays)(told)[0]
-    return known
+        hidden: torch.Tensor = of_weights(config, arrays)(told)[0]
+    return hidden
 
 
 @pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
@@ -95,12 +96,12 @@ def test_steps_on_torch_say_what_the_whole_network_says(stride: int) -> None:
 
 def test_the_heads_on_numpy_and_torch_say_what_the_network_says() -> None:
     arrays = weights(WIDE)
-    known = walked(Decoder(WIDE, arrays))[:9]
+    hidden = walked(Decoder(WIDE, arrays))[:9]
     events, velocities = list(range(0, 180, 20)), list(range(9))
     model = of_weights(WIDE, arrays)
-    expected = model.heads(torch.tensor(known), torch.tensor(events), torch.tensor(velocities))
+    expected = model.heads(torch.tensor(hidden), torch.tensor(events), torch.tensor(velocities))
     for stepper in (Decoder(WIDE, arrays), TorchDecoder(WIDE, arrays, "cpu")):
-        event, details = stepper.events(known)
+        event, details = stepper.events(hidden)
         velocity, rest = stepper.velocities(details, events)
         offset = stepper.offsets(rest, velocities)
         for found, wanted in zip((event, velocity, offset), expected, strict=True):
@@ -117,19 +118,19 @@ def test_a_past_read_at_once_leaves_the_very_same_numbers(stride: int) -> None:
 def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
     decoder = Decoder(WIDE, weights(WIDE))
     alone = [walked(decoder, seed, 7) for seed in range(rows)]
-    memories = [decoder.memory() for _ in range(rows)]
-    told = decoder.told(BINS, [0.7, 0.0, 0.3])
+    caches = [decoder.cache() for _ in range(rows)]
+    told = decoder.condition_embedding(BINS, [0.7, 0.0, 0.3])
     parts = [steps(seed) for seed in range(rows)]
     for place in range(20):
-        known = decoder.read(
-            memories,
+        hidden = decoder.read(
+            caches,
             [notes[place] for notes, _, _ in parts],
             [times[place] for _, _, times in parts],
             told[[counts[place] for _, counts, _ in parts]],
         )
-        events, details = decoder.events(known)
+        events, details = decoder.events(hidden)
         for row in range(rows):
-            assert np.array_equal(known[row], alone[row][place])
+            assert np.array_equal(hidden[row], alone[row][place])
             event, detail = decoder.events(alone[row][place : place + 1])
             assert np.array_equal(events[row], event[0])
             assert np.array_equal(details[row], detail[0])
@@ -137,47 +138,47 @@ def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
 
 def test_a_rows_numbers_do_not_depend_on_how_long_the_others_pasts_are() -> None:
     decoder = Decoder(WIDE, weights(WIDE))
-    told = decoder.told(BINS, [0.7, 0.0, 0.3])
+    told = decoder.condition_embedding(BINS, [0.7, 0.0, 0.3])
     notes, counts, times = steps()
     expected = walked(decoder)
     places = (70, 1, ROOM - 1, 5, ROOM)
-    memories = [decoder.memory() for _ in places]
-    for memory, past in zip(memories, places, strict=True):
-        decoder.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
+    caches = [decoder.cache() for _ in places]
+    for cache, past in zip(caches, places, strict=True):
+        decoder.read([cache] * past, notes[:past], times[:past], told[counts[:past]])
     asked = [place + step for place in places for step in range(3)]  # three steps of each row
-    known = decoder.read(
-        [memory for memory in memories for _ in range(3)],
+    hidden = decoder.read(
+        [cache for cache in caches for _ in range(3)],
         [notes[place] for place in asked],
         [times[place] for place in asked],
         told[[counts[place] for place in asked]],
     )
-    assert np.array_equal(known, expected[asked])
+    assert np.array_equal(hidden, expected[asked])
 
 
 def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
     arrays = weights(WIDE)
     stepper = TorchDecoder(WIDE, arrays, "cpu")
     notes, counts, times = steps()
-    told = stepper.told(BINS, [0.7, 0.0, 0.3])
+    told = stepper.condition_embedding(BINS, [0.7, 0.0, 0.3])
     expected = walked(stepper)
-    memories = [stepper.memory() for _ in range(3)]
-    for memory, past in zip(memories, (0, 5, 20), strict=True):
+    caches = [stepper.cache() for _ in range(3)]
+    for cache, past in zip(caches, (0, 5, 20), strict=True):
         if past:
-            stepper.read([memory] * past, notes[:past], times[:past], told[counts[:past]])
+            stepper.read([cache] * past, notes[:past], times[:past], told[counts[:past]])
     places = (0, 5, 20)
-    known = stepper.read(
-        memories,
+    hidden = stepper.read(
+        caches,
         [notes[p] for p in places],
         [times[p] for p in places],
         told[[counts[p] for p in places]],
     )
-    assert known == pytest.approx(expected[list(places)], abs=2e-4)
+    assert hidden == pytest.approx(expected[list(places)], abs=2e-4)
 
 
-def test_a_copied_memory_goes_on_by_itself(checkpoint: Checkpoint) -> None:
+def test_a_copied_cache_goes_on_by_itself(checkpoint: Checkpoint) -> None:
     stepper = checkpoint.stepper
-    told = stepper.told([0] * len(CONDITION_SIZES), [1.0, 0.0, 0.0])[:1]
-    first = stepper.memory()
+    told = stepper.condition_embedding([0] * len(CONDITION_SIZES), [1.0, 0.0, 0.0])[:1]
+    first = stepper.cache()
     stepper.read([first], [LINE], [0.0], told)
     second = first.copied()
     one = stepper.read([first], [Note(3, 3, 3)], [0.0], told)

@@ -5,6 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -118,7 +119,9 @@ def test_styles_mix(checkpoint: Checkpoint) -> None:
         for share in (1.0, 0.999, 0.5)
     ]
     same, near, far = (
-        checkpoint.stepper.told(m.ids(), [dict(m.styles).get(s, 0.0) for s in STYLES])
+        checkpoint.stepper.condition_embedding(
+            m.ids(), [dict(m.styles).get(s, 0.0) for s in STYLES]
+        )
         for m in mixtures
     )
     assert np.abs(same - near).max() < np.abs(same - far).max()
@@ -166,7 +169,7 @@ def test_one_cached_model_writes_the_same_bars_for_many_threads(checkpoint: Chec
 def test_contexts_of_one_model_are_not_those_of_another(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    wider = dataclasses.replace(SMALL, width=48)
+    wider = msgspec.structs.replace(SMALL, width=48)
     other = load_model(create_mock_checkpoint(tmp_path / "other.safetensors", wider), "cpu")
     kept = Contexts()
     row = Row(under(), 1, 4, song(4))

@@ -12,7 +12,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Bpm
 
 STYLES = ("funk", "jazz", "rock")
-SMALL = ModelConfig(STYLES, ("drummer1",), width=24, layers=2, heads=2, shared=1, hidden=16)
+SMALL = ModelConfig(STYLES, ("drummer1",), width=24, layers=2, heads=2, kv_heads=1, detail_width=16)
 
 
 @pytest.fixture(scope="session")

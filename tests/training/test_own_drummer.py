@@ -49,7 +49,7 @@ def test_a_checkpoint_says_how_fast_a_new_style_is_and_how_it_swings() -> None:
 
 def test_what_is_noted_of_a_style_is_what_the_catalogue_reads(tmp_path: Path) -> None:
     notes = {"styles": style_notes([take("mine", 88.4)], ()), "takes": {"mine": 1}}
-    config = ModelConfig(("mine",), width=24, layers=1, heads=2, shared=1, hidden=16)
+    config = ModelConfig(("mine",), width=24, layers=1, heads=2, kv_heads=1, detail_width=16)
     (style,) = learnt_styles(create_mock_checkpoint(tmp_path / "own.safetensors", config, notes))
     assert (style.name, style.tempo) == ("mine", (Bpm(88), Bpm(89)))
     assert style.feel.swing == pytest.approx(60, abs=1)

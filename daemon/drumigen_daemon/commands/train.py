@@ -22,11 +22,14 @@ def main(options: argparse.Namespace) -> int:
     """Train, or go on with a training that was interrupted."""
     say_how_read(options.folder)
     takes = corpus(options.folder, options.seed, producers=options.producers)
-    sizes = {
-        name: value
-        for name in ("width", "layers", "heads", "hidden", "dropout")
-        if (value := getattr(options, name)) is not None
+    asked = {
+        "width": options.width,
+        "layers": options.layers,
+        "heads": options.heads,
+        "detail_width": options.hidden,
+        "dropout": options.dropout,
     }
+    sizes = {name: value for name, value in asked.items() if value is not None}
     config = ModelConfig(
         styles=styles_of(takes),
         drummers=tuple(sorted({take.drummer for take in takes if take.drummer})),
