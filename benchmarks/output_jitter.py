@@ -44,9 +44,9 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from fixtures_broker import Broker
+from stage_fixtures import STAGE
 
 HERE: Final = Path(__file__).parent
-STAGE: Final = HERE.parent / "tests" / "jack_stage.py"
 
 SIXTEENTH: Final = 60.0 / 174.0 / 4
 """Seconds."""

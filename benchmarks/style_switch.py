@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
 from output_jitter import Program, program  # noqa: E402
 from style_switch_daemon import ON_THE_BEAT, VOICES  # noqa: E402
