@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from drumigen.kit import load_kit
 from drumigen.units import CLOCK_PPQN, TICKS_PER_PULSE, Seconds
 from drumigen_daemon.engine.conductor import Conductor
-from drumigen_daemon.engine.messages import ClockSource, EngineParameters, RemarkLevel
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters
 from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.score import Score
+from drumigen_daemon.process.log_line import LogLevel
 
 Times = NDArray[np.float64]
 CLOCK, START, CONTINUE, STOP = b"\xf8", b"\xfa", b"\xfb", b"\xfc"
@@ -76,7 +77,7 @@ class _Nowhere:
         return Seconds(0.0)
 
 
-def _ignore(_level: RemarkLevel, _text: str) -> None:
+def _ignore(_level: LogLevel, _text: str) -> None:
     pass
 
 

@@ -102,7 +102,7 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Violation:
     """A rule that a bar breaks, where (ticks from the bar line), and one line of why."""
 
     rule: Rule
@@ -110,7 +110,7 @@ class Problem:
     why: str
 
 
-def problems(bar: Bar, kit: KitMap | None = None) -> tuple[Problem, ...]:
+def problems(bar: Bar, kit: KitMap | None = None) -> tuple[Violation, ...]:
     """Return what a drummer or a General MIDI kit could not play in ``bar``, in order.
 
     One written position is one movement of the whole body: what is written there sounds
@@ -119,15 +119,17 @@ def problems(bar: Bar, kit: KitMap | None = None) -> tuple[Problem, ...]:
     """
     found = [problem for tick, hits in _positions(bar) for problem in _at_once(tick, hits)]
     found += [
-        Problem(Rule.RANGE, hit.tick, f"{hit.voice} is note {note} on {kit.name}, outside 35-81")
+        Violation(Rule.RANGE, hit.tick, f"{hit.voice} is note {note} on {kit.name}, outside 35-81")
         for hit in bar.hits
         if kit and (note := kit.note_of(hit.voice).note) not in GM_NOTES
     ]
     density = len(bar.hits) * TICKS_PER_BEAT / bar.meter.ticks
     if density > DENSITY_MAX:
-        found.append(Problem(Rule.DENSE, Tick(0), f"{density:.1f} hits a beat; 16 is the most"))
+        found.append(Violation(Rule.DENSE, Tick(0), f"{density:.1f} hits a beat; 16 is the most"))
     if density < DENSITY_MIN:
-        found.append(Problem(Rule.SPARSE, Tick(0), f"{density:.1f} hits a beat; 0.5 is the least"))
+        found.append(
+            Violation(Rule.SPARSE, Tick(0), f"{density:.1f} hits a beat; 0.5 is the least")
+        )
     return tuple(sorted(found))
 
 
@@ -152,16 +154,16 @@ def _positions(bar: Bar) -> Iterator[tuple[Tick, list[Hit]]]:
         yield tick, list(hits)
 
 
-def _at_once(tick: Tick, hits: list[Hit]) -> Iterator[Problem]:
+def _at_once(tick: Tick, hits: list[Hit]) -> Iterator[Violation]:
     for voice, count in Counter(hit.voice for hit in hits).items():
         if count > 1:
-            yield Problem(Rule.DUPLICATE, tick, f"{count} hits on {voice} at once")
+            yield Violation(Rule.DUPLICATE, tick, f"{count} hits on {voice} at once")
     hats = sorted({hit.voice for hit in hits} & set(HATS))
     if len(hats) > 1:
-        yield Problem(Rule.HATS, tick, f"{' and '.join(hats)} at once; there is one hi-hat")
+        yield Violation(Rule.HATS, tick, f"{' and '.join(hats)} at once; there is one hi-hat")
     for limb, count in Counter(VOICES[hit.voice].limb for hit in hits).items():
         if count > LIMBS_OF_A_KIND:
-            yield Problem(Rule.LIMBS, tick, f"{count} hits by {limb} at once; a drummer has two")
+            yield Violation(Rule.LIMBS, tick, f"{count} hits by {limb} at once; a drummer has two")
 
 
 def _weight(hit: Hit) -> tuple[int, int, Hit]:

@@ -22,10 +22,9 @@ from drumigen_daemon.engine.messages import (
     AnyReport,
     Command,
     EngineSetup,
+    PlayedBar,
     Ready,
-    Remark,
     Shutdown,
-    Sounded,
 )
 from drumigen_daemon.generator.link import GeneratorLink
 from drumigen_daemon.generator.messages import BANK, BarRequest, GeneratorSetup, WrittenBar
@@ -33,15 +32,16 @@ from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.budget import Budget
 from drumigen_daemon.process.garbage import sweep
 from drumigen_daemon.process.log_limit import LimitedLog
+from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.process.parent import end_orphans
-from drumigen_daemon.process.supervision import Part, beside
+from drumigen_daemon.process.supervision import Runner, beside
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
 
 log = logging.getLogger(__name__)
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-ENGINE_PATIENCE: Final = 2.0
+ENGINE_ENDING_SECONDS_MAX: Final = 2.0
 """Seconds that the engine has to end once it was told to."""
 
 
@@ -162,7 +162,7 @@ class Daemon:
         # the first bar needs it anyway; and msgspec must not meet a type for the first time in two
         # threads at once, or it crashes
         load_bank(self._styles.find(self.controls.session.style).bank)
-        parts: dict[str, Part] = {
+        parts: dict[str, Runner] = {
             "banks": self._load_banks,
             "garbage": lambda: sweep(lambda: self.plane.rolling),
             "files": self._write_files,
@@ -185,7 +185,7 @@ class Daemon:
         finally:
             # the engine silences what sounds and ends by itself; only then the others
             self._engine.end(Shutdown())
-            await asyncio.wait((engine,), timeout=ENGINE_PATIENCE)
+            await asyncio.wait((engine,), timeout=ENGINE_ENDING_SECONDS_MAX)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -214,12 +214,12 @@ class Daemon:
 
     def _reported(self, report: AnyReport) -> None:
         match report:
-            case Sounded():
+            case PlayedBar():
                 self.capture.add(report)
             case Ready():
                 log.info("playing through %s: %s", report.backend, ", ".join(report.ports))
                 log.info("engine: %s", report.detail)
-            case Remark():
+            case LogLine():
                 self._log.log(LEVELS[report.level], report.text, _now())
                 if report.level == "error":
                     self._complaint = report.text

@@ -26,7 +26,7 @@ from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import one_line, whole
-from drumigen_daemon.engine.messages import Sounded
+from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.status.status import Status, described
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 LINE_MAX: Final = 16_384
 """Bytes of a request."""
 CLIENTS_MAX: Final = 16
-IDLE_PATIENCE: Final = 60.0
+CLIENT_IDLE_SECONDS_MAX: Final = 60.0
 """Seconds in which a client must finish its next line."""
-READ_PATIENCE: Final = 5.0
+CLIENT_READ_SECONDS_MAX: Final = 5.0
 """Seconds in which a client must have taken a piece of a reply."""
 PIECE_BARS: Final = 16
 """Bars in a piece of an export: encoded in a fraction of a millisecond."""
 EXPORT_BARS: Final = whole(1, 100_000)
 
 
-class Controlled(Protocol):
+class DaemonForSocket(Protocol):
     """What is spoken to: the daemon."""
 
     capture: Capture
@@ -85,7 +85,7 @@ _DECODER: Final = msgspec.json.Decoder(Request)
 class ControlSocket:
     """Answers clients of the socket at ``path`` while it is open."""
 
-    def __init__(self, path: Path, daemon: Controlled) -> None:
+    def __init__(self, path: Path, daemon: DaemonForSocket) -> None:
         """Speak for ``daemon``."""
         self._path = path
         self._daemon = daemon
@@ -136,11 +136,11 @@ class ControlSocket:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             try:
-                async with asyncio.timeout(IDLE_PATIENCE):
+                async with asyncio.timeout(CLIENT_IDLE_SECONDS_MAX):
                     line = await reader.readline()
             except ValueError:
                 writer.write(_line({"error": f"a request has at most {LINE_MAX} bytes"}))
-                async with asyncio.timeout(READ_PATIENCE):
+                async with asyncio.timeout(CLIENT_READ_SECONDS_MAX):
                     await writer.drain()
                     writer.close()
                     await writer.wait_closed()
@@ -150,7 +150,7 @@ class ControlSocket:
             async with contextlib.aclosing(self._reply(line)) as pieces:
                 async for piece in pieces:
                     writer.write(piece)
-                    async with asyncio.timeout(READ_PATIENCE):
+                    async with asyncio.timeout(CLIENT_READ_SECONDS_MAX):
                         await writer.drain()
             # lines that lie ready would otherwise be served without pause
             await asyncio.sleep(0)
@@ -279,7 +279,7 @@ def _exchange(path: Path, line: bytes, patience: float) -> dict[str, Any]:
             return msgspec.json.decode(stream.readline(), type=dict[str, Any])
 
 
-def _exported(bars: Sequence[Sounded]) -> Iterator[bytes]:
+def _exported(bars: Sequence[PlayedBar]) -> Iterator[bytes]:
     yield b'{"bars":['
     for first in range(0, len(bars), PIECE_BARS):
         piece = msgspec.json.encode(bars[first : first + PIECE_BARS])

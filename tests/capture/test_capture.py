@@ -6,7 +6,7 @@ from drumigen.midi.file import song_from_bytes, song_to_bytes
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture.capture import Capture, song_of
-from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
+from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 
 BAR = 7680
 KICK, SNARE = 36, 38
@@ -20,10 +20,10 @@ def bar(
     tempo: float = 120,
     meter: str = "4/4",
     start: int | None = None,
-) -> Sounded:
+) -> PlayedBar:
     first = number * BAR if start is None else start
-    notes = tuple(SoundedNote(first + tick, 9, KICK, 100, 60) for tick in ticks or (0,))
-    return Sounded(number, Tick(first), meter, style, origin, Bpm(tempo), notes)
+    notes = tuple(PlayedNote(first + tick, 9, KICK, 100, 60) for tick in ticks or (0,))
+    return PlayedBar(number, Tick(first), meter, style, origin, Bpm(tempo), notes)
 
 
 def test_the_last_bars_are_kept_oldest_first() -> None:
@@ -61,7 +61,7 @@ def test_a_tempo_turned_within_a_bar_is_kept_where_it_was_turned() -> None:
 
 def test_bars_of_an_older_journal_have_no_tempi_within_them() -> None:
     old = {key: value for key, value in to_builtins(bar(3)).items() if key != "tempos"}
-    assert convert(old, Sounded) == bar(3)
+    assert convert(old, PlayedBar) == bar(3)
 
 
 def test_metre_changes_are_kept() -> None:
@@ -126,7 +126,7 @@ def test_two_hours_take_little_memory_and_come_out_as_they_went_in() -> None:
 
 def test_who_listens_hears_of_new_bars_and_not_of_restored_ones() -> None:
     capture = Capture(10)
-    heard: list[Sounded] = []
+    heard: list[PlayedBar] = []
     capture.listen(heard.append)
     capture.restore([bar(0)])
     capture.add(bar(1))

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture.journal import BEFORE, NAME, CaptureJournal
 from drumigen_daemon.control_socket import ask
-from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
+from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 from fixtures_jack import wait_for
 from stage_fixtures import drumigen
 
 
-def bar(number: int) -> Sounded:
-    notes = (SoundedNote(number * 7680, 9, 36, 100, 60),)
+def bar(number: int) -> PlayedBar:
+    notes = (PlayedNote(number * 7680, 9, 36, 100, 60),)
     start = Tick(number * 7680)
-    return Sounded(number, start, "4/4", "funk", Origin.GENERATED, Bpm(120.0), notes)
+    return PlayedBar(number, start, "4/4", "funk", Origin.GENERATED, Bpm(120.0), notes)
 
 
 def filled(folder: Path, bars: int, limit: int = 100) -> CaptureJournal:

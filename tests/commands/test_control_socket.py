@@ -21,7 +21,7 @@ from drumigen_daemon.control_socket import CLIENTS_MAX, LINE_MAX, ControlSocket,
 from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.table import STANDING, Controls
 from drumigen_daemon.controls.values import known_styles
-from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
+from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
 
@@ -99,9 +99,9 @@ async def asked(path: Path, request: object) -> dict[str, Any]:
     return await asyncio.to_thread(ask, [path], request)
 
 
-def sounded(number: int) -> Sounded:
-    notes = tuple(SoundedNote(number * 7680 + tick, 9, 36, 100, 60) for tick in range(0, 7680, 240))
-    return Sounded(number, Tick(number * 7680), "4/4", "funk", Origin.GENERATED, Bpm(120), notes)
+def sounded(number: int) -> PlayedBar:
+    notes = tuple(PlayedNote(number * 7680 + tick, 9, 36, 100, 60) for tick in range(0, 7680, 240))
+    return PlayedBar(number, Tick(number * 7680), "4/4", "funk", Origin.GENERATED, Bpm(120), notes)
 
 
 @pytest.mark.usefixtures("opened")
@@ -231,7 +231,7 @@ async def test_half_a_line_is_waited_for_without_holding_up_others(path: Path) -
 async def test_a_silent_client_is_shown_out(
     path: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_socket, "IDLE_PATIENCE", 0.01)
+    monkeypatch.setattr(control_socket, "CLIENT_IDLE_SECONDS_MAX", 0.01)
     async with ControlSocket(path, daemon):
         client = await Client.to(path)
         client.writer.write(b"half a line")
@@ -242,7 +242,7 @@ async def test_a_silent_client_is_shown_out(
 async def test_a_client_that_never_reads_is_cut_off(
     path: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_socket, "READ_PATIENCE", 0.05)
+    monkeypatch.setattr(control_socket, "CLIENT_READ_SECONDS_MAX", 0.05)
     for number in range(1500):
         daemon.capture.add(sounded(number))
     async with ControlSocket(path, daemon) as server:

@@ -14,15 +14,17 @@ from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture import wav
 from drumigen_daemon.cli import main
 from drumigen_daemon.commands import output, remote, render
-from drumigen_daemon.engine.messages import Origin, Sounded, SoundedNote
+from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 
 
-def sounded(number: int, *notes: int) -> Sounded:
+def sounded(number: int, *notes: int) -> PlayedBar:
     struck = tuple(
-        SoundedNote(number * 7680 + tick, 9, notes[0] if notes else 36, 100, 60)
+        PlayedNote(number * 7680 + tick, 9, notes[0] if notes else 36, 100, 60)
         for tick in (25, 1950, 3830, 5790)
     )
-    return Sounded(number, Tick(number * 7680), "4/4", "funk", Origin.GENERATED, Bpm(120.0), struck)
+    return PlayedBar(
+        number, Tick(number * 7680), "4/4", "funk", Origin.GENERATED, Bpm(120.0), struck
+    )
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from drumigen.errors import ControlError
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.binding import Binding, Mode, load_controller
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup
-from drumigen_daemon.controls.learning import LEARN_PATIENCE, load_learned
+from drumigen_daemon.controls.learning import LEARN_SECONDS_MAX, load_learned
 from drumigen_daemon.controls.table import Controls, Forget, Learn
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ControlInput
@@ -310,7 +310,7 @@ def test_learning_moves_nothing_meanwhile_and_does_not_wait_for_ever(
     desk.control("learn", "density")
     desk.hear(BEND, 0, 64, after=1.0)
     desk.hear(CC, 99, 1, after=1.0)
-    desk.hear(CC, 110, 127, after=LEARN_PATIENCE - 1.0)
+    desk.hear(CC, 110, 127, after=LEARN_SECONDS_MAX - 1.0)
     assert "nothing was moved" in caplog.text
     assert desk.controllers.learned == ()
     assert desk.stands("hold") is True

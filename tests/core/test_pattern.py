@@ -11,7 +11,7 @@ from drumigen.fitting import felt_beat, fit
 from drumigen.kit import HATS, Voice, load_kit
 from drumigen.midi.notation import written
 from drumigen.model.mock import mock_bar
-from drumigen.pattern import OFFSET_MAX, Bar, Hit, Problem, Rule, problems, repaired
+from drumigen.pattern import OFFSET_MAX, Bar, Hit, Rule, Violation, problems, repaired
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 from strategies import METERS, bars, meters, playable_bars, straight_bars, voices
@@ -135,7 +135,7 @@ def test_a_kit_outside_general_midi_is_a_problem_of_range(tmp_path: Path) -> Non
         (Rule.RANGE, 0),
         (Rule.RANGE, 2 * BEAT),
     ]
-    assert isinstance(found[0], Problem)
+    assert isinstance(found[0], Violation)
     assert problems(repaired(bar, low), low) == ()
 
 

@@ -12,6 +12,7 @@ from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter, Timeline
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import (
+    AnyReport,
     BarEntered,
     ClockSource,
     Continue,
@@ -25,21 +26,20 @@ from drumigen_daemon.engine.messages import (
     Panic,
     Plan,
     PlannedBar,
+    PlayedBar,
     Rejoin,
-    Remark,
     ReOne,
-    Report,
     SendFeedback,
     Shutdown,
-    Sounded,
     Start,
     Stop,
     TransportState,
     UseKit,
 )
-from drumigen_daemon.engine.player import CALM, Player
+from drumigen_daemon.engine.player import RECALL_QUIET_SECONDS, Player
 from drumigen_daemon.engine.score import Score
 from drumigen_daemon.ports import PortChange
+from drumigen_daemon.process.log_line import LogLine
 from rig import (
     BEGIN,
     CLOCK,
@@ -245,7 +245,7 @@ def test_one_hour_of_jittered_clock_does_not_drift() -> None:
     assert len(heard) >= beats
     assert heard[beats - 4] == pytest.approx(master.pulses[24 * (beats - 4)], abs=0.001)
     assert max(queued) < 20
-    assert rig.told(Sounded)[-1].number == beats // 4 - 2
+    assert rig.told(PlayedBar)[-1].number == beats // 4 - 2
     assert rig.output.hanging() == []
 
 
@@ -347,7 +347,7 @@ def test_a_drop_out_is_played_through_and_the_song_stays_in_place(rig: Rig) -> N
     master.finish()
     heard = times(rig, silent - 0.001)
     assert heard[:8] == pytest.approx([silent + beat * BEAT for beat in range(8)], abs=0.002)
-    assert any("fell silent" in remark.text for remark in rig.told(Remark))
+    assert any("fell silent" in line.text for line in rig.told(LogLine))
 
 
 def test_a_drop_out_stops_cleanly_where_that_is_the_setting(rig: Rig) -> None:
@@ -366,7 +366,7 @@ def test_a_clock_that_falls_silent_is_noticed_soon_and_the_song_stops_on_time(
 ) -> None:
     rig.obey(EngineParameters(source=ClockSource.MIDI, drop_out=DropOut.STOP))
     master = rolling_master(rig, 4, bpm)
-    told: list[tuple[float, Report]] = []
+    told: list[tuple[float, AnyReport]] = []
     rig.on_report = lambda report: told.append((rig.now, report))
     master.finish()
     rig.run(5)
@@ -414,7 +414,7 @@ def test_what_is_on_its_way_moves_with_the_line_if_it_would_be_far_off(
     player.advance(now, early=True)
     assert output.queued == 1
     player.follow(Timeline(Bpm(120.0), 0.0, Seconds(due + moved)), now)
-    player.advance(Seconds(now + 2 * CALM), early=True)
+    player.advance(Seconds(now + 2 * RECALL_QUIET_SECONDS), early=True)
     output.play(BEGIN + 0.2)
     (note,) = output.notes()
     assert note.at == pytest.approx(due + moved * follows)
@@ -427,7 +427,7 @@ def test_while_changes_keep_coming_nothing_goes_along_early_to_be_taken_back_aga
     player.roll(Timeline(Bpm(120.0), 0.0, Seconds(BEGIN + 0.15)), 0)
     queued = []
     for step in range(4):
-        now = Seconds(BEGIN + step * 0.6 * CALM)
+        now = Seconds(BEGIN + step * 0.6 * RECALL_QUIET_SECONDS)
         if step < 2:
             player.recall(now)
         player.advance(now, early=True)
@@ -507,7 +507,7 @@ def test_what_sounded_is_reported_by_the_bar_with_its_own_tempo(rig: Rig) -> Non
     master.clock(96 * 3)
     master.finish()
     rig.hear(STOP)
-    heard = rig.told(Sounded)
+    heard = rig.told(PlayedBar)
     assert [bar.number for bar in heard[:4]] == [0, 1, 2, 3]
     assert [round(bar.tempo, 1) for bar in heard[:4]] == pytest.approx([120, 120, 90, 90], abs=0.3)
     assert [len(bar.notes) for bar in heard[:4]] == [4, 4, 4, 4]
@@ -517,7 +517,7 @@ def test_what_sounded_is_reported_by_the_bar_with_its_own_tempo(rig: Rig) -> Non
 def test_a_silent_bar_is_reported_too(rig: Rig) -> None:
     rig.plan([PlannedBar(1, Tick(7680), Bar(Meter()), "test")])
     rolling_master(rig, 4).finish()
-    assert [(bar.number, len(bar.notes)) for bar in rig.told(Sounded)][:3] == [
+    assert [(bar.number, len(bar.notes)) for bar in rig.told(PlayedBar)][:3] == [
         (0, 4),
         (1, 0),
         (2, 4),
@@ -664,7 +664,7 @@ def test_a_tempo_turned_within_a_bar_is_reported_where_it_was_turned() -> None:
     rig.run(3.0)  # half of the second bar
     rig.obey(EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(60.0)))
     rig.run(12.0)
-    steady, turned, after = rig.told(Sounded)[:3]
+    steady, turned, after = rig.told(PlayedBar)[:3]
     assert steady.tempos == after.tempos == ()
     assert [tick for tick, _ in turned.tempos] == pytest.approx([0, 3840], abs=160)
     assert [tempo for _, tempo in turned.tempos] == pytest.approx([120, 60], abs=0.5)
@@ -682,7 +682,7 @@ def test_a_steady_master_turns_no_tempo(sigma: float) -> None:
     master.say(START)
     master.clock(6 * 96)
     master.finish()
-    settled = rig.told(Sounded)[2:]
+    settled = rig.told(PlayedBar)[2:]
     assert [bar.tempos for bar in settled] == [()] * len(settled)
 
 

@@ -21,11 +21,11 @@ from drumigen_daemon.engine.messages import (
     Command,
     EngineParameters,
     Locate,
-    Remark,
     ReOne,
     Start,
     TransportState,
 )
+from drumigen_daemon.process.log_line import LogLine
 from rig import (
     BEGIN,
     CLOCK,
@@ -476,7 +476,7 @@ def test_a_masters_start_without_a_clock_is_told_and_leaves_ways_out(
     rig.run((pulses[-1] if pulses else 0.1) + 0.5)
     rig.hear(START)
     rig.run(5.0)
-    assert any(remark.level == "warning" for remark in rig.told(Remark))
+    assert any(line.level == "warning" for line in rig.told(LogLine))
     rig.run(patience)
     rig.obey(Start())
     rig.run(3.0)

@@ -12,7 +12,7 @@ from drumigen_daemon.engine.inbox import MidiInbox
 from drumigen_daemon.engine.wakeup import Wakeup
 
 PULSE, STOP, KNOB = b"\xf8", b"\xfc", b"\xb0\x07\x40"
-COMB = ExpectedPulses(10.0, 60.0 / 174 / 24, tolerance=0.001)
+EXPECTED = ExpectedPulses(10.0, 60.0 / 174 / 24, tolerance=0.001)
 """174 BPM."""
 
 
@@ -49,8 +49,8 @@ def line() -> Line:
     return Line()
 
 
-def teeth(comb: ExpectedPulses, number: int) -> list[float]:
-    return [comb.at + index * comb.period for index in range(number)]
+def stamps(expected: ExpectedPulses, number: int) -> list[float]:
+    return [expected.at + index * expected.period for index in range(number)]
 
 
 @pytest.mark.parametrize("message", [PULSE, STOP, KNOB])
@@ -65,22 +65,22 @@ def test_whatever_comes_calls_the_engine(line: Line, message: bytes) -> None:
 def test_expected_pulses_are_heard_together_as_many_as_fit_into_120_ms(
     line: Line, bpm: float, together: int
 ) -> None:
-    comb = ExpectedPulses(10.0, 60.0 / bpm / 24, tolerance=0.001)
-    line.inbox.expect(comb)
-    assert line.pulses(*teeth(comb, together)) == [together - 1]
+    expected = ExpectedPulses(10.0, 60.0 / bpm / 24, tolerance=0.001)
+    line.inbox.expect(expected)
+    assert line.pulses(*stamps(expected, together)) == [together - 1]
     assert line.heard() == [PULSE] * together
 
 
-@pytest.mark.parametrize("late", [-0.005, 0.005, COMB.period])
+@pytest.mark.parametrize("late", [-0.005, 0.005, EXPECTED.period])
 def test_a_pulse_that_is_not_where_it_is_expected_calls_at_once(line: Line, late: float) -> None:
-    line.inbox.expect(COMB)
-    first, second = teeth(COMB, 2)
+    line.inbox.expect(EXPECTED)
+    first, second = stamps(EXPECTED, 2)
     assert line.pulses(first, second + late) == [1]
 
 
 def test_jitter_within_the_tolerance_calls_nobody(line: Line) -> None:
-    line.inbox.expect(COMB)
-    first, second, third = teeth(COMB, 3)
+    line.inbox.expect(EXPECTED)
+    first, second, third = stamps(EXPECTED, 3)
     assert line.pulses(first + 0.0009, second - 0.0009, third + 0.0009) == []
 
 
@@ -89,7 +89,7 @@ def test_jitter_within_the_tolerance_calls_nobody(line: Line) -> None:
 def test_patience_is_for_pulses_alone(
     line: Line, message: bytes, before: tuple[bytes, ...]
 ) -> None:
-    line.inbox.expect(COMB)
+    line.inbox.expect(EXPECTED)
     line.put(*before)
     assert line.calls == 0
     line.put(message)
@@ -98,15 +98,17 @@ def test_patience_is_for_pulses_alone(
 
 
 def test_who_looks_by_himself_hears_the_pulse_that_waits(line: Line) -> None:
-    line.inbox.expect(COMB)
+    line.inbox.expect(EXPECTED)
     line.put(PULSE)
     assert line.heard() == [PULSE]
-    line.inbox.expect(ExpectedPulses(COMB.at + COMB.period, COMB.period, COMB.tolerance))
-    assert line.pulses(COMB.at + COMB.period) == []
+    line.inbox.expect(
+        ExpectedPulses(EXPECTED.at + EXPECTED.period, EXPECTED.period, EXPECTED.tolerance)
+    )
+    assert line.pulses(EXPECTED.at + EXPECTED.period) == []
 
 
 def test_what_waits_is_called_for_when_nothing_is_expected_any_more(line: Line) -> None:
-    line.inbox.expect(COMB)
+    line.inbox.expect(EXPECTED)
     line.put(PULSE)
     line.inbox.expect(None)
     assert line.calls == 1
@@ -121,30 +123,30 @@ def test_what_is_left_of_a_flood_calls_again(line: Line) -> None:
 
 
 @pytest.fixture
-def bell() -> Iterator[Wakeup]:
-    bell = Wakeup()
-    yield bell
-    bell.close()
+def wakeup() -> Iterator[Wakeup]:
+    wakeup = Wakeup()
+    yield wakeup
+    wakeup.close()
 
 
-def rings(bell: Wakeup) -> bool:
-    return bool(select.select([bell], [], [], 0.0)[0])
+def is_called(wakeup: Wakeup) -> bool:
+    return bool(select.select([wakeup], [], [], 0.0)[0])
 
 
-def test_a_bell_rings_until_it_is_answered_however_often_it_was_pressed(bell: Wakeup) -> None:
-    assert not rings(bell)
-    bell.answer()
+def test_a_wakeup_calls_until_it_is_answered_however_often_it_was_rung(wakeup: Wakeup) -> None:
+    assert not is_called(wakeup)
+    wakeup.answer()
     for _ in range(3):
-        bell.ring()
-    assert rings(bell)
-    bell.answer()
-    assert not rings(bell)
-    bell.ring()
-    assert rings(bell)
+        wakeup.ring()
+    assert is_called(wakeup)
+    wakeup.answer()
+    assert not is_called(wakeup)
+    wakeup.ring()
+    assert is_called(wakeup)
 
 
-def test_no_message_is_left_lying_whoever_puts_at_the_same_time(bell: Wakeup) -> None:
-    inbox = MidiInbox(bell.ring)
+def test_no_message_is_left_lying_whoever_puts_at_the_same_time(wakeup: Wakeup) -> None:
+    inbox = MidiInbox(wakeup.ring)
     number = 2000
 
     def put() -> None:
@@ -156,8 +158,8 @@ def test_no_message_is_left_lying_whoever_puts_at_the_same_time(bell: Wakeup) ->
         thread.start()
     heard = 0
     while heard < 2 * number:
-        assert select.select([bell], [], [], 5.0)[0], f"nobody called after {heard} messages"
-        bell.answer()
+        assert select.select([wakeup], [], [], 5.0)[0], f"nobody called after {heard} messages"
+        wakeup.answer()
         heard += len(inbox.take(16))
     for thread in threads:
         thread.join()

@@ -17,11 +17,11 @@ from drumigen_daemon.engine.messages import (
     EngineParameters,
     EngineState,
     Rejoin,
-    Remark,
     Start,
     Stop,
     TransportState,
 )
+from drumigen_daemon.process.log_line import LogLine
 from rig import BEGIN, CLOCK, CONTINUE, START, Master, Rig, quarter_bar, song, song_position
 
 
@@ -37,7 +37,7 @@ def times(rig: Rig, since: float = 0.0) -> list[float]:
 
 
 def said(rig: Rig) -> str:
-    return "; ".join(remark.text for remark in rig.told(Remark))
+    return "; ".join(line.text for line in rig.told(LogLine))
 
 
 @pytest.mark.parametrize("command", [Start(), Continue()])

@@ -74,7 +74,7 @@ def _our_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_one_that_takes_longer_than_its_patience_but_lives_is_not_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link, "REPLY_PATIENCE", 2.0)
+    monkeypatch.setattr(link, "REPLY_SECONDS_MAX", 2.0)
     asked = Asked(5.0)
     running = asyncio.create_task(asked.link.run())
     await asked.ask(0, bar_seconds=2.0)

@@ -12,7 +12,7 @@ from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.binding import ADDRESSES
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import known_styles
-from drumigen_daemon.engine.messages import ControlInput, EngineCounters, Report, Sounded
+from drumigen_daemon.engine.messages import AnyReport, ControlInput, EngineCounters, PlayedBar
 from drumigen_daemon.mqtt.outbox import EVENTS_MAX, Outbox
 from drumigen_daemon.mqtt.topics import Message, Topics
 from drumigen_daemon.ports import PortChange
@@ -47,7 +47,7 @@ class Storm:
         self.last = ""
         inner = self.rig.on_report
 
-        def reported(report: Report) -> None:
+        def reported(report: AnyReport) -> None:
             match report:
                 case ControlInput():
                     # addresses of parameters go with the values that they are for
@@ -55,7 +55,7 @@ class Storm:
                 case EngineCounters():
                     self.counters = report
                     self.outbox.put(Message("telemetry", str(report.pulses), retain=True))
-                case Sounded():
+                case PlayedBar():
                     self.empty_bars += not report.notes
                     self.outbox.put(Message("bars", str(report.number)))
             if inner is not None:

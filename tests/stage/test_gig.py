@@ -18,7 +18,7 @@ from drumigen.midi.file import read_song, write_song
 from drumigen.pattern import Bar
 from drumigen_daemon.capture.capture import Capture, song_of
 from drumigen_daemon.controls.binding import CC, NOTE_ON, PROGRAM, load_controller
-from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, Sounded
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, PlayedBar
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.session import Session
 from rig import BEGIN, CONTINUE, START, Master, note_of, song_position
@@ -60,7 +60,7 @@ class Gig:
         assert inner is not None
 
         def reported(report: object) -> None:
-            if isinstance(report, Sounded):
+            if isinstance(report, PlayedBar):
                 self.capture.add(report)
             inner(report)  # type: ignore[arg-type]
 

@@ -170,7 +170,7 @@ async def test_health_is_no_while_the_daemon_is_not_ready() -> None:
 async def test_silent_clients_do_not_keep_others_out_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics_server, "PATIENCE", 0.2)
+    monkeypatch.setattr(metrics_server, "CLIENT_SECONDS_MAX", 0.2)
     async with serving() as server:
         silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
         answer = b""

@@ -11,7 +11,13 @@ from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.engine import Engine
-from drumigen_daemon.engine.messages import BarEntered, Command, ControlInput, EngineState, Report
+from drumigen_daemon.engine.messages import (
+    AnyReport,
+    BarEntered,
+    Command,
+    ControlInput,
+    EngineState,
+)
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
 from drumigen_daemon.generator.process import answered
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
@@ -145,7 +151,7 @@ class Band:
         self.plane.bars_written(reply.bars, reply.refused)
         self.replan()
 
-    def _reported(self, report: Report) -> None:
+    def _reported(self, report: AnyReport) -> None:
         if not self.engine_lives:
             return
         if isinstance(report, BarEntered):
@@ -155,7 +161,7 @@ class Band:
             self.played.append(planned.bar)
             choice = self.planner._sent.get(report.number)
             self.written.append(choice.written if choice is not None else planned.bar)
-        self.plane.reported(report, Seconds(self.rig.now))  # type: ignore[arg-type]
+        self.plane.reported(report, Seconds(self.rig.now))
         if isinstance(report, EngineState | BarEntered | ControlInput):
             self._obey(self.plane.urgent())
             self.replan()

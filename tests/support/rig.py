@@ -19,11 +19,11 @@ from drumigen.units import Seconds, Tick
 from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.inbox import MidiInbox
 from drumigen_daemon.engine.messages import (
+    AnyReport,
     Command,
     EngineState,
     Plan,
     PlannedBar,
-    Report,
     TransportState,
 )
 
@@ -105,8 +105,8 @@ class Rig:
 
     lead: float = 0.010
     now: float = BEGIN
-    reports: list[Report] = field(default_factory=list)
-    on_report: Callable[[Report], None] | None = None
+    reports: list[AnyReport] = field(default_factory=list)
+    on_report: Callable[[AnyReport], None] | None = None
     delay: float = 0.0
     """Seconds from a message's stamp until it reaches the engine, as of a period of JACK's."""
     horizon: float = 0.0

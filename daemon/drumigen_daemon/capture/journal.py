@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from drumigen_daemon.engine.messages import Sounded
+from drumigen_daemon.engine.messages import PlayedBar
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ BEFORE: Final = "played-before.jsonl"
 WAITING_MAX: Final = 512
 """Bars that wait for a disk that does not write; the oldest give way."""
 
-_DECODER: Final = msgspec.json.Decoder(Sounded)
+_DECODER: Final = msgspec.json.Decoder(PlayedBar)
 
 
 class CaptureJournal:
@@ -38,20 +38,20 @@ class CaptureJournal:
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._news = asyncio.Event()
 
-    def load(self) -> list[Sounded]:
+    def load(self) -> list[PlayedBar]:
         """Return the bars that were kept, oldest first; without a folder or files there are none.
 
         Raises:
             OSError: they cannot be read.
         """
-        bars: list[Sounded] = []
+        bars: list[PlayedBar] = []
         for name in (BEFORE, NAME):
             found = list(_bars(self._folder / name))
             bars += found
             self._lines = len(found)
         return bars[-self._limit :]
 
-    def add(self, bar: Sounded) -> None:
+    def add(self, bar: PlayedBar) -> None:
         """Take a bar that is over; it is written soon, and nobody waits for that."""
         self._waiting.append(msgspec.json.encode(bar) + b"\n")
         self._news.set()
@@ -109,7 +109,7 @@ def _ends_a_line(handle: int) -> bool:
     return os.pread(handle, 1, end) == b"\n"
 
 
-def _bars(path: Path) -> Iterator[Sounded]:
+def _bars(path: Path) -> Iterator[PlayedBar]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -30,7 +30,7 @@ SOUNDFONTS: Final = (
 HOW_TO_GET: Final = (
     "apt install fluidsynth timgm6mb-soundfont, or on macOS brew install fluid-synth"
 )
-PATIENCE: Final = 600.0
+SYNTH_SECONDS_MAX: Final = 600.0
 """Seconds; an hour of drums takes about one minute."""
 LOOK: Final = 0.5
 """Seconds between two looks at how far it is."""
@@ -99,7 +99,7 @@ def write_wav(
 
 def _run(command: list[str], wav: Path, new: Path, show: Callable[[], None]) -> None:
     program = command[0]
-    patience = time.monotonic() + PATIENCE
+    patience = time.monotonic() + SYNTH_SECONDS_MAX
     try:
         child = subprocess.Popen(  # noqa: S603 - the program was found on PATH
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -115,7 +115,8 @@ def _run(command: list[str], wav: Path, new: Path, show: Callable[[], None]) -> 
             except subprocess.TimeoutExpired:
                 show()
                 if time.monotonic() > patience:
-                    message = f"{program} did not make {wav} in {PATIENCE:g} s; render fewer bars"
+                    limit = f"{SYNTH_SECONDS_MAX:g} s"
+                    message = f"{program} did not make {wav} in {limit}; render fewer bars"
                     raise SoundError(message) from None
     finally:
         if child.poll() is None:

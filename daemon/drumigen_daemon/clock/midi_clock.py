@@ -69,7 +69,7 @@ class ExpectedPulses:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What happened to the pulses so far; a story that later pulses refute is taken back."""
+    """What happened to the pulses so far; what later pulses refute is taken back."""
 
     pulses: int = 0
     lost: int = 0
@@ -96,8 +96,8 @@ class ClockFollower:
     those after it alone.  Of the tempo before it remains a guess.
 
     *Two masters.*  Told apart by ``source`` where it differs: the first heard is followed until it
-    has been silent for two beats.  From one source, pulses off the comb that is followed are
-    foreign as long as they keep being so.  A second comb half-way, within the jitter, cannot be
+    has been silent for two beats.  From one source, pulses off the train that is followed are
+    foreign as long as they keep being so.  A second train half-way, within the jitter, cannot be
     told from a doubled tempo and is followed as that; one within 2 ms looks like duplicates.
     """
 
@@ -389,7 +389,7 @@ class ClockFollower:
         return Seconds(0.0 if track is None else track.leader.scatter**0.5)
 
     @property
-    def comb(self) -> ExpectedPulses | None:
+    def expected_pulses(self) -> ExpectedPulses | None:
         """The pulses to come if the tempo stays.  None before any pulse."""
         track = self._filter
         if track is None:

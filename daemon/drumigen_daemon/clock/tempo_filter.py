@@ -1,12 +1,12 @@
-"""Where the beat is, from jittery pulse stamps: a few competing stories and their weighted mean.
+"""Where the beat is, from jittery pulse stamps: competing hypotheses and their weighted mean.
 
-Every story (:class:`.Hypothesis`) explains all pulses so far: a steady tempo since some pulse, or a
-moving one, with these pulses lost and those foreign.  Each new pulse multiplies its weight by the
-pulse's likelihood.  After a notable pulse the leader has a child that tells of a tempo step at the
-pulse before, and after a surprise also of a lost or foreign pulse, a jump of phase, or more jitter;
-unlikely stories are dropped.  This is multiple-model filtering with pruning (Bar-Shalom, Li and
-Kirubarajan, 2001, chapter 11), and for steps Bayesian change-point detection (Adams and MacKay,
-2007).
+Every hypothesis (:class:`.Hypothesis`) explains all pulses so far: a steady tempo since some
+pulse, or a moving one, with these pulses lost and those foreign.  Each new pulse multiplies its
+weight by the pulse's likelihood.  After a notable pulse the leader has a child with a tempo step at
+the pulse before, and after a surprise also with a lost or foreign pulse, a jump of phase, or more
+jitter; unlikely hypotheses are dropped.  This is multiple-model filtering with pruning (Bar-Shalom,
+Li and Kirubarajan, 2001, chapter 11), and for steps Bayesian change-point detection (Adams and
+MacKay, 2007).
 """
 
 from typing import Self
@@ -38,20 +38,20 @@ _TEMPO_FOLDS = 3.7  # natural logarithm of PERIOD_MAX / PERIOD_MIN
 _STEP_SPREAD = 0.25  # standard deviation of a tempo step, in periods
 _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
 _ROUGHER = 10.0
-_NOTABLE = 1.0  # squared standard deviations: less makes nobody think of a step
+_NOTABLE = 1.0  # squared standard deviations: less is no hint of a step
 _SURPRISE = 12.0
-_ROOM = 10  # steady stories
-_YOUNG = 4  # pulses for which a newborn story is kept unheard
-_OLD = 24  # pulses after which like stories are one
-_BELIEF = 4  # pulses that must agree before a step is reported
-_DOUBT = 0.01  # weight below which an older story may go, and a younger one is believed
-_GONE = 3e-5  # weight of a story that is dropped
-_GONE_RIVAL = 1e-9  # the same where it counts the pulses otherwise, which nothing would mend
-_UNLIKE = 1e-6  # weight below which a moving story begins anew
+_STEADY_MAX = 10  # hypotheses of a steady tempo
+_YOUNG_PULSES = 4  # pulses for which a new hypothesis is kept whatever its weight
+_OLD_PULSES = 24  # after which like hypotheses are one
+_BELIEVED_PULSES = 4  # that must agree before a step is reported
+_DOUBTED_WEIGHT = 0.01  # below it an older hypothesis may go, and a younger one is believed
+_WEIGHT_MIN = 3e-5  # below it a hypothesis is dropped
+_RIVAL_WEIGHT_MIN = 1e-9  # the same where it counts the pulses otherwise, which nothing would mend
+_MOVING_WEIGHT_MIN = 1e-6  # below it a moving hypothesis begins anew
 
 
 class TempoFilter:
-    """The stories, and what they say together.
+    """The hypotheses, and what they predict together.
 
     ``number`` is the latest pulse, ``x`` when it was due (seconds) and ``v`` the mean period
     (seconds) up to the sixteenth after it.
@@ -102,21 +102,21 @@ class TempoFilter:
             return
         pool = self._pool
         late = self._late
-        newborn = self._surprised(at)
+        candidates = self._candidates(at)
         total = 0.0
         for h in pool:
             h.hear(at, late)
             total += h.weight
-        for h in newborn:
+        for h in candidates:
             total += h.weight
             pool.append(h)
         lead = self._weighed(total)
         self._late = max(0.01, late + 0.005 * (lead.outlying - late))
         self._last = at
-        self._crown(lead)
-        if self.heard == _OLD and self._begun_anew:
+        self._select(lead)
+        if self.heard == _OLD_PULSES and self._begun_anew:
             self._doubt_tempo_from_before()
-        self._breed()
+        self._branch()
         self._average()
 
     def _weighed(self, total: float) -> Hypothesis:
@@ -134,10 +134,10 @@ class TempoFilter:
         lead = pool[0]
         for h in pool:
             weight = h.weight = h.weight / total
-            if weight > top and h.age >= _BELIEF:
+            if weight > top and h.age >= _BELIEVED_PULSES:
                 top = weight
                 lead = h
-        return max(pool, key=_weight) if top < _DOUBT else lead
+        return max(pool, key=_weight) if top < _DOUBTED_WEIGHT else lead
 
     def count_on(self, by: int) -> None:
         """Count every pulse so far ``by`` further: the first ones were miscounted."""
@@ -153,25 +153,25 @@ class TempoFilter:
             h.hear_held_up(at)
         lead = self._weighed(sum(h.weight for h in pool))
         self._last = at
-        self._crown(lead)
+        self._select(lead)
         self._average()
 
     @property
     def knows(self) -> bool:
         """Whether it has heard enough for a pulse to be late."""
-        return self.heard > _OLD
+        return self.heard > _OLD_PULSES
 
     @property
     def certain(self) -> bool:
-        """Whether hardly any weight is on stories with another number."""
+        """Whether hardly any weight is on hypotheses with another number."""
         return self._agreed > 0.9
 
     def early(self, at: float) -> bool:
-        """Tell whether ``at`` is clearly before the next pulse is due, by every tried story."""
+        """Tell whether ``at`` is clearly before the next pulse is due, by every old hypothesis."""
         if self.heard == 1:
             return True
         for h in self._pool:
-            if h is self.leader or (h.age > _OLD and h.weight > _DOUBT):
+            if h is self.leader or (h.age > _OLD_PULSES and h.weight > _DOUBTED_WEIGHT):
                 ahead = h.x + h.v - at
                 if ahead < 0.0 or ahead * ahead < 16.0 * (h.noise + h.pxx):
                     return False
@@ -184,7 +184,7 @@ class TempoFilter:
             h.number += 1
             h.x = at
             h.v = gap
-            h.age = _BELIEF
+            h.age = _BELIEVED_PULSES
         self.number += 1
         self.x = self._last = at
         self.v = gap
@@ -193,14 +193,14 @@ class TempoFilter:
             h.weight /= total
         if self._as_before:
             self._weigh_as_before(at, gap)
-        self._breed()
+        self._branch()
         self._average()
 
     def _weigh_as_before(self, at: float, gap: float) -> None:
         """Weigh the tempo from before against any other, by the second pulse."""
         other = (1.0 - sum(h.weight for h in self._as_before)) / (_TEMPO_FOLDS * gap)
         for h in self._as_before:
-            h.age = _BELIEF
+            h.age = _BELIEVED_PULSES
             h.hear(at, self._late)
         total = other + sum(h.weight for h in self._as_before)
         for h in self._pool:
@@ -213,14 +213,14 @@ class TempoFilter:
 
     def _doubt_tempo_from_before(self) -> None:
         """Be no surer of the tempo than these pulses alone make one: it may be a little another."""
-        n = float(_OLD)
+        n = float(_OLD_PULSES)
         for h in self._pool:
             if h.pvv < 12.0 * h.noise / n**3:  # of a straight line through n stamps, at its end
                 h.pxx = max(h.pxx, 4.0 * h.noise / n)
                 h.pxv = 6.0 * h.noise / n**2
                 h.pvv = 12.0 * h.noise / n**3
 
-    def _surprised(self, at: float) -> list[Hypothesis]:
+    def _candidates(self, at: float) -> list[Hypothesis]:
         """Return what else may explain a pulse that the leader did not expect."""
         lead = self.leader
         v = lead.v
@@ -273,7 +273,7 @@ class TempoFilter:
                 out.append(fresh)
         return out
 
-    def _crown(self, lead: Hypothesis) -> None:
+    def _select(self, lead: Hypothesis) -> None:
         """Make ``lead`` the leader; a step or jump too small to matter was none."""
         old = self.leader
         if lead is not old:
@@ -284,8 +284,8 @@ class TempoFilter:
                 lead.jumps = old.jumps
         self.leader = lead
 
-    def _breed(self) -> None:
-        """Drop unlikely stories; give the leader the children that the next pulse may favour."""
+    def _branch(self) -> None:
+        """Drop unlikely hypotheses; give the leader the children that the next pulse may favour."""
         lead = self.leader
         steady: list[Hypothesis] = []
         moving: list[Hypothesis | None] = [None] * len(RESTLESSNESS)
@@ -302,17 +302,17 @@ class TempoFilter:
                 if spare is not None and spare.weight > _P_MOVE:
                     steady.append(spare)
             elif h.kind:
-                if h.weight > _GONE_RIVAL:
+                if h.weight > _RIVAL_WEIGHT_MIN:
                     steady.append(h)
             elif (
                 h is lead
-                or h.age < _YOUNG
-                or h.weight > (_GONE if h.number == number else _GONE_RIVAL)
+                or h.age < _YOUNG_PULSES
+                or h.weight > (_WEIGHT_MIN if h.number == number else _RIVAL_WEIGHT_MIN)
             ):
                 steady.append(h)
                 if h.age > 1 and h.weight > settled:
                     settled = h.weight
-        if not lead.kind and lead.age > _OLD:
+        if not lead.kind and lead.age > _OLD_PULSES:
             lead = self._merge(steady)
         self._evict(steady)
         pool = self._pool = steady
@@ -323,27 +323,30 @@ class TempoFilter:
             pool.append(calm)
 
     def _evict(self, steady: list[Hypothesis]) -> None:
-        """Drop the least likely steady stories beyond the room there is."""
+        """Drop the least likely steady hypotheses beyond the room there is."""
         lead = self.leader
         others = [h for h in steady if h.number != lead.number]
         rival = max(others, key=_weight, default=lead)  # may yet prove the count wrong
-        while len(steady) > _ROOM:
+        while len(steady) > _STEADY_MAX:
             weak = [
                 h
                 for h in steady
-                if h.age >= _YOUNG and h.weight < _DOUBT and h is not lead and h is not rival
+                if h.age >= _YOUNG_PULSES
+                and h.weight < _DOUBTED_WEIGHT
+                and h is not lead
+                and h is not rival
             ]
             if not weak:
                 break  # the young ones grow older soon
             steady.remove(min(weak, key=_weight))
 
     def _movers(self, moving: list[Hypothesis | None]) -> list[Hypothesis]:
-        """Return one story of each kind that moves, begun anew from the leader where it is lost."""
+        """Return one hypothesis of each kind that moves, anew from the leader where it is lost."""
         lead = self.leader
         out = []
         for kind in range(1, len(moving)):
             mover = moving[kind]
-            if mover is None or (mover.weight < _UNLIKE and mover is not lead):
+            if mover is None or (mover.weight < _MOVING_WEIGHT_MIN and mover is not lead):
                 mover = lead.child(_P_MOVE)
                 mover.move(kind)
             mover.weight = max(mover.weight, _P_MOVE)
@@ -351,10 +354,10 @@ class TempoFilter:
         return out
 
     def _merge(self, steady: list[Hypothesis]) -> Hypothesis:
-        """Make one of the steady stories that have come to agree with the leader; return it."""
+        """Make one of the steady hypotheses that have come to agree with the leader; return it."""
         lead = best = self.leader
         for h in steady[:]:
-            if h is lead or h.age <= _OLD or h.number != lead.number or h.kind:
+            if h is lead or h.age <= _OLD_PULSES or h.number != lead.number or h.kind:
                 continue
             apart = h.x - lead.x
             off = HORIZON * (h.v - lead.v)
@@ -376,7 +379,7 @@ class TempoFilter:
         half = 0.5 * HORIZON
         for h in self._pool:
             weight = h.weight
-            if weight > 1e-4 and h.number == number and (h.age >= _BELIEF or h is lead):
+            if weight > 1e-4 and h.number == number and (h.age >= _BELIEVED_PULSES or h is lead):
                 mass += weight
                 x += weight * h.x
                 v += weight * (h.v + half * h.a)
@@ -385,5 +388,5 @@ class TempoFilter:
         self.v = min(max(v / mass, PERIOD_MIN), PERIOD_MAX)
 
 
-def _weight(story: Hypothesis) -> float:
-    return story.weight
+def _weight(hypothesis: Hypothesis) -> float:
+    return hypothesis.weight

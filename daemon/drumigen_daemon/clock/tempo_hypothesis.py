@@ -1,10 +1,10 @@
-"""One story about a pulse train, as a Kalman filter with a weight.
+"""One hypothesis about a pulse train, as a Kalman filter with a weight.
 
 The state is where pulse ``number`` lies (``x``, seconds), the period after it (``v``, seconds) and
-the change of period per pulse (``a``), with their covariance.  Each story learns the variance of
-the jitter for itself, and treats a pulse as a mixture of the expected one and an outlier
+the change of period per pulse (``a``), with their covariance.  Each hypothesis learns the variance
+of the jitter for itself, and treats a pulse as a mixture of the expected one and an outlier
 (probabilistic data association: Bar-Shalom, Li and Kirubarajan, *Estimation with Applications to
-Tracking and Navigation*, 2001).  Plain floats and no matrices: a story costs a few microseconds.
+Tracking and Navigation*, 2001).  Plain floats and no matrices: one costs a few microseconds.
 """
 
 from math import exp, sqrt
@@ -12,9 +12,9 @@ from typing import Self
 
 HORIZON = 6  # pulses: what is wanted is the time of the sixteenth ahead
 NOISE_START = 1e-3**2  # seconds squared
-STEADY = 0  # kind of a story whose tempo stays; 1, 2 ... move as RESTLESSNESS says
+STEADY = 0  # kind of a hypothesis whose tempo stays; 1, 2 ... move as RESTLESSNESS says
 RESTLESSNESS = (0.0, 1e-6, 6e-6, 4e-5)
-"""Standard deviation of the change of ``a`` at each pulse, in periods, by kind of story.
+"""Standard deviation of the change of ``a`` at each pulse, in periods, by kind of hypothesis.
 
 About a slow drift, a wander of half a BPM within seconds, and a hand on the tempo knob.
 """
@@ -29,7 +29,7 @@ _OUTLIERS_LATE = 0.9  # MIDI bytes queue: they come late rather than early
 _P_LOST = 1e-3  # chances per pulse
 _P_LOST_ON = 0.9  # that the next pulse of a gap is lost too
 _P_EXTRA = 3e-4
-_P_COMB = 0.9  # that a further foreign pulse keeps the distance of the two before
+_P_REGULAR = 0.9  # that a further foreign pulse keeps the distance of the two before
 _P_HALF_WAY = 0.1  # of foreign pulses half-way being a second master, not a doubled tempo
 _EARLY = -0.08  # periods: pulses earlier than this may be extra ones
 _FAR = 3.0  # periods: nothing is that late, so pulses were lost
@@ -41,19 +41,42 @@ def chance_of_lost(skipped: int) -> float:
 
 
 class Hypothesis:
-    """One story about all pulses so far."""
+    """One hypothesis about all pulses so far."""
 
     __slots__ = (
-        "a", "age", "comb", "extra", "extra_at", "extra_gap", "jumps", "kind", "lost", "noise",
-        "noise_count", "number", "outliers", "outlying", "owed", "paa", "pva", "pvv", "pxa", "pxv",
-        "pxx", "steps", "took", "v", "weight", "x",
+        "a",
+        "age",
+        "extra",
+        "extra_at",
+        "extra_gap",
+        "foreign_share",
+        "jumps",
+        "kind",
+        "lost",
+        "noise",
+        "noise_count",
+        "number",
+        "outliers",
+        "outlying",
+        "owed",
+        "paa",
+        "pva",
+        "pvv",
+        "pxa",
+        "pxv",
+        "pxx",
+        "steps",
+        "took",
+        "v",
+        "weight",
+        "x",
     )  # fmt: skip
 
     def __init__(self, at: float, period: float, number: int, noise: float) -> None:
         """Begin with the pulse ``number`` stamped ``at``; ``period`` is a mere default."""
         self.weight = 1.0
         self.kind = STEADY
-        self.age = 0  # pulses since this story parted from its parent's
+        self.age = 0  # pulses since this hypothesis parted from its parent's
         self.number = number
         self.x = at
         self.v = period
@@ -65,7 +88,7 @@ class Hypothesis:
         self.took = True  # whether the latest pulse was one of ours
         self.outlying = 0.0  # and how likely it was an outlier
         self.extra_at = self.extra_gap = 0.0  # the latest foreign pulse, and its distance
-        self.comb = 0.0  # how usual foreign pulses are
+        self.foreign_share = 0.0  # how usual foreign pulses are
         self.owed = 0  # pulses taken for lost that may yet come, held up
         self.lost = self.extra = self.outliers = self.steps = self.jumps = 0
 
@@ -106,7 +129,7 @@ class Hypothesis:
         new.outlying = self.outlying
         new.extra_at = self.extra_at
         new.extra_gap = self.extra_gap
-        new.comb = self.comb
+        new.foreign_share = self.foreign_share
         new.owed = self.owed
         new.lost = self.lost
         new.extra = self.extra
@@ -116,7 +139,7 @@ class Hypothesis:
         return new
 
     def begun_anew(self, at: float, number: int, spread: float, late: float) -> Self:
-        """Return who tells that the clock has begun anew with ``number``, stamped ``at``.
+        """Return the hypothesis that the clock has begun anew with ``number``, stamped ``at``.
 
         The tempo is as it was but for ``spread`` (a share of it, standard deviation), the jitter is
         what it was, and that stamp is off by another ``late`` seconds.  Of where the beat was
@@ -148,7 +171,7 @@ class Hypothesis:
     def hear_held_up(self, at: float) -> None:
         """Take a pulse that came on the heels of another, for which it waited: it tells no time.
 
-        Who has been waiting for a pulse counts it; who took some for lost has found one.
+        A hypothesis that expected a pulse counts it; one that took some for lost has found one.
         """
         if at - self.x < 0.5 * self.v:
             if self.owed:
@@ -177,7 +200,7 @@ class Hypothesis:
             self.pvv += (_DRIFT * self.v) ** 2
 
     def hear(self, at: float, late: float, *, contrary: bool = False) -> None:
-        """Weigh this story by the pulse stamped ``at``, and learn from it.
+        """Weigh this hypothesis by the pulse stamped ``at``, and learn from it.
 
         ``late`` is the chance of an outlier.  Where pulses may have been lost, or this one may be
         foreign, the likelier is assumed; ``contrary`` assumes the other.
@@ -201,8 +224,8 @@ class Hypothesis:
         self.took = True
         self.owed = owed
         self.number += span
-        if self.comb:
-            self.comb *= 0.95
+        if self.foreign_share:
+            self.foreign_share *= 0.95
         if self.kind:
             self._moving(at, span, late, prior)
         else:
@@ -229,8 +252,8 @@ class Hypothesis:
         if self.extra:
             wide = 2.0 * self.noise
             regular = exp(-0.5 * off * off / wide) / (_ROOT_TAU * sqrt(wide))
-            foreign += _P_COMB * (regular - foreign)
-        foreign *= max(_P_EXTRA, self.comb)
+            foreign += _P_REGULAR * (regular - foreign)
+        foreign *= max(_P_EXTRA, self.foreign_share)
         half_way = error + 0.5 * self.v
         if half_way * half_way < 2.0 * self.noise:
             foreign *= _P_HALF_WAY
@@ -249,7 +272,7 @@ class Hypothesis:
             self.extra_gap = at - self.extra_at if self.extra else self.v
             self.extra_at = at
         self.extra += 1
-        self.comb += 0.3 * (1.0 - self.comb)
+        self.foreign_share += 0.3 * (1.0 - self.foreign_share)
         return True
 
     def _steady(self, at: float, span: int, late: float, prior: float) -> None:

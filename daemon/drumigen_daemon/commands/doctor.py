@@ -40,7 +40,7 @@ GOVERNOR: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 JITTER_GOOD: Final = 1.0
 """Milliseconds."""
 MEMORY_WANTED: Final = 256 * 2**20
-CHILD_PATIENCE: Final = 10.0
+CHILD_SECONDS_MAX: Final = 10.0
 
 
 class Mark(StrEnum):
@@ -180,7 +180,7 @@ def _realtime(settings: Settings) -> Iterator[Finding]:
     command = [sys.executable, "-c", code, str(priority)]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves
-            command, capture_output=True, text=True, check=False, timeout=CHILD_PATIENCE
+            command, capture_output=True, text=True, check=False, timeout=CHILD_SECONDS_MAX
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         yield Finding(Mark.WARN, "realtime", f"cannot be tried: {error}")

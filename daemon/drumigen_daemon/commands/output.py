@@ -72,7 +72,7 @@ def wrote(output: Path, what: str = "") -> str:
     return f"wrote {name}: {what}" if what else f"wrote {name}"
 
 
-def remark(text: str) -> None:
+def warn(text: str) -> None:
     """Say on stderr, on one line, what the user should know about what was read or done."""
     sys.stderr.write(f"drumigen: {one_line(text)}\n")
 

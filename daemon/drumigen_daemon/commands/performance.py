@@ -5,7 +5,7 @@ from pathlib import Path
 from drumigen.kit import load_kit
 from drumigen.midi.file import read_song
 from drumigen.midi.song import Transcription, transcribed
-from drumigen_daemon.commands.output import remark
+from drumigen_daemon.commands.output import warn
 
 
 def read_performance(path: Path, kit: str) -> Transcription:
@@ -19,7 +19,7 @@ def read_performance(path: Path, kit: str) -> Transcription:
     read = transcribed(song, drums)
     for odd in (*song.odd, read.losses()):
         if odd:
-            remark(f"{path}: {odd}")
+            warn(f"{path}: {odd}")
     return read
 
 

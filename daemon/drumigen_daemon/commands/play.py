@@ -27,9 +27,9 @@ from drumigen_daemon.process.supervision import beside
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status.status import Status
 
-READY_PATIENCE: Final = 3.0
+READY_SECONDS_MAX: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
-STOP_PATIENCE: Final = 1.0
+STOP_SECONDS_MAX: Final = 1.0
 STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
 FRAME: Final = 0.05
@@ -44,12 +44,12 @@ def main(options: argparse.Namespace) -> int:
     log_to_stderr("warning")
     if settings.web.port:
         sys.stdout.write(f"the panel, with sound in the browser: {settings.web.url}\n")
-    performance = Performance(settings, options.bars)
+    performance = SongPlay(settings, options.bars)
     asyncio.run(performance.run())
     return _write(performance, settings, options.output, options.wav)
 
 
-class Performance:
+class SongPlay:
     """One song from its start to its end, seen in the terminal."""
 
     def __init__(self, settings: Settings, bars: int) -> None:
@@ -89,7 +89,7 @@ class Performance:
                 raise result
 
     async def _play(self) -> None:
-        await self._until(self._is_ready, READY_PATIENCE)
+        await self._until(self._is_ready, READY_SECONDS_MAX)
         self.daemon.control("start")
         with contextlib.ExitStack() as stack:
             if sys.stdout.isatty():
@@ -102,7 +102,7 @@ class Performance:
                 draw()
                 await self._pause()
             self.daemon.control("stop")
-            await self._until(lambda s: s.transport is TransportState.STOPPED, STOP_PATIENCE)
+            await self._until(lambda s: s.transport is TransportState.STOPPED, STOP_SECONDS_MAX)
 
     async def _until(self, reached: Callable[[Status], bool], patience: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -166,7 +166,7 @@ class Performance:
 
 
 @contextlib.contextmanager
-def _screen(performance: Performance) -> Iterator[Callable[[], None]]:
+def _screen(performance: SongPlay) -> Iterator[Callable[[], None]]:
     """Draw on the terminal while open."""
     from rich.console import Console  # noqa: PLC0415 - slow to load, and not needed in a pipe
     from rich.live import Live  # noqa: PLC0415
@@ -215,9 +215,7 @@ def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _write(
-    performance: Performance, settings: Settings, output: Path | None, wav: Path | None
-) -> int:
+def _write(performance: SongPlay, settings: Settings, output: Path | None, wav: Path | None) -> int:
     daemon = performance.daemon
     bars = daemon.capture.last(settings.capture.bars)
     if not bars:

@@ -17,12 +17,12 @@ from drumigen.midi.song import transcribed
 from drumigen.text import counted
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.commands.output import remark, say, write_song_to, wrote
+from drumigen_daemon.commands.output import say, warn, write_song_to, wrote
 from drumigen_daemon.commands.render import write_sound
 from drumigen_daemon.control_socket import ask
 from drumigen_daemon.controls.about import ORDER, listing, standing
 from drumigen_daemon.controls.table import VALUES, own_name
-from drumigen_daemon.engine.messages import Sounded
+from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
 
@@ -146,7 +146,7 @@ def _bounded(histogram: Histogram) -> str:
 
 def _export(options: argparse.Namespace) -> int:
     reply = _ask(options, {"export": options.bars})
-    bars = msgspec.convert(reply["bars"], tuple[Sounded, ...])
+    bars = msgspec.convert(reply["bars"], tuple[PlayedBar, ...])
     if not bars:
         message = "nothing has been played yet: start the song, then export"
         raise ControlError(message)
@@ -157,7 +157,7 @@ def _export(options: argparse.Namespace) -> int:
         kit = _ask(options, {"status": True})["status"]["kit"]
         losses = transcribed(song, load_kit(kit)).losses()
         if losses:
-            remark(f"{kit}: {losses}")
+            warn(f"{kit}: {losses}")
     write_song_to(output, chart_of(song, load_kit(kit)) if options.notation else song)
     count = counted(len(bars), "bar")
     all_of = f"all there are of the {options.bars} asked for"

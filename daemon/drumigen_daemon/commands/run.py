@@ -23,7 +23,7 @@ from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.realtime import go_before_others
-from drumigen_daemon.process.supervision import Part, beside
+from drumigen_daemon.process.supervision import Runner, beside
 from drumigen_daemon.settings import (
     Settings,
     adopted,
@@ -184,7 +184,7 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     reloader = _Reloader(daemon, settings, options, notifier, mqtt)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
-    parts: dict[str, Part] = {"MQTT": mqtt.run}
+    parts: dict[str, Runner] = {"MQTT": mqtt.run}
     web = web_link(settings, daemon)
     daemon.listen(web.take)
     parts["web"] = web.run

@@ -22,7 +22,7 @@ ECHOES_MAX: Final = 4096
 
 
 class Feedback:
-    """Brings LEDs and rings up to date, and knows what was shown when it comes back."""
+    """Brings LEDs and LED rings up to date, and knows what was shown when it comes back."""
 
     def __init__(self, positions: Positions) -> None:
         """Show where controls stand by ``positions``; nothing until :meth:`add`."""
@@ -46,7 +46,7 @@ class Feedback:
         self._heard[binding] = _normal(data)
 
     def shows(self, now: Seconds) -> list[bytes]:
-        """Return the messages that bring LEDs and rings up to date, to be sent ``now``."""
+        """Return the messages that bring LEDs and LED rings up to date, to be sent ``now``."""
         messages: list[bytes] = []
         for binding, shown in self._shown.items():
             due = self._messages(binding)

@@ -37,7 +37,7 @@ BANK_SELECT: Final = (0, 32)
 """CCs that go before a program change; a fader may send them too (nanoKONTROL2), and is moved."""
 BANK_MOVES: Final = 4
 """Values that tell a fader from a choice of bank."""
-LEARN_PATIENCE: Final = Seconds(60.0)
+LEARN_SECONDS_MAX: Final = Seconds(60.0)
 """Seconds that a gesture is waited for; until then controllers move nothing."""
 PAIR_SECONDS: Final = 0.05
 """Seconds between the halves of a 14-bit value at most."""
@@ -97,7 +97,7 @@ class Learner:
 
     def expired(self, at: Seconds) -> bool:
         """Tell whether nobody has made a gesture for too long; nothing is learned then."""
-        if not self.control or at - self._since <= LEARN_PATIENCE:
+        if not self.control or at - self._since <= LEARN_SECONDS_MAX:
             return False
         self.control = ""
         return True

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
-from drumigen_daemon.engine.messages import PlannedBar, SoundedNote
+from drumigen_daemon.engine.messages import PlannedBar, PlayedNote
 
 TURN: Final = 0.5
 """BPM by which a tempo must differ to be a turn of it: a followed clock never stands still."""
@@ -60,7 +60,7 @@ class FinishedBar:
 
     planned: PlannedBar
     tempo: Bpm
-    notes: tuple[SoundedNote, ...]
+    notes: tuple[PlayedNote, ...]
     tempos: tuple[tuple[int, Bpm], ...] = ()
 
 
@@ -76,7 +76,7 @@ class BarLog:
         self.finished: deque[FinishedBar] = deque()
         """Bars that are over, until somebody takes them."""
         self._open: list[_OpenBar] = []
-        self._notes: dict[int, list[SoundedNote]] = {}
+        self._notes: dict[int, list[PlayedNote]] = {}
 
     def enter(self, bar: PlannedBar, line: Timeline) -> None:
         """Take note that the playhead crossed the bar line of ``bar``."""
@@ -98,7 +98,7 @@ class BarLog:
         if inside and abs(line.tempo - last.tempo) >= TURN:
             bar.turns.append(_Turn(tick, now, line.tempo))
 
-    def sounded(self, bar: int, note: SoundedNote) -> None:
+    def sounded(self, bar: int, note: PlayedNote) -> None:
         """Take note of a note that left; it is written in bar number ``bar``."""
         self._notes.setdefault(bar, []).append(note)
 
@@ -124,11 +124,11 @@ class BarLog:
         """Whether no bar waits to be finished."""
         return not self._open
 
-    def _notes_of(self, bar: _OpenBar) -> tuple[SoundedNote, ...]:
+    def _notes_of(self, bar: _OpenBar) -> tuple[PlayedNote, ...]:
         notes = self._notes.pop(bar.planned.number, [])
         return tuple(sorted(notes, key=lambda note: note.tick))
 
-    def _finish(self, bar: _OpenBar, notes: tuple[SoundedNote, ...]) -> None:
+    def _finish(self, bar: _OpenBar, notes: tuple[PlayedNote, ...]) -> None:
         self.finished.append(FinishedBar(bar.planned, bar.tempo, notes, bar.tempos))
 
 

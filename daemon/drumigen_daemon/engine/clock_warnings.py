@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from drumigen.units import TEMPO_MIN
 from drumigen_daemon.clock.midi_clock import TEMPO_SLOWEST, ClockFollower
-from drumigen_daemon.engine.messages import RemarkLevel
+from drumigen_daemon.process.log_line import LogLevel
 
 _CLEARLY = 1.02  # a tempo at the limit is no news twice
 
@@ -12,9 +12,9 @@ _CLEARLY = 1.02  # a tempo at the limit is no news twice
 class ClockWarnings:
     """Looks at a follower, and says what a user should know."""
 
-    def __init__(self, remark: Callable[[RemarkLevel, str], None]) -> None:
-        """Say it by ``remark``."""
-        self._remark = remark
+    def __init__(self, log: Callable[[LogLevel, str], None]) -> None:
+        """Say it by ``log``."""
+        self._log = log
         self._told_conflict = False
         self._told_slow = ""
 
@@ -25,10 +25,10 @@ class ClockWarnings:
             if self._told_conflict:
                 first, *others = follower.masters or ("",)
                 second = ", ".join(others) or "another one on the same port"
-                self._remark("warning", f"two MIDI clocks: following {first}, ignoring {second}")
+                self._log("warning", f"two MIDI clocks: following {first}, ignoring {second}")
         slow = self._slow(follower)
         if slow and slow != self._told_slow:
-            self._remark("warning", slow)
+            self._log("warning", slow)
         if slow or follower.tempo > TEMPO_MIN * _CLEARLY:
             self._told_slow = slow
 

@@ -24,16 +24,12 @@ from drumigen_daemon.clock.internal_clock import InternalClock
 from drumigen_daemon.clock.midi_clock import ClockFollower, ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
-from drumigen_daemon.engine.drop_out import SILENCE, SilenceWatch, Turn
-from drumigen_daemon.engine.messages import (
-    ClockSource,
-    EngineParameters,
-    RemarkLevel,
-    TransportState,
-)
+from drumigen_daemon.engine.drop_out import SILENCE, SilenceVerdict, SilenceWatch
+from drumigen_daemon.engine.messages import ClockSource, EngineParameters, TransportState
 from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
+from drumigen_daemon.process.log_line import LogLevel
 
 START, CONTINUE, STOP, SONG_POSITION = 0xFA, 0xFB, 0xFC, 0xF2
 
@@ -50,13 +46,13 @@ class Conductor:
         self,
         player: Player,
         output: Output,
-        remark: Callable[[RemarkLevel, str], None],
+        log: Callable[[LogLevel, str], None],
         now: Seconds,
     ) -> None:
         """Stand still at tick 0 with the default settings."""
         self._player = player
         self._output = output
-        self._remark = remark
+        self._log = log
         self._parameters = EngineParameters()
         self._transport = Transport()
         self._internal = InternalClock(self._parameters.tempo, now)
@@ -66,13 +62,13 @@ class Conductor:
         self.resyncs = 0
         """Times that the song was moved against the clock: re-phased, or told where the one is."""
         self._source: Clock = self._internal
-        self._silence = SilenceWatch(remark)
+        self._silence = SilenceWatch(log)
         self._epoch = 0
         self._held: Timeline | None = None
-        self._astray = False  # pulses have moved the line since the player was told of it
+        self._timeline_moved = False  # pulses have moved the line since the player was told of it
         self._first_pulse = 0
         self._start_may_be_lost = True
-        self._warnings = ClockWarnings(remark)
+        self._warnings = ClockWarnings(log)
         self._choose_clock(now)
 
     # --- what may be asked -----------------------------------------------------------------
@@ -121,7 +117,7 @@ class Conductor:
     def expected_pulses(self) -> ExpectedPulses | None:
         """The clock pulses that would be no news, while the song rolls steadily along a clock."""
         rolls = self._player.rolling and not self._source.ours
-        return self.follower.comb if rolls and self.steady else None
+        return self.follower.expected_pulses if rolls and self.steady else None
 
     # --- what the clock says ---------------------------------------------------------------
 
@@ -145,7 +141,7 @@ class Conductor:
             self._epoch = self.follower.epoch
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
-            self._astray = True
+            self._timeline_moved = True
         elif self._parameters.start_on_clock and self._start_may_be_lost:
             self._check_lost_start(number, at)
 
@@ -188,8 +184,8 @@ class Conductor:
         Return when to call again at the latest.
         """
         self.follower.advance(now)
-        if self._astray:
-            self._astray = False
+        if self._timeline_moved:
+            self._timeline_moved = False
             self._follow(now)
         if self._internal.settle(now) and self._source.ours:
             self._steer(now)
@@ -269,7 +265,7 @@ class Conductor:
         if self._source.nudge(by, now):
             self._steer(now)
         else:
-            self._remark("warning", "a nudge moves our own clock only: use offset_ms instead")
+            self._log("warning", "a nudge moves our own clock only: use offset_ms instead")
 
     def _steer(self, now: Seconds) -> None:
         """Have everything go on along our own clock's new line."""
@@ -419,9 +415,7 @@ class Conductor:
         if number - self._first_pulse < LOST_START_PULSES:
             return
         self._start_may_be_lost = False
-        self._remark(
-            "warning", "a clock without a Start: rolling as if it began with its first pulse"
-        )
+        self._log("warning", "a clock without a Start: rolling as if it began with its first pulse")
         self._transport.join(self._first_pulse, self._transport.position)
         self._roll_midway(at)
 
@@ -452,9 +446,9 @@ class Conductor:
         if self._held is not None:
             # keep the bar line, on the beat of the clock that is nearest to it
             self._held = None
-            astray = self.line.tick_at(bar_line) - bar.end
+            off_bar_line = self.line.tick_at(bar_line) - bar.end
             self._move_song(
-                -round(astray / TICKS_PER_BEAT) * TICKS_PER_BEAT, self.follower.last_pulse
+                -round(off_bar_line / TICKS_PER_BEAT) * TICKS_PER_BEAT, self.follower.last_pulse
             )
             self.resyncs += 1
         reading = self._reading()
@@ -469,7 +463,7 @@ class Conductor:
         """Act if the clock that is followed has been silent for long; return when to look again."""
         if self._source.ours:
             return math.inf
-        turn, wake = Turn.GO_ON, math.inf
+        turn, wake = SilenceVerdict.GO_ON, math.inf
         match self._transport.state:
             case TransportState.STOPPED:
                 self._silence.at_rest()
@@ -480,9 +474,9 @@ class Conductor:
             case TransportState.ROLLING:
                 expected = self.expected_pulses
                 turn, wake = self._silence.rolls(now, self.follower, expected, self._parameters)
-        if turn is Turn.STOP:
+        if turn is SilenceVerdict.STOP:
             self.stop(now)
-        elif turn is Turn.OWN_CLOCK:
+        elif turn is SilenceVerdict.OWN_CLOCK:
             self._silence.at_rest()
             self._use(self._internal, now)
             self._roll_internal(now)

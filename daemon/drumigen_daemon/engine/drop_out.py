@@ -8,7 +8,8 @@ from typing import Final
 from drumigen.units import Seconds
 from drumigen_daemon.clock.midi_clock import ClockFollower, ExpectedPulses, LockState
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
-from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParameters, RemarkLevel
+from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParameters
+from drumigen_daemon.process.log_line import LogLevel
 
 SILENCE: Final = 2.0
 """Seconds without pulses after which a master counts as gone."""
@@ -22,7 +23,7 @@ WAIT_FOR_MASTER: Final = 4.0
 """Seconds for which a master that said Start may take until its first pulse."""
 
 
-class Turn(Enum):
+class SilenceVerdict(Enum):
     """What becomes of the song now."""
 
     GO_ON = auto()
@@ -34,9 +35,9 @@ class Turn(Enum):
 class SilenceWatch:
     """Minds the silence of the clock that is followed."""
 
-    def __init__(self, remark: Callable[[RemarkLevel, str], None]) -> None:
-        """Say what is worth a line by ``remark``."""
-        self._remark = remark
+    def __init__(self, log: Callable[[LogLevel, str], None]) -> None:
+        """Say what is worth a line by ``log``."""
+        self._log = log
         self._told = False
         self._armed_at = math.inf
         self._by_master = False
@@ -53,15 +54,15 @@ class SilenceWatch:
 
     def waits(
         self, now: Seconds, follower: ClockFollower, parameters: EngineParameters
-    ) -> tuple[Turn, float]:
+    ) -> tuple[SilenceVerdict, float]:
         """Mind the wait for a first pulse; return what to do, and when to ask again."""
         free = parameters.source is ClockSource.AUTO
         gone_at = follower.last_pulse_at + SILENCE
         if self._by_master:
             gone_at = max(self._armed_at, follower.last_pulse_at) + WAIT_FOR_MASTER
         if free and now >= gone_at:
-            self._remark("warning", "no MIDI clock comes: starting on our own clock")
-            return Turn.OWN_CLOCK, math.inf
+            self._log("warning", "no MIDI clock comes: starting on our own clock")
+            return SilenceVerdict.OWN_CLOCK, math.inf
         told_at = max(self._armed_at, follower.last_pulse_at) + WAIT_TOLD
         if not self._told and now >= told_at:
             self._told = True
@@ -70,8 +71,10 @@ class SilenceWatch:
                 if free
                 else "waiting for one (stop, or set the clock's source, to end that)"
             )
-            self._remark("warning", f"armed, but no MIDI clock comes: {way_out}")
-        return Turn.GO_ON, min(math.inf if self._told else told_at, gone_at if free else math.inf)
+            self._log("warning", f"armed, but no MIDI clock comes: {way_out}")
+        return SilenceVerdict.GO_ON, min(
+            math.inf if self._told else told_at, gone_at if free else math.inf
+        )
 
     def rolls(
         self,
@@ -79,7 +82,7 @@ class SilenceWatch:
         follower: ClockFollower,
         expected: ExpectedPulses | None,
         parameters: EngineParameters,
-    ) -> tuple[Turn, float]:
+    ) -> tuple[SilenceVerdict, float]:
         """Mind a song that rolls; return what to do, and when to ask again.
 
         ``expected`` are the pulses that may wait for one another before they are heard.
@@ -89,16 +92,18 @@ class SilenceWatch:
             self._told = False
             # pulses that come as expected call us before that
             overdue = 0.0 if expected is None else expected.at + HEARD_TOGETHER
-            return Turn.GO_ON, max(overdue, follower.coasts_at)
+            return SilenceVerdict.GO_ON, max(overdue, follower.coasts_at)
         told_at = follower.last_pulse_at + SILENCE_TOLD
         if now < told_at:
-            return Turn.GO_ON, told_at
+            return SilenceVerdict.GO_ON, told_at
         free = parameters.drop_out is DropOut.FREE_RUN
         if not self._told:
             self._told = True
             ending = "running on" if free else "about to stop"
-            self._remark("warning", f"the MIDI clock fell silent: {ending}")
+            self._log("warning", f"the MIDI clock fell silent: {ending}")
         if free:
-            return Turn.GO_ON, math.inf
+            return SilenceVerdict.GO_ON, math.inf
         stops_at = follower.last_pulse_at + DROP_OUT_BEATS * 60.0 / follower.tempo
-        return (Turn.GO_ON, stops_at) if now < stops_at else (Turn.STOP, math.inf)
+        return (
+            (SilenceVerdict.GO_ON, stops_at) if now < stops_at else (SilenceVerdict.STOP, math.inf)
+        )

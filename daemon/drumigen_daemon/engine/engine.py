@@ -19,6 +19,7 @@ from drumigen_daemon.engine.control_buffer import ControlBuffer
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
+    AnyReport,
     BarEntered,
     Command,
     Continue,
@@ -30,15 +31,12 @@ from drumigen_daemon.engine.messages import (
     Origin,
     Panic,
     Plan,
+    PlayedBar,
     PortMoved,
     Rejoin,
-    Remark,
-    RemarkLevel,
     ReOne,
-    Report,
     SendFeedback,
     Shutdown,
-    Sounded,
     Start,
     Stop,
     TransportState,
@@ -49,6 +47,7 @@ from drumigen_daemon.engine.score import Score
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.ports import PortChange
 from drumigen_daemon.ports.midi import CLOCK_PULSE, MidiStream
+from drumigen_daemon.process.log_line import LogLevel, LogLine
 
 LINE_PERIOD: Final = 0.25
 """Seconds between two looks at whether the line that was told still holds: within..."""
@@ -76,10 +75,10 @@ class Engine:
         self._output = output
         self._score = Score()
         self._player = Player(output, self._score, load_kit())
-        self._conductor = Conductor(self._player, output, self._remark, now)
+        self._conductor = Conductor(self._player, output, self._log, now)
         self._controls = ControlBuffer()
         self._streams: dict[str, MidiStream] = {}
-        self._reports: list[Report] = []
+        self._reports: list[AnyReport] = []
         self._line_due = self._state_due = float(now)
         self._counters_due = now + COUNTERS_PERIOD
         self._told: tuple[object, ...] = ()
@@ -163,15 +162,15 @@ class Engine:
             name = " to ".join(part for part in (change.port, change.peer) if part)
             name = name or "the MIDI system"
             if change.up:
-                self._remark("info", f"{name} is there")
+                self._log("info", f"{name} is there")
                 if change.note:
-                    self._remark("warning", f"{name}: {change.note}")
+                    self._log("warning", f"{name}: {change.note}")
                 if change.port in ("", NOTES_PORT):
                     self._player.recall(now)
                     self._player.panic(now)
             else:
                 self._port_losses += 1
-                self._remark("warning", f"lost {name}: waiting for it to come back")
+                self._log("warning", f"lost {name}: waiting for it to come back")
 
     def advance(self, now: Seconds) -> Seconds:
         """Do everything that is due; return when to be called again at the latest."""
@@ -195,7 +194,7 @@ class Engine:
         """The clock pulses that may wait for one another: they would be no news."""
         return self._conductor.expected_pulses
 
-    def take_reports(self) -> list[Report]:
+    def take_reports(self) -> list[AnyReport]:
         """Return what happened since the last call."""
         reports, self._reports = self._reports, []
         return reports
@@ -220,7 +219,7 @@ class Engine:
             over = log.finished.popleft()
             bar, meter = over.planned, str(over.planned.bar.meter)
             self._reports.append(
-                Sounded(
+                PlayedBar(
                     bar.number,
                     bar.start,
                     meter,
@@ -294,8 +293,8 @@ class Engine:
         )
         self._counters_due = _due_again(self._counters_due, now, COUNTERS_PERIOD)
 
-    def _remark(self, level: RemarkLevel, text: str) -> None:
-        self._reports.append(Remark(level, text))
+    def _log(self, level: LogLevel, text: str) -> None:
+        self._reports.append(LogLine(level, text))
 
 
 def _holds(told: Timeline, line: Timeline, now: Seconds) -> bool:

@@ -23,16 +23,17 @@ class MidiInbox:
         """Use ``call``, from the thread that puts, when the engine should take."""
         self._messages: deque[Message] = deque()
         self._call = call
-        self._comb: ExpectedPulses | None = None
+        self._expected: ExpectedPulses | None = None
 
-    def expect(self, comb: ExpectedPulses | None) -> None:
-        """Let clock pulses wait for one another as long as they are teeth of ``comb``.
+    def expect(self, expected: ExpectedPulses | None) -> None:
+        """Let clock pulses wait for one another as long as they come as ``expected``.
 
         They have their stamps, and being woken for one costs more than hearing it.  Anything else,
-        and a pulse that tells of another tempo, calls at once; without a comb everything does.
+        and a pulse that tells of another tempo, calls at once; so does everything, if ``expected``
+        is None.
         """
-        self._comb = comb
-        if comb is None and self._messages:
+        self._expected = expected
+        if expected is None and self._messages:
             self._call()
 
     def put(self, source: str, data: bytes, at: Seconds) -> None:
@@ -42,8 +43,12 @@ class MidiInbox:
             self._call()
 
     def _may_wait(self, at: Seconds) -> bool:
-        comb, nth = self._comb, len(self._messages)
-        return comb is not None and (nth + 1) * comb.period < HEARD_TOGETHER and comb.has(nth, at)
+        expected, nth = self._expected, len(self._messages)
+        return (
+            expected is not None
+            and (nth + 1) * expected.period < HEARD_TOGETHER
+            and expected.has(nth, at)
+        )
 
     def take(self, most: int) -> list[Message]:
         """Return what has come first; calls again for the rest."""

@@ -24,7 +24,7 @@ SPACING: Final = 0.0137
 AHEAD: Final = 0.05
 SETTLING: Final = 1.5
 """Seconds in which the ports must have been connected."""
-LAST_PATIENCE: Final = 0.5
+LAST_NOTE_SECONDS_MAX: Final = 0.5
 _ON: Final = 0x99
 
 
@@ -104,7 +104,7 @@ def _sent_and_heard(sender: Backend, hearer: Backend, inbox: _Heard) -> RoundTri
     meant = {_note(number): start + number * SPACING for number in range(NOTES)}
     waiting = list(meant.items())
     delays: list[float] = []
-    end = start + NOTES * SPACING + LAST_PATIENCE
+    end = start + NOTES * SPACING + LAST_NOTE_SECONDS_MAX
     while (now := time.monotonic()) < end and len(delays) < NOTES:
         while waiting and waiting[0][1] - lead - AHEAD / 2 <= now:
             data, at = waiting.pop(0)

@@ -17,6 +17,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_DEFAULT, TEMPO_MAX, TEMPO_MIN, Bpm, Seconds, Tick
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.ports import PortPlan
+from drumigen_daemon.process.log_line import LogLine
 
 FEEDBACK_PORT: Final = "feedback"
 """The output that shows on controllers where controls stand."""
@@ -148,7 +149,7 @@ class Rejoin(Command, frozen=True):
 
 
 class SendFeedback(Command, frozen=True):
-    """Send MIDI messages to the port ``feedback``, for lamps and rings."""
+    """Send MIDI messages to the port ``feedback``, for LEDs and LED rings."""
 
     messages: tuple[tuple[int, ...], ...]
 
@@ -238,11 +239,11 @@ AnyCommand = (
 )
 
 
-class Report(msgspec.Struct, frozen=True, tag=True):
+class EngineReport(msgspec.Struct, frozen=True, tag=True):
     """Root of what the engine tells."""
 
 
-class Ready(Report, frozen=True):
+class Ready(EngineReport, frozen=True):
     """The ports are open."""
 
     backend: str
@@ -251,7 +252,7 @@ class Ready(Report, frozen=True):
     """One line: which MIDI system and why; realtime or not."""
 
 
-class EngineState(Report, frozen=True):
+class EngineState(EngineReport, frozen=True):
     """Where the engine is; sent when any of it changes, and at least once a second.
 
     A tick that ``line`` foretells is no change.
@@ -266,7 +267,7 @@ class EngineState(Report, frozen=True):
     """Where the playhead is, or will start."""
     master: str = ""
     """Whose clock is followed; empty for our own."""
-    located: int = 0
+    moves: int = 0
     """Counts starts, continues and relocates, so that none goes unseen."""
     obeyed: int = 0
     """Commands carried out since this engine began: what was sent after them is on its way."""
@@ -274,7 +275,7 @@ class EngineState(Report, frozen=True):
     """Numbers of the bars that it holds."""
 
 
-class BarEntered(Report, frozen=True):
+class BarEntered(EngineReport, frozen=True):
     """The playhead crossed the bar line of ``number``."""
 
     number: int
@@ -283,7 +284,7 @@ class BarEntered(Report, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class SoundedNote:
+class PlayedNote:
     """A note that left: song tick it was meant for (feel in, output offsets out)."""
 
     tick: int
@@ -293,7 +294,7 @@ class SoundedNote:
     duration: int
 
 
-class Sounded(Report, frozen=True):
+class PlayedBar(EngineReport, frozen=True, tag="Sounded"):
     """The notes that left during one bar, or part of one if it was cut short."""
 
     number: int
@@ -302,12 +303,12 @@ class Sounded(Report, frozen=True):
     style: str
     origin: Origin
     tempo: Bpm
-    notes: tuple[SoundedNote, ...]
+    notes: tuple[PlayedNote, ...]
     tempos: tuple[tuple[int, Bpm], ...] = ()
     """(Ticks from the bar line, tempo), where that was turned within the bar."""
 
 
-class ControlInput(Report, frozen=True):
+class ControlInput(EngineReport, frozen=True):
     """A MIDI message that is not clock or transport, for the controls."""
 
     source: str
@@ -318,7 +319,7 @@ class ControlInput(Report, frozen=True):
     counts, and so does every step of an encoder."""
 
 
-class PortMoved(Report, frozen=True):
+class PortMoved(EngineReport, frozen=True):
     """A port, or the whole MIDI system, came or went."""
 
     port: str
@@ -326,17 +327,7 @@ class PortMoved(Report, frozen=True):
     up: bool
 
 
-RemarkLevel = Literal["info", "warning", "error"]
-
-
-class Remark(Report, frozen=True):
-    """One line for the log."""
-
-    level: RemarkLevel
-    text: str
-
-
-class EngineCounters(Report, frozen=True):
+class EngineCounters(EngineReport, frozen=True):
     """Counts since the engine started; times in microseconds over the last report period."""
 
     notes: int = 0
@@ -363,5 +354,12 @@ class EngineCounters(Report, frozen=True):
 
 
 AnyReport = (
-    Ready | EngineState | BarEntered | Sounded | ControlInput | PortMoved | Remark | EngineCounters
+    Ready
+    | EngineState
+    | BarEntered
+    | PlayedBar
+    | ControlInput
+    | PortMoved
+    | LogLine
+    | EngineCounters
 )

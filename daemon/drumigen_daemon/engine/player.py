@@ -18,7 +18,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.engine.bar_log import BarLog
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
-from drumigen_daemon.engine.messages import PlannedBar, SoundedNote
+from drumigen_daemon.engine.messages import PlannedBar, PlayedNote
 from drumigen_daemon.engine.score import Score
 from drumigen_daemon.ports.midi import CLOCK_PULSE
 
@@ -41,9 +41,9 @@ _TIME_SLACK = 1e-7
 HANDED_EARLIER = HEARD_TOGETHER
 """Seconds beyond the lead within which an event goes along when another wakes us, such as a pulse:
 being woken costs more than being early.  It can be taken back as long as ever."""
-CALM = 0.05
+RECALL_QUIET_SECONDS = 0.05
 """Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
-ASTRAY = 0.00025
+MOVED_SECONDS_MAX = 0.00025
 """Seconds by which another line must move what has been handed over for it to be taken back."""
 
 ONE_MOMENT = 0.025
@@ -92,7 +92,7 @@ class _Stroke(NamedTuple):
     note: tuple[int, int]
 
 
-class _Kind(IntEnum):
+class _MessageKind(IntEnum):
     ON = 0
     OFF = 1
     PULSE = 2
@@ -103,7 +103,7 @@ class _Handed:
     """A message given to the output, kept until its time has passed."""
 
     at: float
-    kind: _Kind
+    kind: _MessageKind
     note: tuple[int, int] = (0, 0)
     cue: _Cue | None = None
     pulse: int = 0
@@ -180,7 +180,7 @@ class Player:
         if before is None or line == before:
             return
         self.log.follow(line, now)
-        if self._handed and abs(_moved(self._handed[-1].at, before, line)) > ASTRAY:
+        if self._handed and abs(_moved(self._handed[-1].at, before, line)) > MOVED_SECONDS_MAX:
             self.recall(now)
         elif self._voice_offsets:  # else no other tempo changes the order
             self._sort_cues()
@@ -298,7 +298,7 @@ class Player:
         """
         lead = self._output.lead
         self._stalled = now > self._promised + STALL
-        early = early and now >= self._recalled_at + CALM
+        early = early and now >= self._recalled_at + RECALL_QUIET_SECONDS
         until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)
         if self._line is not None:
@@ -347,7 +347,9 @@ class Player:
         while self._filled_to < until:
             bar = self._score.at(self._filled_to)
             if bar is None:
-                bar = self._score.improvised(self._filled_to, self._last_filled or self.log.current)
+                bar = self._score.repeat_recent(
+                    self._filled_to, self._last_filled or self.log.current
+                )
             if bar is None:
                 # nothing at all to play: look again a sixteenth on
                 self._filled_to += TICKS_PER_SIXTEENTH
@@ -410,7 +412,7 @@ class Player:
         self.notes += 1
         if late > 0.001:
             self.late_notes += 1
-        self._handed.append(_Handed(at, _Kind.ON, note, cue))
+        self._handed.append(_Handed(at, _MessageKind.ON, note, cue))
         self._strokes.append(_Stroke(at, note))
 
     def _has_left_for(self, at: float, note: tuple[int, int]) -> bool:
@@ -443,7 +445,7 @@ class Player:
         A line that bends puts what is handed over now before what was handed over for the old one;
         so does a Stop just before a stroke that can not be taken back any more.
         """
-        under_way = [h.at for h in self._handed if h.kind is _Kind.ON and h.note == note]
+        under_way = [h.at for h in self._handed if h.kind is _MessageKind.ON and h.note == note]
         struck = [stroke.at for stroke in self._strokes if stroke.note == note]
         return max([at, *under_way, *struck])
 
@@ -452,7 +454,7 @@ class Player:
         at = Seconds(self._in_turn(note, at))
         channel, key = note
         self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
-        self._handed.append(_Handed(at, _Kind.OFF, note))
+        self._handed.append(_Handed(at, _MessageKind.OFF, note))
 
     def _pulse_time(self) -> float:
         if self._pulse_line is None:
@@ -461,13 +463,13 @@ class Player:
 
     def _pulse(self, at: Seconds) -> None:
         self._output.send(CLOCK_PORT, CLOCK_PULSE, at)
-        self._handed.append(_Handed(at, _Kind.PULSE, pulse=self._next_pulse))
+        self._handed.append(_Handed(at, _MessageKind.PULSE, pulse=self._next_pulse))
         self._next_pulse += 1
 
     def _undo(self, handed: _Handed) -> None:
-        if handed.kind is _Kind.PULSE:
+        if handed.kind is _MessageKind.PULSE:
             self._next_pulse = min(self._next_pulse, handed.pulse)
-        elif handed.kind is _Kind.OFF:
+        elif handed.kind is _MessageKind.OFF:
             self._ringing[handed.note] = handed.at
         elif handed.cue is not None:
             self._ringing.pop(handed.note, None)
@@ -485,7 +487,7 @@ class Player:
             cue = handed.cue
             if cue is not None:
                 gate = self._gate_ticks(cue.voice)
-                note = SoundedNote(cue.sounding, *handed.note, cue.velocity, gate)
+                note = PlayedNote(cue.sounding, *handed.note, cue.velocity, gate)
                 self.log.sounded(cue.bar, note)
 
     def _gate_ticks(self, voice: Voice) -> int:

@@ -19,13 +19,14 @@ from drumigen.errors import ChannelClosedError, PortError
 from drumigen.units import Seconds
 from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.inbox import MidiInbox
-from drumigen_daemon.engine.messages import AnyCommand, EngineSetup, Ready, Remark, Report
+from drumigen_daemon.engine.messages import AnyCommand, AnyReport, EngineSetup, Ready
 from drumigen_daemon.engine.player import Output
 from drumigen_daemon.engine.timed_output import SPIN, TimedOutput
 from drumigen_daemon.engine.wakeup import Wakeup
 from drumigen_daemon.ports import Backend
 from drumigen_daemon.ports.choose import Search, choose
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Channel
+from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.realtime import become_realtime, settle
 
@@ -40,9 +41,9 @@ CHECK_PERIOD: Final = 0.5
 """Seconds between two looks at which ports came and went."""
 CHECK_GAP: Final = 0.02
 """A look may take this long, so it waits for such a gap between events..."""
-CHECK_PATIENCE: Final = 2.0
+CHECK_DELAY_SECONDS_MAX: Final = 2.0
 """...contenting itself with a smaller one the longer it waits, up to this."""
-CLOSING_PATIENCE: Final = Seconds(0.7)
+CLOSING_SECONDS_MAX: Final = Seconds(0.7)
 """How long a MIDI system that is stalled is waited for, lest notes ring on after us; less than
 those who end us wait."""
 NO_MIDI: Final = "no MIDI system in use, so nothing will sound: see drumigen doctor"
@@ -59,8 +60,8 @@ class EngineProcess:
             PortError: the MIDI system that was asked for cannot be used.
         """
         self._channel = channel
-        self._bell = Wakeup()
-        self._inbox = MidiInbox(self._bell.ring)
+        self._wakeup = Wakeup()
+        self._inbox = MidiInbox(self._wakeup.ring)
         self._backend = backend
         self._backend.open(setup.plan, self._inbox)
         above = backend.thread_priority
@@ -70,13 +71,13 @@ class EngineProcess:
         lateness = self._timed.lateness if self._timed is not None else None
         self._engine = Engine(self._output, backend.now(), lateness)
         self._commands: deque[AnyCommand] = deque()
-        self._reports: deque[Report] = deque()
+        self._reports: deque[AnyReport] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD
         self._terminated = False
         # whoever named a backend has chosen; a queue of our own is no worse than another
         looks = setup.backend == "auto" and backend.name != "jack"
         self._search = (
-            Search(backend.name, setup.api, self._may_change, self._bell.ring) if looks else None
+            Search(backend.name, setup.api, self._may_change, self._wakeup.ring) if looks else None
         )
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -113,7 +114,7 @@ class EngineProcess:
         """Tell whether to end here, so that our successor takes a better MIDI system."""
         if self._search is None or not self._search.found or not self._may_change():
             return False
-        self._reports.append(Remark("info", f"{self._search.found} is there now: changing to it"))
+        self._reports.append(LogLine("info", f"{self._search.found} is there now: changing to it"))
         return True
 
     def _may_change(self) -> bool:
@@ -126,7 +127,7 @@ class EngineProcess:
             self._timed.play(quiet)
 
     def _hear(self) -> None:
-        self._bell.answer()
+        self._wakeup.answer()
         for source, data, at in self._inbox.take(MESSAGES_AT_ONCE):
             self._engine.hear(source, data, at)
 
@@ -148,13 +149,13 @@ class EngineProcess:
         busy = self._commands or self._reports
         pause = 0.0 if busy else max(0.0, wake - self._backend.now())
         sources: list[Wakeup | Channel[AnyCommand] | int]
-        sources = [self._bell, self._channel, *self._backend.filenos()]
+        sources = [self._wakeup, self._channel, *self._backend.filenos()]
         readable, _, _ = select.select(sources, [], [], pause)
         for source in readable:
             self._play_due(QUIET)
             if source is self._channel:
                 self._commands += self._channel.receive()
-            elif source is not self._bell:
+            elif source is not self._wakeup:
                 self._backend.receive()
 
     def _ports_changed(self, wake: float) -> bool:
@@ -162,7 +163,7 @@ class EngineProcess:
         now = time.monotonic()
         late = now - self._check_due
         gap = min(wake, self._timed.due if self._timed else wake) - self._backend.now()
-        if late < 0.0 or gap < CHECK_GAP * (1.0 - late / CHECK_PATIENCE):
+        if late < 0.0 or gap < CHECK_GAP * (1.0 - late / CHECK_DELAY_SECONDS_MAX):
             return False
         self._check_due = now + CHECK_PERIOD
         changes = self._backend.check()
@@ -173,7 +174,7 @@ class EngineProcess:
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         self._terminated = True
-        self._bell.ring()
+        self._wakeup.ring()
 
     def _close(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are at it
@@ -182,9 +183,9 @@ class EngineProcess:
         # what was handed over last must have left before the ports go
         if self._timed is not None:
             self._timed.play(self._timed.lead)
-        self._backend.drain(CLOSING_PATIENCE)
+        self._backend.drain(CLOSING_SECONDS_MAX)
         self._backend.close()
-        self._bell.close()
+        self._wakeup.close()
         try:
             self._channel.send(*self._reports, *self._engine.take_reports())
         except ChannelClosedError:
@@ -199,10 +200,10 @@ def main() -> int:
     try:
         backend = choose(setup.backend, setup.api)
         if backend.name == "null":
-            channel.send(Remark("warning", LOOKING if setup.backend == "auto" else NO_MIDI))
+            channel.send(LogLine("warning", LOOKING if setup.backend == "auto" else NO_MIDI))
         process = EngineProcess(channel, setup, backend)
     except PortError as error:
-        channel.send(Remark("error", str(error)))
+        channel.send(LogLine("error", str(error)))
         return EXIT_UNAVAILABLE
     process.run()
     return 0

@@ -50,7 +50,7 @@ class Score:
         for number in [n for n in self._bars if 1 < n < bar.number - 2]:
             del self._bars[number]
 
-    def improvised(self, tick: float, before: PlannedBar | None) -> PlannedBar | None:
+    def repeat_recent(self, tick: float, before: PlannedBar | None) -> PlannedBar | None:
         """Plan a bar that holds ``tick`` from bars played lately; None if there are none.
 
         ``before`` is the bar that ends where this one is to start, if any.

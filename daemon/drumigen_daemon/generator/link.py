@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 REFUSALS_TOLD: Final = 8
 """Different reasons for which bars cannot be written that are logged."""
-REPLY_PATIENCE: Final = 4.0
+REPLY_SECONDS_MAX: Final = 4.0
 """Seconds in which it must answer or give a sign of life, else it hangs and is replaced."""
 
 
@@ -94,13 +94,13 @@ class GeneratorLink:
         self._asked_at = _now()
         self._pace.asked(len(items), bar_seconds, self._asked_at)
         batch = batch_of(self._batch, tuple(items), tempo)
-        self.child.send(batch, answer_within=REPLY_PATIENCE)
+        self.child.send(batch, answer_within=REPLY_SECONDS_MAX)
 
     def _heard(self, message: BatchReply | StillWriting) -> None:
         if isinstance(message, BatchReply):
             self._answered(message)
         elif _now() - self._asked_at < WRITING_MAX:
-            self.child.expect(REPLY_PATIENCE)
+            self.child.expect(REPLY_SECONDS_MAX)
         else:
             log.error("the generator wrote for %.0f s at one batch: replacing it", WRITING_MAX)
             self._measured()

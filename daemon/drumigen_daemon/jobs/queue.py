@@ -27,9 +27,9 @@ from drumigen_daemon.jobs.messages import (
 from drumigen_daemon.process.channel import Unpacker, packed, spawn
 
 WORKER: Final = "drumigen_daemon.jobs.process"
-JOB_PATIENCE: Final = 300.0
+JOB_SECONDS_MAX: Final = 300.0
 """Seconds that a song may take."""
-IDLE_PATIENCE: Final = 60.0
+WORKER_IDLE_SECONDS: Final = 60.0
 """Seconds without a job after which the worker ends."""
 
 
@@ -162,7 +162,7 @@ class LocalJobs:
 
     async def _next(self) -> str:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_PATIENCE):
+            async with asyncio.timeout(WORKER_IDLE_SECONDS):
                 return await self._waiting.get()
         self._end_worker()
         return await self._waiting.get()
@@ -170,7 +170,7 @@ class LocalJobs:
     async def _render(self, job_id: str) -> None:
         job = self._jobs[job_id]
         try:
-            async with asyncio.timeout(JOB_PATIENCE):
+            async with asyncio.timeout(JOB_SECONDS_MAX):
                 if self._worker is None:
                     self._worker = await _Worker.start()
                 async for message in self._worker.render(job.request):
@@ -178,7 +178,7 @@ class LocalJobs:
                         return
                     await self._take(job_id, message)
         except TimeoutError:
-            await self._fail(job_id, f"took longer than {JOB_PATIENCE:g} s: ask for fewer bars")
+            await self._fail(job_id, f"took longer than {JOB_SECONDS_MAX:g} s: ask for fewer bars")
         except (OSError, ChannelClosedError, EOFError) as error:
             await self._fail(job_id, f"the worker ended ({error or 'no reason'}): ask again")
         if self._jobs[job_id].state is not JobState.DONE:

@@ -21,13 +21,13 @@ from drumigen_daemon.mqtt.messages import (
     ControlRequest,
     Hello,
     Link,
-    LogLine,
     MqttSettings,
     Refused,
     StateUpdate,
 )
 from drumigen_daemon.mqtt.topics import PLAYING
 from drumigen_daemon.process.child import Child, Patience
+from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status, described
 
@@ -58,7 +58,7 @@ SONG: Final = (
 """What of the status is told when it changes."""
 
 
-class Controlled(Protocol):
+class DaemonForMqtt(Protocol):
     """What is spoken for: the daemon."""
 
     @property
@@ -80,7 +80,7 @@ class Controlled(Protocol):
 class MqttLink:
     """Keeps a bridge to the broker that the settings name, if they name one."""
 
-    def __init__(self, settings: MqttSettings, daemon: Controlled) -> None:
+    def __init__(self, settings: MqttSettings, daemon: DaemonForMqtt) -> None:
         """Speak for ``daemon``; :meth:`run` does it."""
         self._settings = settings
         self._daemon = daemon

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from drumigen_daemon.controls.values import SWITCH, absolute_path, number, text, whole, word
-from drumigen_daemon.engine.messages import RemarkLevel
+from drumigen_daemon.process.log_line import LogLine
 
 PASSWORD_VARIABLE: Final = "DRUMIGEN_MQTT_PASSWORD"  # noqa: S105 - its name
 """Where a password may be given; it is in no settings file, no log and no list of processes."""
@@ -95,13 +95,6 @@ class Link(FromBridge, frozen=True):
     """Messages that meant nothing: oversized, malformed, of unknown topics, retained."""
     dropped: int = 0
     """Of ours, that the broker was too slow to take."""
-
-
-class LogLine(FromBridge, frozen=True):
-    """One line for the log."""
-
-    level: RemarkLevel
-    text: str
 
 
 AnyToBridge = Hello | StateUpdate | Ahead | Refused

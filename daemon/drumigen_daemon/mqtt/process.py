@@ -24,7 +24,6 @@ import msgspec
 
 from drumigen.errors import ChannelClosedError
 from drumigen_daemon.controls.values import one_line
-from drumigen_daemon.engine.messages import RemarkLevel
 from drumigen_daemon.mqtt.homeassistant import BIRTH, discovery
 from drumigen_daemon.mqtt.messages import (
     PASSWORD_VARIABLE,
@@ -34,7 +33,6 @@ from drumigen_daemon.mqtt.messages import (
     FromBridge,
     Hello,
     Link,
-    LogLine,
     MqttSettings,
     Refused,
     StateUpdate,
@@ -42,13 +40,14 @@ from drumigen_daemon.mqtt.messages import (
 from drumigen_daemon.mqtt.outbox import Outbox
 from drumigen_daemon.mqtt.topics import OFFLINE, ONLINE, PLAYING, Message, Topics
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Unpacker, packed
+from drumigen_daemon.process.log_line import LogLevel, LogLine
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.process.supervision import HEALTHY_AFTER, full_jitter
 
 KEEP_ALIVE: Final = 15
 """Seconds; a broker notices a lost machine after one and a half of them."""
-PATIENCE: Final = 5.0
+BROKER_SECONDS_MAX: Final = 5.0
 """Seconds in which a broker must answer."""
 SIGN_PERIOD: Final = 2.0
 DELIVERY_PERIOD: Final = 0.02
@@ -64,7 +63,7 @@ CAUSES_MAX: Final = 5
 OTHERS_MAX: Final = 8
 """Others of the same id that are warned of in one connection."""
 INSTANCE_MAX: Final = 64
-FAREWELL_PATIENCE: Final = 2.0
+FAREWELL_SECONDS_MAX: Final = 2.0
 """Seconds; a daemon that ends in order waits less, and then the broker says it."""
 
 
@@ -147,7 +146,7 @@ class Bridge:
             self._to_daemon.write(packed(message))
         await self._to_daemon.drain()
 
-    def _say(self, level: RemarkLevel, text: str) -> None:
+    def _say(self, level: LogLevel, text: str) -> None:
         self._to_daemon.write(packed(LogLine(level, one_line(text))))
 
     # --- the broker -------------------------------------------------------------------------
@@ -182,7 +181,7 @@ class Bridge:
 
     def _complain(self, of: str, *, again: bool = False) -> None:
         """Say what is wrong with the broker: once until it is well, and ``again`` when told to."""
-        level: RemarkLevel = "info" if self._complained else "warning"
+        level: LogLevel = "info" if self._complained else "warning"
         if not self._complained or again:
             self._say(level, f"MQTT broker {self._where}: {of}")
         self._complained = True
@@ -211,7 +210,7 @@ class Bridge:
             password=password(settings) if settings.username else None,
             logger=silent,
             will=aiomqtt.Will(self._topics.availability, OFFLINE, qos=1, retain=True),
-            timeout=PATIENCE,
+            timeout=BROKER_SECONDS_MAX,
             keepalive=KEEP_ALIVE,
             max_queued_incoming_messages=INCOMING_MAX,
             max_queued_outgoing_messages=INCOMING_MAX,
@@ -248,7 +247,7 @@ class Bridge:
         Where that fails there is no goodbye at all, and the broker says it.
         """
         try:
-            async with asyncio.timeout(FAREWELL_PATIENCE):
+            async with asyncio.timeout(FAREWELL_SECONDS_MAX):
                 await client.publish(self._topics.availability, OFFLINE, qos=1, retain=True)
         except (aiomqtt.MqttError, TimeoutError):
             os._exit(EXIT_UNAVAILABLE)
@@ -400,7 +399,7 @@ async def run(sock: socket.socket) -> None:
         for task in tasks:
             task.cancel()
         if tasks:
-            _, unwilling = await asyncio.wait(tasks, timeout=2 * FAREWELL_PATIENCE)
+            _, unwilling = await asyncio.wait(tasks, timeout=2 * FAREWELL_SECONDS_MAX)
             if unwilling:
                 os._exit(EXIT_UNAVAILABLE)
         writer.transport.abort()

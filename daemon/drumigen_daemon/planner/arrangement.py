@@ -13,7 +13,7 @@ from drumigen.units import TICKS_PER_BEAT, Tick
 from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator.messages import BarRequest
 from drumigen_daemon.planner.automation import Automation, SongConditions
-from drumigen_daemon.planner.bar_choice import Part
+from drumigen_daemon.planner.bar_choice import BarPart
 from drumigen_daemon.planner.calls import Calls
 from drumigen_daemon.session import Session, SongForm
 
@@ -134,7 +134,7 @@ class Arrangement:
             return (max(1, filled) if amount else 0) * meter.beat_ticks
         return min(meter.ticks, round(beats * TICKS_PER_BEAT))
 
-    def given(self, number: int) -> Part | None:
+    def given(self, number: int) -> BarPart | None:
         """Return the bar that the form itself dictates at a place, if any."""
         start, meter = self.meters.start_of(number), self.meters.meter_of(number)
         conditions = self.under(number, start)
@@ -148,12 +148,12 @@ class Arrangement:
             bar = last_stroke(meter) if number == conditions.since + 1 else Bar(meter)
         if bar is not None:
             request = self.request(number, start)
-            return Part(start, request, bar, Origin.GENERATED, given=True, kept=False)
+            return BarPart(start, request, bar, Origin.GENERATED, given=True, kept=False)
         held = self.form.held_in(number)
         if held is None or (held.request.style, held.bar.meter) != (conditions.style, meter):
             return None
         request, made = self.request(number, start), held.request
-        return Part(start, request, held.bar, Origin.REMEMBERED, made_for=made, given=True)
+        return BarPart(start, request, held.bar, Origin.REMEMBERED, made_for=made, given=True)
 
     def _lands(self, number: int) -> bool:
         """Whether something leads to the one of a bar: a fill, a build, a count-in."""

@@ -13,7 +13,7 @@ from drumigen_daemon.planner.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """What a bar is from ``tick`` of the song on: a bar of some source, made for ``request``."""
 
     tick: Tick
@@ -37,7 +37,7 @@ class BarChoice:
     """A planned bar with its parts, each as it was written and as it sounds."""
 
     planned: PlannedBar
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
     shapes: tuple[Shape, ...]
     shaped: tuple[Bar, ...]
 
@@ -52,13 +52,13 @@ class BarChoice:
         """The bar before anything was done to it."""
         return joined(self.planned.start, self.parts, [part.bar for part in self.parts])
 
-    def part_of(self, style: str) -> Part | None:
+    def part_of(self, style: str) -> BarPart | None:
         """Return the last part in that style that is worth remembering."""
         mine = (p for p in reversed(self.parts) if p.request.style == style and p.kept)
         return next(mine, None)
 
 
-def joined(start: Tick, parts: Sequence[Part], bars: Sequence[Bar]) -> Bar:
+def joined(start: Tick, parts: Sequence[BarPart], bars: Sequence[Bar]) -> Bar:
     """Return the bar at ``start`` that is, from each part's tick on, that part's of ``bars``."""
     last = bars[-1]
     if len(parts) == 1:

@@ -14,7 +14,7 @@ from drumigen.units import Tick
 from drumigen.variation import vary
 from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator.messages import BarRequest, WrittenBar, from_bank
-from drumigen_daemon.planner.bar_choice import BarChoice, Part, landed
+from drumigen_daemon.planner.bar_choice import BarChoice, BarPart, landed
 from drumigen_daemon.planner.song_memory import PhraseMemory, SongMemory
 
 RETURN_AMOUNT: Final = 0.2
@@ -35,13 +35,13 @@ class Fallback:
         self,
         tick: Tick,
         request: BarRequest,
-        old: Part | None,
+        old: BarPart | None,
         *,
         since: int,
         playhead: int,
         variation: bool,
         varied_enough: bool,
-    ) -> Part:
+    ) -> BarPart:
         """Return the best bar for ``request``, to play from ``tick`` on.
 
         ``old`` is what is planned for it so far.  ``since`` is the bar its section began with,
@@ -74,22 +74,22 @@ class Fallback:
 
     def _known(
         self, tick: Tick, request: BarRequest, since: int, *, variation: bool
-    ) -> Part | None:
+    ) -> BarPart | None:
         found = self.memory.find(request)
         if found is not None and found[1] is Origin.REMEMBERED:
-            return Part(tick, request, found[0], Origin.REMEMBERED)
+            return BarPart(tick, request, found[0], Origin.REMEMBERED)
         recalled = None
         if not request.fill and not request.take:
             recalled = self._phrases.recall(request, since)
         if recalled is not None:
             bar = vary(recalled, seed_of(request), RETURN_AMOUNT) if variation else recalled
-            return Part(tick, request, landed(request, bar), Origin.REMEMBERED)
+            return BarPart(tick, request, landed(request, bar), Origin.REMEMBERED)
         if found is not None:
             bar = landed(request, found[0])
-            return Part(tick, request, bar, Origin.GENERATED, used=request)
+            return BarPart(tick, request, bar, Origin.GENERATED, used=request)
         return None
 
-    def _written_elsewhere(self, tick: Tick, request: BarRequest, playhead: int) -> Part | None:
+    def _written_elsewhere(self, tick: Tick, request: BarRequest, playhead: int) -> BarPart | None:
         other, origin = self.memory.near(request), Origin.GENERATED
         if other is None and not request.fill:
             other = self.memory.unplayed(request.style, request.meter, playhead)
@@ -98,7 +98,7 @@ class Fallback:
             return None
         return _stand_in(tick, request, other.bar, origin, other.request, used=other.request)
 
-    def _made_up(self, tick: Tick, request: BarRequest, *, varied_enough: bool) -> Part:
+    def _made_up(self, tick: Tick, request: BarRequest, *, varied_enough: bool) -> BarPart:
         last = self._last.get((request.style, request.meter))
         if last is not None and not request.fill and not varied_enough:
             varied = vary(last.bar, seed_of(request))
@@ -107,7 +107,7 @@ class Fallback:
         return _stand_in(tick, request, bar, Origin.BANK, request)
 
 
-def unlike(part: Part) -> Part:
+def unlike(part: BarPart) -> BarPart:
     """Return ``part`` varied, in place of one that would be the third of a kind running."""
     return replace(part, bar=vary(part.bar, seed_of(part.request)))
 
@@ -124,6 +124,6 @@ def _stand_in(  # noqa: PLR0913, PLR0917 - what a part is made of
     origin: Origin,
     made_for: BarRequest,
     used: BarRequest | None = None,
-) -> Part:
+) -> BarPart:
     bar = landed(request, bar)
-    return Part(tick, request, bar, origin, exact=False, made_for=made_for, used=used)
+    return BarPart(tick, request, bar, origin, exact=False, made_for=made_for, used=used)

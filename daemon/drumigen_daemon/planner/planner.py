@@ -33,13 +33,13 @@ from drumigen_daemon.engine.messages import (
 from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, WrittenBar
 from drumigen_daemon.planner.arrangement import CONDITIONED, Arrangement, point, points
 from drumigen_daemon.planner.automation import Automation
-from drumigen_daemon.planner.bar_choice import BarChoice, Part, continued, joined
+from drumigen_daemon.planner.bar_choice import BarChoice, BarPart, continued, joined
 from drumigen_daemon.planner.calls import Build, Held, Piece
 from drumigen_daemon.planner.fallback import Fallback, unlike
 from drumigen_daemon.planner.nominal_tempo import NominalTempo
 from drumigen_daemon.planner.playhead import LOOK_AHEAD_BARS, Playhead
 from drumigen_daemon.planner.prefetch import Prefetch
-from drumigen_daemon.planner.shape import FeelMixer, Place, Shape
+from drumigen_daemon.planner.shape import BarPlace, FeelMixer, Shape
 from drumigen_daemon.session import Call, Quantum, Session, Stutter
 from drumigen_daemon.status.status import PlanCounters
 
@@ -169,8 +169,8 @@ class Planner:
     def engine_is(self, state: EngineState) -> None:
         """Take the engine's state."""
         # an engine that has just taken the song over counts its moves anew
-        moved = state.located != (state.located if self._moves is None else self._moves)
-        self._moves = state.located
+        moved = state.moves != (state.moves if self._moves is None else self._moves)
+        self._moves = state.moves
         rolling = state.transport is TransportState.ROLLING
         tick = max(0, state.tick)
         placed = moved or not rolling
@@ -241,7 +241,7 @@ class Planner:
             if written.bar.meter != request.meter:
                 continue
             self._fallback.memory.keep_written(written)
-            late += ahead and self._playhead.has_passed(request.number) and self._used(request)
+            late += ahead and self._playhead.has_begun(request.number) and self._used(request)
         self.counters = replace(self.counters, late_bars=self.counters.late_bars + late)
 
     def bars_refused(self, requests: Sequence[BarRequest]) -> None:
@@ -433,7 +433,7 @@ class Planner:
         planned = PlannedBar(number, start, bar, last.request.style, last.origin)
         return BarChoice(planned, tuple(parts), shapes, shaped)
 
-    def _complete(self, number: int, parts: list[Part], sent: BarChoice | None) -> None:
+    def _complete(self, number: int, parts: list[BarPart], sent: BarChoice | None) -> None:
         """Add to the parts of a bar that have begun those that are still to come."""
         after = parts[-1].tick if parts else -1
         old = {(p.tick, p.request): p for p in sent.parts if not p.given} if sent else {}
@@ -452,10 +452,10 @@ class Planner:
         if after < 0 and self._is_third_of_a_kind(number, parts[0]):
             parts[0] = unlike(parts[0])
 
-    def _shape(self, number: int, start: Tick, part: Part) -> Shape:
+    def _shape(self, number: int, start: Tick, part: BarPart) -> Shape:
         arrangement, session = self._arrangement, self._arrangement.session
         conditions, form = arrangement.under(number, part.tick), arrangement.form
-        place = Place(number, start, conditions.seed, self._feel_tempo)
+        place = BarPlace(number, start, conditions.seed, self._feel_tempo)
         feel = self._feels.feel(part.request.style, session.blend, session.share, session.feel)
         if not part.kept:
             return Shape(place, feel, mix=session.mix)
@@ -483,7 +483,7 @@ class Planner:
         before = [self._sent.get(n) for n in range(number - VARIATIONS_RUNNING, number)]
         return all(c is not None and c.planned.origin is Origin.VARIATION for c in before)
 
-    def _is_third_of_a_kind(self, number: int, part: Part) -> bool:
+    def _is_third_of_a_kind(self, number: int, part: BarPart) -> bool:
         """Whether a bar would sound verbatim a third time running, and is not meant to."""
         if not self._arrangement.session.variation or part.given:
             return False

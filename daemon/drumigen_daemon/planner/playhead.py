@@ -31,7 +31,7 @@ class Playhead:
         """Return where it is at ``now``."""
         return self.line.tick_at(now) if self.rolling and self.line is not None else self.tick
 
-    def has_passed(self, bar: int) -> bool:
+    def has_begun(self, bar: int) -> bool:
         """Whether a bar sounds or is over."""
         return bar < self.bar or (self.rolling and bar == self.bar)
 

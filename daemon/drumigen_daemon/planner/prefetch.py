@@ -84,7 +84,7 @@ class Prefetch:
             if tempo_of(item.request.number) == tempo_of(items[0].request.number)
         )
         for item in items:
-            self._asked[item.request] = not playhead.has_passed(item.request.number)
+            self._asked[item.request] = not playhead.has_begun(item.request.number)
         return items
 
     def answered(self, request: BarRequest) -> bool:
@@ -148,7 +148,7 @@ class Prefetch:
             if number not in (0, playhead.bar) and not self._is_known(number - 1, playhead):
                 continue
             if arrangement.given(number) is None:
-                underway = playhead.has_passed(number) and number == playhead.bar
+                underway = playhead.has_begun(number) and number == playhead.bar
                 for tick, request in arrangement.parts(number):
                     if not underway or tick > playhead.tick:
                         yield request
@@ -200,7 +200,7 @@ class Prefetch:
         """Whether a bar of the song is there, or is over, so that the next can continue it."""
         if self._is_owed(number):
             return False
-        if playhead.has_passed(number) or self._arrangement.given(number) is not None:
+        if playhead.has_begun(number) or self._arrangement.given(number) is not None:
             return True
         requests = (request for _, request in self._arrangement.parts(number))
         return all(self._is_settled(request) for request in requests)

@@ -48,7 +48,7 @@ class FeelMixer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BarPlace:
     """Where in which song a bar is, for what depends on it."""
 
     number: int
@@ -61,7 +61,7 @@ class Place:
 class Shape:
     """What is done to one bar, in this order: by rule, in form, in time, in the mix."""
 
-    place: Place
+    place: BarPlace
     feel: Feel
     density: int = 0
     """Points of a hundred by which the bar is to be busier than it was written."""

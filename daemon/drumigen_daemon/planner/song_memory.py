@@ -11,13 +11,13 @@ from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator.messages import BarRequest, WrittenBar
 
 SOUNDED_MAX: Final = 4096
-"""Sounded bars that are remembered: two hours at 140 BPM."""
+"""Played bars that are remembered: two hours at 140 BPM."""
 OWN_MAX: Final = 256
 """Bars that are remembered as they were to be where something else sounded."""
 VERSIONS_MAX: Final = 16
 """Written versions of one bar of one style that are kept: its fill, and what knobs went through."""
 
-Place = tuple[str, int]
+StyleBar = tuple[str, int]
 """A style, and a bar of the song."""
 
 
@@ -27,9 +27,9 @@ class SongMemory:
     def __init__(self) -> None:
         """Know nothing."""
         self._sounded: dict[BarRequest, Bar] = {}
-        self._sounded_at: dict[Place, WrittenBar] = {}
-        self._written: dict[Place, dict[BarRequest, Bar]] = {}
-        self._own: dict[Place, WrittenBar] = {}
+        self._sounded_at: dict[StyleBar, WrittenBar] = {}
+        self._written: dict[StyleBar, dict[BarRequest, Bar]] = {}
+        self._own: dict[StyleBar, WrittenBar] = {}
 
     def __len__(self) -> int:
         """Return how many bars are held."""
@@ -121,7 +121,7 @@ class SongMemory:
         for place in list(self._far(bar, near)):
             del self._written[place]
 
-    def _far(self, bar: int, near: Collection[int]) -> Iterator[Place]:
+    def _far(self, bar: int, near: Collection[int]) -> Iterator[StyleBar]:
         for style, number in self._written:
             if number not in near and not bar - CONTEXT_BARS <= number <= bar:
                 yield style, number

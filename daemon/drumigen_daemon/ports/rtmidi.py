@@ -44,7 +44,7 @@ REST: Final = 5e-3
 SENT_WITHIN: Final = 30e-3
 """Seconds in which what was sent has left: at once, but over JACK with the next period."""
 
-PATIENCE: Final = 3.0
+CLOSE_LATER_SECONDS_MAX: Final = 3.0
 """Seconds after which the changes that others make are no reason to keep a port open."""
 
 _APIS: Final = {
@@ -279,7 +279,7 @@ class _Session:
 
     def _is_at_rest(self) -> bool:
         now = time.monotonic()
-        if self._sentinel is not None and now - self._let_go_at < PATIENCE:
+        if self._sentinel is not None and now - self._let_go_at < CLOSE_LATER_SECONDS_MAX:
             seen = self._sentinel.ports()
             if seen != self._seen:
                 self._seen, self._stirred = seen, now

@@ -31,7 +31,7 @@ LATE: Final = 100e-6
 EARLY: Final = 200e-6
 """Seconds: nothing arrives earlier than it was; a lead beyond this means that the base moved."""
 
-PATIENCE: Final = 4
+LATE_BUCKETS_MAX: Final = 4
 """Delayed buckets in a row that are taken for lost time of the base, not for delay: 1 s."""
 
 SLEW_TIME: Final = 1.0
@@ -134,8 +134,8 @@ class Timebase:
     def suspect(self, *, skipped: bool = False) -> None:
         """Say that the base may just have lost time, as JACK's does in a missed cycle.
 
-        If so, the map steps within :data:`DOUBT` rather than :data:`PATIENCE` buckets.  With
-        ``skipped`` the base was seen to jump: then others do not measure by it either, and a
+        If so, the map steps within :data:`DOUBT` buckets rather than :data:`LATE_BUCKETS_MAX`.
+        With ``skipped`` the base was seen to jump: then others do not measure by it either, and a
         slewed map steps too.
         """
         self._suspected = True
@@ -213,7 +213,7 @@ class Timebase:
             self._skipped = False
         if residual > LATE:
             self._late.append(residual)
-            if len(self._late) == PATIENCE:
+            if len(self._late) == LATE_BUCKETS_MAX:
                 self._step(expected + min(self._late), base)
                 return
             residual = LATE

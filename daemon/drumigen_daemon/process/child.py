@@ -21,7 +21,7 @@ BACK_OFF_FIRST: Final = 0.05
 BACK_OFF_MOST: Final = 2.0
 HEALTHY_AFTER: Final = 10.0
 """Seconds of life after which a death counts as the first again."""
-ENDING_PATIENCE: Final = 0.5
+ENDING_SECONDS_MAX: Final = 0.5
 """Seconds that a child has to end by itself once its channel is closed."""
 LOOK: Final = 0.5
 """Seconds between two looks at whether a child gives signs of life."""
@@ -214,7 +214,7 @@ async def _bury(process: subprocess.Popen[bytes]) -> None:
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(ENDING_PATIENCE)
+        process.wait(ENDING_SECONDS_MAX)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

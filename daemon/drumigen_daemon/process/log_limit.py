@@ -22,7 +22,7 @@ KIND_LENGTH: Final = 80
 
 
 @dataclass(slots=True)
-class _Kind:
+class _LineKind:
     """What was logged of one kind in this period."""
 
     level: int
@@ -41,7 +41,7 @@ class LimitedLog:
     def __init__(self, logger: logging.Logger) -> None:
         """Log by ``logger``."""
         self._logger = logger
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[str, _LineKind] = {}
         self._lines = 0
         self._until: float | None = None
 
@@ -53,7 +53,7 @@ class LimitedLog:
         key = re.sub(r"[\d.]+", "0", text[: 4 * KIND_LENGTH])[:KIND_LENGTH]
         if key not in self._kinds and len(self._kinds) >= KINDS_MAX:
             key = ""
-        kind = self._kinds.setdefault(key, _Kind(level, text))
+        kind = self._kinds.setdefault(key, _LineKind(level, text))
         if kind.logged < LINES and self._lines < LINES_OF_ALL_KINDS:
             kind.logged += 1
             self._lines += 1

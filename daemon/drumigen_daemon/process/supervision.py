@@ -15,7 +15,7 @@ PAUSE_MOST: Final = 60.0
 HEALTHY_AFTER: Final = 30.0
 """Seconds of life after which a failure counts as the first again."""
 
-Part = Callable[[], Awaitable[None]]
+Runner = Callable[[], Awaitable[None]]
 
 
 def full_jitter(failures: int, most: float = PAUSE_MOST) -> float:
@@ -28,9 +28,9 @@ def full_jitter(failures: int, most: float = PAUSE_MOST) -> float:
 
 
 @contextlib.asynccontextmanager
-async def beside(parts: Mapping[str, Part]) -> AsyncIterator[None]:
-    """Keep ``parts`` running, by name, while the block lasts."""
-    tasks = [asyncio.create_task(_kept(name, part), name=name) for name, part in parts.items()]
+async def beside(runners: Mapping[str, Runner]) -> AsyncIterator[None]:
+    """Keep ``runners`` running, by name, while the block lasts."""
+    tasks = [asyncio.create_task(_kept(name, part), name=name) for name, part in runners.items()]
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ async def beside(parts: Mapping[str, Part]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _kept(name: str, part: Part) -> None:
+async def _kept(name: str, part: Runner) -> None:
     """Run ``part`` until it ends by itself; when it fails, say so and run it again."""
     loop = asyncio.get_running_loop()
     failures = 0

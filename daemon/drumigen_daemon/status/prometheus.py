@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 HEAD_MAX: Final = 8_192
 CLIENTS_MAX: Final = 16
-PATIENCE: Final = 5.0
+CLIENT_SECONDS_MAX: Final = 5.0
 FRESH_FOR: Final = 0.5
 """Seconds that an answer is given again."""
 
@@ -64,7 +64,7 @@ class MetricsServer:
             if self._clients < CLIENTS_MAX:
                 self._clients += 1
                 try:
-                    async with asyncio.timeout(PATIENCE):
+                    async with asyncio.timeout(CLIENT_SECONDS_MAX):
                         writer.write(await self._reply(reader))
                         await writer.drain()
                         writer.close()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from drumigen_daemon.engine.messages import RemarkLevel
+from drumigen_daemon.process.log_line import LogLevel
 from drumigen_daemon.web.addresses import own_addresses
 from drumigen_daemon.web.messages import WebSettings
 
@@ -19,7 +19,7 @@ class Advertisement:
     """Makes the panel known while it is open; where that fails, the panel is there all the same."""
 
     def __init__(
-        self, port: int, settings: WebSettings, say: Callable[[RemarkLevel, str], None]
+        self, port: int, settings: WebSettings, say: Callable[[LogLevel, str], None]
     ) -> None:
         """Advertise ``port``, if the settings ask for the local network."""
         self._port = port

@@ -17,7 +17,7 @@ from drumigen.midi.file import song_to_bytes
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.controls.table import ALIASES, VALUES
-from drumigen_daemon.engine.messages import Sounded
+from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.web.doctor import Doctor
 from drumigen_daemon.web.hub import BusyError, Hub, Wanted
 from drumigen_daemon.web.messages import WebHello
@@ -25,7 +25,7 @@ from drumigen_daemon.web.problems import ProblemError, problem_response
 
 T = TypeVar("T")
 
-BODY_PATIENCE: Final = 10.0
+BODY_SECONDS_MAX: Final = 10.0
 """Seconds in which a client must have sent its body."""
 EVENT_PERIOD: Final = 0.05
 EVENT_SILENCE: Final = 15.0
@@ -35,7 +35,7 @@ HISTORY_MAX: Final = 64
 JSON: Final = "application/json"
 
 
-class Daemon(Protocol):
+class DaemonClient(Protocol):
     """The daemon, as far as the API needs it."""
 
     async def controls(self, wanted: Mapping[str, Wanted]) -> Mapping[str, str]:
@@ -66,7 +66,7 @@ ControlValues = dict[str, str | int | float | bool]
 class LiveApi:
     """Routes about what plays now."""
 
-    def __init__(self, hub: Hub, daemon: Daemon, hello: WebHello, doctor: Doctor) -> None:
+    def __init__(self, hub: Hub, daemon: DaemonClient, hello: WebHello, doctor: Doctor) -> None:
         """Show ``hub``, control ``daemon``."""
         self._hub = hub
         self._daemon = daemon
@@ -262,13 +262,13 @@ async def body_of(request: Request, kind: Any, most: int, default: T | None = No
     """
     data = bytearray()
     try:
-        async with asyncio.timeout(BODY_PATIENCE):
+        async with asyncio.timeout(BODY_SECONDS_MAX):
             async for chunk in request.stream():
                 data += chunk
                 if len(data) > most:
                     raise ProblemError(413, f"a body has at most {most} bytes")
     except TimeoutError:
-        raise ProblemError(408, f"a body is sent within {BODY_PATIENCE:g} s") from None
+        raise ProblemError(408, f"a body is sent within {BODY_SECONDS_MAX:g} s") from None
     except ClientDisconnect:
         raise ProblemError(400, "the body ended early") from None
     if not data.strip() and default is not None:
@@ -309,13 +309,13 @@ def attachment(data: bytes, name: str, kind: str) -> Response:
     return Response(data, media_type=kind, headers=headers)
 
 
-def _sounded(bar: dict[str, Any]) -> Sounded:
+def _sounded(bar: dict[str, Any]) -> PlayedBar:
     fields = {**bar, "number": bar["bar"] - 1}
     notes = [
         {"tick": t, "channel": c, "note": n, "velocity": v, "duration": d}
         for t, c, n, v, d in bar["notes"]
     ]
-    return msgspec.convert({**fields, "notes": notes, "type": "Sounded"}, Sounded)
+    return msgspec.convert({**fields, "notes": notes, "type": "Sounded"}, PlayedBar)
 
 
 def _now() -> Seconds:

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from drumigen_daemon.jobs.queue import JobQueue
-from drumigen_daemon.web.api import Daemon, LiveApi, as_json
+from drumigen_daemon.web.api import DaemonClient, LiveApi, as_json
 from drumigen_daemon.web.doctor import Doctor
 from drumigen_daemon.web.guard import Guard, Policy
 from drumigen_daemon.web.hub import Hub
@@ -35,7 +35,7 @@ mimetypes.add_type("text/javascript", ".js")
 
 def application(  # noqa: PLR0913, PLR0917 - it puts together what there is
     hub: Hub,
-    daemon: Daemon,
+    daemon: DaemonClient,
     hello: WebHello,
     jobs: JobQueue,
     panels: Panels,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_PATIENCE: Final = 10.0
+HEAD_SECONDS_MAX: Final = 10.0
 """Seconds in which a client must have sent the head of a request."""
 SPARE: Final = 8
 """Connections beyond the limit that are still told why they are turned away."""
@@ -49,7 +49,7 @@ class PatientProtocol(H11Protocol):  # type: ignore[misc, unused-ignore]  # uvic
 
     def _expect_request(self) -> None:
         self._stop_waiting()
-        self._giving_up = self.loop.call_later(HEAD_PATIENCE, self._give_up)
+        self._giving_up = self.loop.call_later(HEAD_SECONDS_MAX, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._giving_up is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 FRESH_FOR: Final = 60.0
 """Seconds for which a result is told again."""
-PATIENCE: Final = 45.0
+DOCTOR_SECONDS_MAX: Final = 45.0
 OUTPUT_MAX: Final = 64_000
 
 
@@ -44,10 +44,13 @@ async def _look() -> dict[str, Any]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DOCTOR_SECONDS_MAX):
             output, _ = await process.communicate()
     except TimeoutError:
-        return {"ok": False, "lines": [f"the doctor did not answer within {PATIENCE:g} s"]}
+        return {
+            "ok": False,
+            "lines": [f"the doctor did not answer within {DOCTOR_SECONDS_MAX:g} s"],
+        }
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -20,8 +20,9 @@ from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import Allowed, leaves_to_style, one_line
-from drumigen_daemon.engine.messages import PlannedBar, Sounded
+from drumigen_daemon.engine.messages import PlannedBar, PlayedBar
 from drumigen_daemon.process.child import Child, Patience
+from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.status.status import Status, described, described_counters
 from drumigen_daemon.web.messages import (
     Answer,
@@ -30,7 +31,6 @@ from drumigen_daemon.web.messages import (
     ControlInfo,
     HistoryRequest,
     WebHello,
-    WebLog,
     WebPlan,
     WebSettings,
     WebSign,
@@ -55,7 +55,7 @@ _SONG: Final = (
 )
 
 
-class Controlled(Protocol):
+class DaemonForWeb(Protocol):
     """What is shown and controlled: the daemon."""
 
     capture: Capture
@@ -97,7 +97,7 @@ class WebLink:
     def __init__(
         self,
         settings: WebSettings,
-        daemon: Controlled,
+        daemon: DaemonForWeb,
         styles: StyleCatalogue,
         token_path: Path,
         version: str,
@@ -231,7 +231,7 @@ class WebLink:
                 if message.clients and not self.sign.clients:
                     self._news.set()
                 self.sign = message
-            case WebLog():
+            case LogLine():
                 log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
 
     def _obey(self, batch: ControlBatch) -> None:
@@ -313,7 +313,7 @@ def described_bar(planned: PlannedBar) -> dict[str, Any]:
     }
 
 
-def described_sounded(index: int, bar: Sounded) -> dict[str, Any]:
+def described_sounded(index: int, bar: PlayedBar) -> dict[str, Any]:
     """Return a played bar: its place among the played bars, and the notes that left."""
     return {
         "index": index,

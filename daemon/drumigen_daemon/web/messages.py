@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from drumigen_daemon.controls.values import SWITCH, absolute_path, text, whole
-from drumigen_daemon.engine.messages import RemarkLevel
+from drumigen_daemon.process.log_line import LogLine
 
 LOOPBACK = "127.0.0.1"
 
@@ -131,12 +131,5 @@ class WebSign(FromWeb, frozen=True):
     """Where it listens; 0 while it does not."""
 
 
-class WebLog(FromWeb, frozen=True):
-    """One line for the log."""
-
-    level: RemarkLevel
-    text: str
-
-
 AnyToWeb = WebHello | WebState | WebPlan | Answer
-AnyFromWeb = ControlBatch | HistoryRequest | WebSign | WebLog
+AnyFromWeb = ControlBatch | HistoryRequest | WebSign | LogLine

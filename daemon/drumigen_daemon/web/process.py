@@ -19,9 +19,9 @@ import uvicorn
 
 from drumigen.errors import ChannelClosedError, SettingsError
 from drumigen_daemon.controls.values import one_line
-from drumigen_daemon.engine.messages import RemarkLevel
 from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.process.channel import Unpacker, packed
+from drumigen_daemon.process.log_line import LogLevel, LogLine
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.web.addresses import own_names
@@ -32,11 +32,10 @@ from drumigen_daemon.web.guard import Policy
 from drumigen_daemon.web.hub import Hub, Wanted
 from drumigen_daemon.web.messages import (
     Answer,
+    AnyFromWeb,
     AnyToWeb,
-    FromWeb,
     HistoryRequest,
     WebHello,
-    WebLog,
     WebPlan,
     WebSign,
     WebState,
@@ -48,14 +47,14 @@ SIGN_PERIOD: Final = 2.0
 """Seconds between two signs of life."""
 BATCH_PERIOD: Final = 0.02
 """Seconds between two batches of controls to the daemon."""
-ANSWER_PATIENCE: Final = 3.0
+ANSWER_SECONDS_MAX: Final = 3.0
 """Seconds in which the daemon must have answered."""
 RETRY_PERIOD: Final = 15.0
 """Seconds between two tries for a port that is in use."""
 KEEP_ALIVE: Final = 30
 HEAD_MAX: Final = 16_384
 """Bytes of a request's head."""
-SHUTDOWN_PATIENCE: Final = 1
+SHUTDOWN_SECONDS_MAX: Final = 1
 NICENESS: Final = 10
 MEMORY_MAX: Final = 768 * 2**20
 """Bytes; clients that take more are served by the next process."""
@@ -104,7 +103,7 @@ class WebProcess:
             self.hub.check(name, value)
         futures = {name: self.hub.want(name, value) for name, value in wanted.items()}
         self._wanted.set()
-        async with asyncio.timeout(ANSWER_PATIENCE):
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
             results = {name: await future for name, future in futures.items()}
         return {name: problem for name, problem in results.items() if problem}
 
@@ -119,17 +118,17 @@ class WebProcess:
         self._answers[number] = future
         try:
             self._tell(HistoryRequest(number, first, last))
-            async with asyncio.timeout(ANSWER_PATIENCE):
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 bars: list[dict[str, Any]] = await future
         finally:
             self._answers.pop(number, None)
         return bars
 
-    def _tell(self, message: FromWeb) -> None:
+    def _tell(self, message: AnyFromWeb) -> None:
         self._to_daemon.write(packed(message))
 
-    def _say(self, level: RemarkLevel, text: str) -> None:
-        self._tell(WebLog(level, one_line(text)))
+    def _say(self, level: LogLevel, text: str) -> None:
+        self._tell(LogLine(level, one_line(text)))
 
     def _count_refusal(self) -> None:
         self._refused += 1
@@ -191,7 +190,7 @@ class WebProcess:
             proxy_headers=False,
             limit_concurrency=settings.connections + 1,
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=SHUTDOWN_PATIENCE,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
             h11_max_incomplete_event_size=HEAD_MAX,
         )
         server = _Server(config)
@@ -267,7 +266,7 @@ async def run(sock: socket.socket) -> None:
     finally:
         if serving is not None:
             serving.cancel()
-            await asyncio.wait((serving,), timeout=SHUTDOWN_PATIENCE + 1.0)
+            await asyncio.wait((serving,), timeout=SHUTDOWN_SECONDS_MAX + 1.0)
         writer.transport.abort()
         os._exit(0)
 

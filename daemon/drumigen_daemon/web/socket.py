@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from drumigen.errors import ControlError
 from drumigen.units import Seconds
 from drumigen_daemon.controls.values import one_line
-from drumigen_daemon.web.api import Daemon
+from drumigen_daemon.web.api import DaemonClient
 from drumigen_daemon.web.hub import Hub, Wanted
 from drumigen_daemon.web.messages import WebHello
 from drumigen_daemon.web.tokens import Role
@@ -28,7 +28,7 @@ PERIOD: Final = 0.05
 """Seconds between two states: 20 a second."""
 SILENCE: Final = 2.0
 """Seconds after which the time is told though nothing changed: a panel sees a dead line."""
-SEND_PATIENCE: Final = 5.0
+SEND_SECONDS_MAX: Final = 5.0
 """Seconds in which a client must have taken a state."""
 MESSAGE_MAX: Final = 4096
 RATE: Final = 200.0
@@ -55,7 +55,7 @@ _DECODER: Final = msgspec.json.Decoder(PanelMessage)
 class Panels:
     """All panels that are open."""
 
-    def __init__(self, hub: Hub, daemon: Daemon, hello: WebHello) -> None:
+    def __init__(self, hub: Hub, daemon: DaemonClient, hello: WebHello) -> None:
         """Show ``hub``, control ``daemon``."""
         self._hub = hub
         self._daemon = daemon
@@ -85,7 +85,7 @@ class Panels:
 class _Panel:
     """One panel."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, daemon: Daemon) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, daemon: DaemonClient) -> None:
         self._socket = socket
         self._hub = hub
         self._daemon = daemon
@@ -136,7 +136,7 @@ class _Panel:
                     {"n": n, **({"error": error} if error else {})} for n, error in answers.items()
                 ]
             message["versions"] = seen = dict(hub.versions)
-            async with asyncio.timeout(SEND_PATIENCE):
+            async with asyncio.timeout(SEND_SECONDS_MAX):
                 await self._socket.send_text(msgspec.json.encode(message).decode())
             await asyncio.sleep(PERIOD)
             with contextlib.suppress(TimeoutError):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drumigen.bank.grammars.chance import STEPS, Chance, Phrase, hit_at, playable, swung
-from drumigen.bank.grammars.performance import Idiom, Line, Steps, drawn_bed
+from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_SIXTEENTH
@@ -132,11 +132,11 @@ def fill(chance: Chance) -> Bar:
 
 
 _BACKBEAT = (4, 12)
-_MOVED_KICKS = Line.of(
+_MOVED_KICKS = DrumPart.of(
     "92 4 16 26 | 2 18 22 36 | 18 22 50 24 | 2 20 14 18", low=2, high=5, change=0.55, run=2
 )
-_GHOST_KICKS = Line.of("0 8 5 10 | 0 10 6 6 | 3 12 5 10 | 0 10 6 11", low=0, high=3, change=0.5)
-_OPEN_HATS = Line.of("0 0 2 1 | 0 1 8 4 | 0 1 4 2 | 0 1 8 5", low=0, high=2, change=0.25)
+_GHOST_KICKS = DrumPart.of("0 8 5 10 | 0 10 6 6 | 3 12 5 10 | 0 10 6 11", low=0, high=3, change=0.5)
+_OPEN_HATS = DrumPart.of("0 0 2 1 | 0 1 8 4 | 0 1 4 2 | 0 1 8 5", low=0, high=2, change=0.25)
 _HAT_BEDS = (
     (0.97, 0.95, 0.10, 0.35),
     (0.96, 0.92, 0.30, 0.35),
@@ -148,7 +148,7 @@ _HAT_BEDS = (
 def idiom(chance: Chance) -> Idiom:
     """Return what a performance keeps: its own hats with holes, backbeat, level of every step."""
     bed = drawn_bed(chance, _HAT_BEDS, 5, 15, 0.6)
-    lines = {
+    parts = {
         "kick": _MOVED_KICKS,
         "ghost": _GHOST_KICKS,
         "hat": bed.steady(bed.drawn(chance), 0.97, 0.35),
@@ -160,7 +160,7 @@ def idiom(chance: Chance) -> Idiom:
     def written(_: Chance, steps: Steps) -> Bar:
         return _bar(steps, backbeat, levels)
 
-    return Idiom(lines, written, _stutter, fills=0.35, crashes=0.25)
+    return Idiom(parts, written, _stutter, fills=0.35, crashes=0.25)
 
 
 def _stutter(chance: Chance) -> Bar:

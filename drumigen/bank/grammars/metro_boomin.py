@@ -21,7 +21,7 @@ from drumigen.bank.grammars.chance import (
     loosened,
     playable,
 )
-from drumigen.bank.grammars.performance import Idiom, Line, Steps, drawn_bed
+from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
@@ -68,7 +68,7 @@ _KICKS: tuple[tuple[int, ...], ...] = (
 
 
 def phrase(chance: Chance) -> Phrase:
-    """Four bars on two kick lines, each bar with rolls of its own."""
+    """Four bars on two kick patterns, each bar with rolls of its own."""
     kicks = chance.rng.sample(_KICKS, 2)
     backbeat = chance.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
     step = chance.rng.choice((1, 2, 2))
@@ -111,13 +111,15 @@ def fill(chance: Chance) -> Bar:
     return loosened(playable(hits), chance, 0.7, 2)
 
 
-_SPARSE_KICKS = Line.of(
+_SPARSE_KICKS = DrumPart.of(
     "88 3 12 28 | 3 14 28 26 | 3 8 36 24 | 4 22 28 11", low=2, high=5, change=0.5, run=2
 )
-_ROLL_STARTS = Line.of("6 3 14 5 | 12 4 20 5 | 8 4 20 6 | 16 5 22 5", low=1, high=3, change=0.8)
-_OPEN_HATS = Line.of("0 0 6 2 | 3 2 10 4 | 0 2 10 3 | 5 2 12 3", low=0, high=2, change=0.3)
-_PERCUSSION = Line.of("0 2 5 10 | 0 8 10 12 | 0 6 6 12 | 0 10 10 10", low=0, high=3, change=0.35)
-_NO_LINE = Line((0.0,) * STEPS, 0, 0, 0.0)
+_ROLL_STARTS = DrumPart.of("6 3 14 5 | 12 4 20 5 | 8 4 20 6 | 16 5 22 5", low=1, high=3, change=0.8)
+_OPEN_HATS = DrumPart.of("0 0 6 2 | 3 2 10 4 | 0 2 10 3 | 5 2 12 3", low=0, high=2, change=0.3)
+_PERCUSSION = DrumPart.of(
+    "0 2 5 10 | 0 8 10 12 | 0 6 6 12 | 0 10 10 10", low=0, high=3, change=0.35
+)
+_NO_PART = DrumPart((0.0,) * STEPS, 0, 0, 0.0)
 _HAT_BEDS = (
     (0.97, 0.95, 0.06, 0.45),
     (0.96, 0.93, 0.22, 0.25),
@@ -132,12 +134,12 @@ groups of three to six of these stand in tutorials for the style."""
 def idiom(chance: Chance) -> Idiom:
     """Return what a performance keeps: a bed of hats, its backbeat sound, which rolls it likes."""
     bed = drawn_bed(chance, _HAT_BEDS, 5, 16, 0.5)
-    lines = {
+    parts = {
         "kick": _SPARSE_KICKS,
         "hat": bed.steady(bed.drawn(chance), 0.97, 0.3),
         "roll": _ROLL_STARTS,
         "open": _OPEN_HATS,
-        "percussion": _PERCUSSION if chance.happens(0.25) else _NO_LINE,
+        "percussion": _PERCUSSION if chance.happens(0.25) else _NO_PART,
     }
     backbeat = chance.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
     liked = [share * chance.rng.uniform(0.2, 1.8) for _, share in _DIVISIONS]
@@ -145,7 +147,7 @@ def idiom(chance: Chance) -> Idiom:
     def written(chance: Chance, steps: Steps) -> Bar:
         return _bar(chance, steps, backbeat, liked)
 
-    return Idiom(lines, written, _rolls, fills=0.45, crashes=0.3)
+    return Idiom(parts, written, _rolls, fills=0.45, crashes=0.3)
 
 
 def _rolls(chance: Chance) -> Bar:

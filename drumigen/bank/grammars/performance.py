@@ -1,4 +1,4 @@
-"""Long performances: lines of steps drawn by chance, kept and varied over eight-bar sections."""
+"""Long performances: drum parts drawn by chance, kept and varied over eight-bar sections."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ GHOST_MAX = 40
 """Velocity up to which a snare is a ghost note."""
 
 Steps = Mapping[str, frozenset[int]]
-"""The sixteenths of a bar on which each line strikes, by name of line."""
+"""The sixteenths of a bar on which each part strikes, by name of part."""
 
 
 _MOVES_MIN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a bar: the chance of every sixteenth, least and most strokes, and how restless.
+class DrumPart:
+    """One drum part of a bar: the chance of every sixteenth, and how many strokes.
 
-    ``change`` is the chance that a variation of the bar touches this line, ``run`` the most strokes
-    on sixteenths in a row.
+    ``change`` is the chance that a variation of the bar touches this part, ``low`` and
+    ``high`` the least and most strokes, ``run`` the most on sixteenths in a row.
     """
 
     chances: tuple[float, ...]
@@ -35,14 +35,14 @@ class Line:
     run: int = STEPS
 
     @classmethod
-    def of(cls, percent: str, low: int, high: int, change: float, run: int = STEPS) -> "Line":
-        """Return the line whose chances are given in percent, beats parted by bars."""
+    def of(cls, percent: str, low: int, high: int, change: float, run: int = STEPS) -> "DrumPart":
+        """Return the part whose chances are given in percent, beats parted by bars."""
         chances = tuple(int(word) / 100 for word in percent.replace("|", " ").split())
         assert len(chances) == STEPS
         return cls(chances, low, high, change, run)
 
     def drawn(self, chance: Chance) -> frozenset[int]:
-        """Return a new line."""
+        """Return a new part."""
         return self._within(
             chance, {step for step in range(STEPS) if chance.happens(self.chances[step])}
         )
@@ -50,7 +50,7 @@ class Line:
     def varied(self, chance: Chance, steps: frozenset[int], start: int = 0) -> frozenset[int]:
         """Return ``steps`` with up to three strokes more or less, none of them before ``start``.
 
-        A thin line is often left as it is, so that variation does not thicken it.
+        A thin part is often left as it is, so that variation does not thicken it.
         """
         changed = set(steps)
         for _ in range(1 + chance.happens(0.45) + chance.happens(0.2)):
@@ -60,8 +60,8 @@ class Line:
             changed ^= set() if picked is None else {picked}
         return self._within(chance, changed)
 
-    def steady(self, steps: frozenset[int], kept: float, added: float) -> "Line":
-        """Return the line that mostly strikes ``steps``: ``added`` scales the chance of others."""
+    def steady(self, steps: frozenset[int], kept: float, added: float) -> "DrumPart":
+        """Return the part that mostly strikes ``steps``: ``added`` scales the chance of others."""
         chances = [
             max(kept, odds) if step in steps else added * odds
             for step, odds in enumerate(self.chances)
@@ -93,21 +93,21 @@ Bed = tuple[float, float, float, float]
 bed is chosen among others."""
 
 
-def drawn_bed(chance: Chance, beds: Sequence[Bed], low: int, high: int, change: float) -> Line:
-    """Return the line of hats of one of ``beds``; see :class:`Line` for the rest."""
+def drawn_bed(chance: Chance, beds: Sequence[Bed], low: int, high: int, change: float) -> DrumPart:
+    """Return the part of the hats in one of ``beds``; see :class:`DrumPart` for the rest."""
     beat, eighth, other, _ = chance.rng.choices(beds, [bed[-1] for bed in beds])[0]
-    return Line(tuple((beat, other, eighth, other) * 4), low, high, change)
+    return DrumPart(tuple((beat, other, eighth, other) * 4), low, high, change)
 
 
 @dataclass(frozen=True, slots=True)
 class Idiom:
-    """What stays through a performance: its lines, how they are written out, its fills.
+    """What stays through a performance: its drum parts, how they are written out, its fills.
 
     ``fills`` is the chance that a section of eight bars ends with a fill, ``crashes`` that a crash
     follows one.
     """
 
-    lines: Mapping[str, Line]
+    parts: Mapping[str, DrumPart]
     written: Callable[[Chance, Steps], Bar]
     fill: Callable[[Chance], Bar]
     fills: float
@@ -150,12 +150,12 @@ half of the bar, F the fill or else a turnaround of the first."""
 def performed(chance: Chance, idiom: Idiom, bars: int) -> tuple[Played, ...]:
     """Return about ``bars`` bars on the grid, in whole sections; the last may be cut short."""
     played: list[Played] = []
-    first = {name: line.drawn(chance) for name, line in idiom.lines.items()}
+    first = {name: part.drawn(chance) for name, part in idiom.parts.items()}
     while len(played) < bars:
         second = _varied(chance, idiom, first, always=True)
         if chance.happens(0.6):
-            fresh = chance.rng.choice(sorted(idiom.lines))
-            second |= {fresh: idiom.lines[fresh].drawn(chance)}
+            fresh = chance.rng.choice(sorted(idiom.parts))
+            second |= {fresh: idiom.parts[fresh].drawn(chance)}
         motifs = {
             "A": (first, idiom.written(chance, first)),
             "B": (second, idiom.written(chance, second)),
@@ -184,13 +184,13 @@ def _at_place(
 def _varied(
     chance: Chance, idiom: Idiom, steps: Steps, *, always: bool, start: int = 0
 ) -> dict[str, frozenset[int]]:
-    """Return ``steps`` with some lines varied, at least one."""
-    sure = chance.rng.choice([name for name, line in idiom.lines.items() if line.change])
+    """Return ``steps`` with some parts varied, at least one."""
+    sure = chance.rng.choice([name for name, part in idiom.parts.items() if part.change])
     return {
-        name: line.varied(chance, steps[name], start)
-        if name == sure or (line.change and always) or chance.happens(line.change)
+        name: part.varied(chance, steps[name], start)
+        if name == sure or (part.change and always) or chance.happens(part.change)
         else steps[name]
-        for name, line in idiom.lines.items()
+        for name, part in idiom.parts.items()
     }
 
 

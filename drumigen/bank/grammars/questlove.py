@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from drumigen.bank.grammars.chance import STEPS, Chance, Phrase, hit_at, loosened, playable, swung
 from drumigen.bank.grammars.human_timing import played_by_hand
-from drumigen.bank.grammars.performance import Idiom, Line, Steps, drawn_bed
+from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_SIXTEENTH
@@ -97,11 +97,11 @@ def fill(chance: Chance) -> Bar:
 
 
 _BACKBEAT = (4, 12)
-_STEADY_KICKS = Line.of(
+_STEADY_KICKS = DrumPart.of(
     "97 3 20 14 | 1 4 25 26 | 48 9 46 17 | 1 6 16 10", low=2, high=5, change=0.35, run=2
 )
-_GHOSTS = Line.of("0 7 5 15 | 0 14 7 38 | 2 38 6 13 | 0 22 9 32", low=1, high=4, change=0.75)
-_OPEN_HATS = Line.of("0 0 2 1 | 0 1 4 3 | 0 1 2 1 | 0 1 7 4", low=0, high=1, change=0.15)
+_GHOSTS = DrumPart.of("0 7 5 15 | 0 14 7 38 | 2 38 6 13 | 0 22 9 32", low=1, high=4, change=0.75)
+_OPEN_HATS = DrumPart.of("0 0 2 1 | 0 1 4 3 | 0 1 2 1 | 0 1 7 4", low=0, high=1, change=0.15)
 _HAT_BEDS = (
     (1.0, 0.99, 0.01, 0.50),
     (1.0, 0.98, 0.95, 0.32),
@@ -112,7 +112,7 @@ _HAT_BEDS = (
 def idiom(chance: Chance) -> Idiom:
     """Return what a performance keeps: kicks, hats or seldom a ride, snare or stick."""
     bed = drawn_bed(chance, _HAT_BEDS, 7, 16, 0.3)
-    lines = {
+    parts = {
         "kick": _STEADY_KICKS.steady(_STEADY_KICKS.drawn(chance), 0.88, 0.4),
         "ghost": _GHOSTS.steady(_GHOSTS.drawn(chance), 0.55, 0.75),
         "hat": bed.steady(bed.drawn(chance), 0.98, 0.4),
@@ -124,7 +124,7 @@ def idiom(chance: Chance) -> Idiom:
     def written(chance: Chance, steps: Steps) -> Bar:
         return _bar(chance, steps, cymbal, backbeat)
 
-    return Idiom(lines, written, fill, fills=0.3, crashes=0.8)
+    return Idiom(parts, written, fill, fills=0.3, crashes=0.8)
 
 
 def _bar(chance: Chance, steps: Steps, cymbal: Voice, backbeat: Voice) -> Bar:
