@@ -102,7 +102,7 @@ class Drumigen:
 
     def sixteenth_after(self, pulse: int) -> float:
         """Return when the sixteenth after the song's ``pulse`` is due."""
-        return self._conductor.line.time_of((pulse + SIXTEENTH) * TICKS_PER_PULSE)
+        return self._conductor.timeline.time_of((pulse + SIXTEENTH) * TICKS_PER_PULSE)
 
 
 class Rival:

@@ -39,11 +39,11 @@ class Timeline:
         return self.tick_origin + (time - self.time_origin) / self.seconds_per_tick
 
     def with_tempo(self, tempo: Bpm, at: Seconds) -> Self:
-        """Return the line that meets this one at ``at`` and goes on at ``tempo``."""
+        """Return the timeline that meets this one at ``at`` and goes on at ``tempo``."""
         return type(self)(tempo, self.tick_at(at), at)
 
     def shifted(self, ticks: float) -> Self:
-        """Return the same line with every tick renamed ``tick + ticks``."""
+        """Return the same timeline with every tick renamed ``tick + ticks``."""
         return type(self)(self.tempo, self.tick_origin + ticks, self.time_origin)
 
 

@@ -75,7 +75,9 @@ def test_an_engine_that_dies_before_it_has_taken_the_song_over_leaves_it_rolling
     for _ in range(3):
         # it tells where it is before it obeys, and dies of it
         band.plane.engine_started(Seconds(band.rig.now))
-        stopped = EngineState(TransportState.STOPPED, "internal", band.plane.status.line, Tick(0))
+        stopped = EngineState(
+            TransportState.STOPPED, "internal", band.plane.status.timeline, Tick(0)
+        )
         band.plane.reported(stopped, Seconds(band.rig.now))
         band.plane.engine_lost()
     assert band.plane.rolling
@@ -90,7 +92,7 @@ def test_a_successor_takes_the_song_over_where_it_is_now() -> None:
     band.start_engine()
     band.rig.run(2.0)
     last = band.entered[-1]
-    assert last.number == int((band.rig.now - band.rig.state.line.time_of(0)) / BAR_SECONDS)
+    assert last.number == int((band.rig.now - band.rig.state.timeline.time_of(0)) / BAR_SECONDS)
     assert not last.origin.fallback
 
 

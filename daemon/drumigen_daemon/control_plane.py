@@ -218,8 +218,8 @@ class ControlPlane:
         status = self._status
         before: list[Command] = []
         if self.rolling:
-            self.planner.rejoined(status.line, now)
-            self._takeover = (Panic(), Rejoin(status.line, status.lock != "internal"))
+            self.planner.rejoined(status.timeline, now)
+            self._takeover = (Panic(), Rejoin(status.timeline, status.lock != "internal"))
             self._taken_over_after = math.inf
         elif status.stored_tick:
             before.append(Locate(status.stored_tick))
@@ -333,7 +333,7 @@ class ControlPlane:
         """Keep a command for the next turn; what says the same again is said once."""
         if isinstance(command, Stop) and not self._engine_is_there and self.rolling:
             # there is nothing to stop, and nothing is to be taken over
-            tick = Tick(max(0, math.floor(self._status.line.tick_at(now))))
+            tick = Tick(max(0, math.floor(self._status.timeline.tick_at(now))))
             self._status = replace(self._status, transport=TransportState.STOPPED, stored_tick=tick)
         last = self._commands[-1] if self._commands else None
         if isinstance(command, Nudge) and isinstance(last, Nudge):
@@ -356,7 +356,7 @@ class ControlPlane:
             transport=state.transport,
             lock=state.lock,
             master=state.master,
-            line=state.line,
+            timeline=state.timeline,
             stored_tick=state.tick,
         )
         self.planner.engine_is(state)

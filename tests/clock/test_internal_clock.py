@@ -44,4 +44,4 @@ def test_a_nudge_moves_the_pulses_that_leave_and_the_tempo_comes_back() -> None:
     assert gaps[-1] == pytest.approx(period, rel=1e-6)
     late = (pulses[-1] - pulses[0]) - period * (len(pulses) - 1)
     assert late == pytest.approx(0.020, abs=1e-4)
-    assert rig.state.line.tempo == TEMPO_DEFAULT
+    assert rig.state.timeline.tempo == TEMPO_DEFAULT

@@ -136,7 +136,7 @@ class Playing:
 
 
 def at(style: str, tempo: float, lock: str = "locked") -> Status:
-    return Status(style=style, line=Timeline(Bpm(tempo), 0.0, Seconds(0.0)), lock=lock)
+    return Status(style=style, timeline=Timeline(Bpm(tempo), 0.0, Seconds(0.0)), lock=lock)
 
 
 def test_a_tempo_that_is_not_the_styles_is_said_once_of_each(

@@ -335,7 +335,7 @@ def test_who_is_told_the_state_always_knows_where_the_song_is(rig: Rig) -> None:
         master.clock(6)
         master.finish()
         if step > 20:
-            off.append(rig.state.line.tick_at(master.next_at) - 480 * (step + 1))
+            off.append(rig.state.timeline.tick_at(master.next_at) - 480 * (step + 1))
     assert max(map(abs, off)) < 480 * 0.01 / 0.125  # 10 ms
 
 
@@ -744,7 +744,7 @@ def test_re_one_puts_the_bar_line_on_the_beat_that_was_meant(rig: Rig) -> None:
 def test_a_replaced_engine_joins_where_the_song_is(rig: Rig) -> None:
     master = rolling_master(rig, 6)
     rig.run(3.2)
-    line = rig.state.line
+    line = rig.state.timeline
     other = Rig(now=rig.now)
     other.obey(EngineParameters(source=ClockSource.MIDI))
     other.plan(song(quarter_bar(), 10))
@@ -893,7 +893,7 @@ def test_a_change_holds_from_the_first_boundary_at_which_nothing_old_is_under_wa
     rig.obey(EngineParameters(source=ClockSource.INTERNAL))
     rig.plan(song(kicks, 2))
     rig.obey(Start())
-    begun = rig.state.line.time_of(0)
+    begun = rig.state.timeline.time_of(0)
     rig.run(begun + 0.25 - ahead - rig.now)
     rig.obey(Plan((PlannedBar(0, Tick(0), snares, "new"),), Tick(2 * 480), grid))
     rig.run(1.4)

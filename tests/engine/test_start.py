@@ -256,7 +256,7 @@ def test_being_told_to_go_where_we_are_strikes_nothing_twice(
     kicks = Bar(Meter(3, 4), tuple(Hit(Tick(t), Voice.KICK, 100) for t in (0, 1920, 3840)))
     rig.plan(song(kicks, 20))
     rig.obey(Start())
-    begun = rig.state.line.time_of(0)
+    begun = rig.state.timeline.time_of(0)
     at = begun + (0.0 if isinstance(command, Start) else 1.5) + after
     if isinstance(command, ReOne):
         at += 0.5  # the second beat becomes the one

@@ -117,7 +117,7 @@ def replaced(rig: Rig, after: float, parameters: EngineParameters) -> Rig:
     other = Rig(now=rig.now + after)
     other.obey(parameters)
     other.plan(song(quarter_bar(), 200))
-    other.obey(Rejoin(state.line, external=state.lock != "internal"))
+    other.obey(Rejoin(state.timeline, external=state.lock != "internal"))
     return other
 
 
@@ -185,7 +185,7 @@ def test_our_own_clock_is_rejoined_in_phase_too() -> None:
     rig = rig_with(ClockSource.INTERNAL, 120.0)
     rig.obey(Start())
     rig.run(3.3)
-    begun = rig.state.line.time_of(0)
+    begun = rig.state.timeline.time_of(0)
     other = replaced(rig, 0.2, EngineParameters(source=ClockSource.INTERNAL, tempo=Bpm(120.0)))
     other.run(3.0)
     off = [at - begun - round((at - begun) / 0.5) * 0.5 for at in times(other)]
@@ -202,7 +202,7 @@ def test_continue_after_a_wait_starts_at_the_stored_place() -> None:
     rig.at(BEGIN + 0.2, partial(rig.obey, Continue()))
     rig.run(3.0)
     assert rig.told(BarEntered)[0].number == 2
-    assert Seconds(rig.state.line.time_of(Tick(2 * 7680))) < rig.now
+    assert Seconds(rig.state.timeline.time_of(Tick(2 * 7680))) < rig.now
 
 
 # After a stall of ours, what was missed is not made up for.

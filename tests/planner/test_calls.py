@@ -29,7 +29,7 @@ def playing(until: float = 4.6, *, mock: bool = False, **session: object) -> Ban
 
 
 def now(rock: Band) -> float:
-    return rock.rig.state.line.tick_at(rock.rig.now)
+    return rock.rig.state.timeline.tick_at(rock.rig.now)
 
 
 def sent(rock: Band, number: int) -> Bar:
@@ -63,7 +63,7 @@ def step_after(rock: Band) -> int:
 
 def heard(rock: Band, number: int) -> list[tuple[int, int]]:
     """Return what left during bar ``number``: (tick of the bar, note)."""
-    line = rock.rig.state.line
+    line = rock.rig.state.timeline
     notes = ((round(line.tick_at(s.at)) - number * BAR, s.data[1]) for s in rock.rig.output.notes())
     return [(tick, note) for tick, note in notes if -10 <= tick < BAR - 10]
 
@@ -411,7 +411,7 @@ def test_a_plan_before_the_bar_line_never_brings_back_what_was_played() -> None:
     for turn in range(40):
         rock.control("swing", 50 + turn % 20)
         rock.rig.run(0.033)
-    line = rock.rig.state.line
+    line = rock.rig.state.timeline
     strokes: dict[tuple[int, int], int] = {}
     for note in rock.rig.output.notes():
         key = (round(line.tick_at(note.at) / 480), note.data[1])

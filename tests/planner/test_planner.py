@@ -183,7 +183,7 @@ def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum, boundary: 
     beats = (switched - 7680 * 2) / 1920
     assert beats >= boundary - 2.5 or quantum is Quantum.BAR
     assert switched % {Quantum.STEP: 480, Quantum.BEAT: 1920, Quantum.BAR: 7680}[quantum] == 0
-    now = rock.rig.state.line.tick_at(rock.rig.now)
+    now = rock.rig.state.timeline.tick_at(rock.rig.now)
     assert (
         now < switched <= now + {Quantum.STEP: 600, Quantum.BEAT: 2000, Quantum.BAR: 7700}[quantum]
     )

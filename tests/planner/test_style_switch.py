@@ -75,7 +75,7 @@ def test_a_thousand_switches_take_the_next_boundary_and_nothing_is_old_silent_or
         new = [stroke for stroke in strokes if stroke[1] == style and at <= stroke[0] < until]
         latency = new[0][0] - at
         assert 0 < latency <= unit + SWITCH_MARGIN + 0.001
-        line = rig.state.line
+        line = rig.state.timeline
         tick = line.tick_at(new[0][0])
         grid = 480 if quantum is Quantum.STEP else 1920
         assert abs(tick / grid - round(tick / grid)) < 0.01

@@ -120,7 +120,7 @@ class Gig:
 
     def tick(self) -> float:
         """Where the song is; a pulse that is a hair late does not count as one missing."""
-        return self.rig.state.line.tick_at(self.rig.now) + 200
+        return self.rig.state.timeline.tick_at(self.rig.now) + 200
 
     @property
     def now(self) -> int:

@@ -1,4 +1,4 @@
-"""Our own clock: the line of pulses that is used, and sent out, while nobody else gives one."""
+"""Our own clock: the train of pulses that is used, and sent out, while nobody else gives one."""
 
 import math
 from typing import Final
@@ -11,7 +11,7 @@ BEND: Final = 0.025
 
 
 class InternalClock:
-    """An endless, even line of pulses, sans I/O; its tempo changes without a jump."""
+    """An endless, even train of pulses, sans I/O; its tempo changes without a jump."""
 
     def __init__(self, tempo: Bpm, now: Seconds) -> None:
         """Put pulse 0 at ``now``."""
@@ -56,7 +56,7 @@ class InternalClock:
         return math.inf if self._after_bend is None else self._after_bend[0]
 
     def settle(self, now: Seconds) -> bool:
-        """End a bend that has done its work by ``now``; tell whether the line has changed."""
+        """End a bend that has done its work by ``now``; tell whether the timeline has changed."""
         if self._after_bend is None or now < self._after_bend[0]:
             return False
         self.timeline, self._after_bend = self._after_bend[1], None

@@ -163,14 +163,14 @@ class ClockFollower:
         """Refuse: it is the master's clock."""
         return False
 
-    def resume(self, line: Timeline, pulse: int, now: Seconds) -> None:
-        """Coast along ``line`` (of the clock, like :attr:`timeline`), as if ``pulse`` was the last.
+    def resume(self, timeline: Timeline, pulse: int, now: Seconds) -> None:
+        """Coast along ``timeline`` of the clock, as if ``pulse`` was the last one heard.
 
         For who knows where the clock was from one that followed it before.
         """
-        period = line.seconds_per_tick * TICKS_PER_PULSE
+        period = timeline.seconds_per_tick * TICKS_PER_PULSE
         self._reset()
-        self._filter = TempoFilter.resumed(line.time_of(pulse * TICKS_PER_PULSE), period, pulse)
+        self._filter = TempoFilter.resumed(timeline.time_of(pulse * TICKS_PER_PULSE), period, pulse)
         self._first.are_known()
         self._period = self._filter.v
         self._state = LockState.COASTING
@@ -384,7 +384,7 @@ class ClockFollower:
 
     @property
     def jitter(self) -> Seconds:
-        """Standard deviation of the pulses about the line; 0 before any."""
+        """Standard deviation of the pulses about the timeline; 0 before any."""
         track = self._filter
         return Seconds(0.0 if track is None else track.leader.scatter**0.5)
 

@@ -1,6 +1,6 @@
 """What the conductor needs of a clock, whoever gives it: ours, a MIDI clock, or another kind.
 
-A clock is an endless line of pulses, 24 to the quarter note, numbered from 0; the conductor says
+A clock is an endless train of pulses, 24 to the quarter note, numbered from 0; the conductor says
 which place of the song each one is.  A new kind of clock is a module with one class like these.
 """
 
@@ -11,7 +11,7 @@ from drumigen.units import Bpm, Seconds
 
 
 class Clock(Protocol):
-    """A line of pulses against time; sans I/O, all times are monotonic seconds."""
+    """A train of pulses against time; sans I/O, all times are monotonic seconds."""
 
     @property
     def ours(self) -> bool:

@@ -132,7 +132,7 @@ class SongPlay:
         if not self._bars or status.transport is not TransportState.ROLLING:
             return FRAME
         last = status.meters.start_of(self._bars) + status.meters.meter_of(self._bars).beat_ticks
-        end = status.line.time_of(last)
+        end = status.timeline.time_of(last)
         return end - STOP_MARGIN - time.monotonic()
 
     def _key(self, key: str) -> None:

@@ -156,7 +156,7 @@ class TempoAdvice:
         if status.style in self._told or status.lock not in ("internal", "locked"):
             return
         style = self._daemon.styles.find(status.style)
-        advice = style.tempo_advice(round(status.line.tempo, 1))
+        advice = style.tempo_advice(round(status.timeline.tempo, 1))
         if advice:
             self._told.add(status.style)
             log.warning("%s", advice)

@@ -78,25 +78,25 @@ class BarLog:
         self._open: list[_OpenBar] = []
         self._notes: dict[int, list[PlayedNote]] = {}
 
-    def enter(self, bar: PlannedBar, line: Timeline) -> None:
+    def enter(self, bar: PlannedBar, timeline: Timeline) -> None:
         """Take note that the playhead crossed the bar line of ``bar``."""
-        began = line.time_of(bar.start)
+        began = timeline.time_of(bar.start)
         if self._open and self._open[-1].planned.end == bar.start:
             self._open[-1].settle(began)
         self.current = bar
         self.entered.append(bar)
-        self._open.append(_OpenBar(bar, began, line.tempo))
+        self._open.append(_OpenBar(bar, began, timeline.tempo))
 
-    def follow(self, line: Timeline, now: float) -> None:
-        """Take note that the song goes on along ``line``, which may have another tempo."""
+    def follow(self, timeline: Timeline, now: float) -> None:
+        """Take note that the song goes on along ``timeline``, which may have another tempo."""
         if not self._open:
             return
         bar = self._open[-1]
-        tick = line.tick_at(now)
+        tick = timeline.tick_at(now)
         last = bar.turns[-1] if bar.turns else _Turn(bar.planned.start, bar.began, bar.tempo)
         inside = last.tick + TURN_TICKS <= tick <= bar.planned.end - TURN_TICKS
-        if inside and abs(line.tempo - last.tempo) >= TURN:
-            bar.turns.append(_Turn(tick, now, line.tempo))
+        if inside and abs(timeline.tempo - last.tempo) >= TURN:
+            bar.turns.append(_Turn(tick, now, timeline.tempo))
 
     def sounded(self, bar: int, note: PlayedNote) -> None:
         """Take note of a note that left; it is written in bar number ``bar``."""

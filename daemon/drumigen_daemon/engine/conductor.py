@@ -1,7 +1,7 @@
 """The conductor: whose clock counts, where the song is on it, and when the player rolls.
 
 Sans I/O.  It joins the clock follower, our own clock and the transport, and moves the player
-along the line of song ticks that comes out.
+along the timeline of the song that comes out.
 """
 
 import math
@@ -65,7 +65,9 @@ class Conductor:
         self._silence = SilenceWatch(log)
         self._epoch = 0
         self._held: Timeline | None = None
-        self._timeline_moved = False  # pulses have moved the line since the player was told of it
+        self._timeline_moved = (
+            False  # pulses have moved the timeline since the player was told of it
+        )
         self._first_pulse = 0
         self._start_may_be_lost = True
         self._warnings = ClockWarnings(log)
@@ -89,9 +91,9 @@ class Conductor:
         return self._transport.position
 
     @property
-    def line(self) -> Timeline:
+    def timeline(self) -> Timeline:
         """Song ticks against seconds: what is played along, or would be."""
-        return self._held or self._transport.line(self._clock)
+        return self._held or self._transport.timeline(self._clock)
 
     @property
     def jitter(self) -> Seconds:
@@ -110,7 +112,7 @@ class Conductor:
 
     @property
     def steady(self) -> bool:
-        """Whether nothing tells that the song is about to move along another line."""
+        """Whether nothing tells that the song is about to move along another timeline."""
         return self._source.steady and not self._moves_at_bar_line
 
     @property
@@ -248,15 +250,15 @@ class Conductor:
         bar = self._player.bar
         if not self._player.rolling or bar is None:
             return
-        tick = self.line.tick_at(now)
+        tick = self.timeline.tick_at(now)
         beat = round(tick / TICKS_PER_BEAT) * TICKS_PER_BEAT
         bar_line = bar.end if bar.end - tick < tick - bar.start else bar.start
         if tick + bar_line - beat < 0:  # there is nothing before the song
             bar_line = bar.end
         if bar_line != beat:
             self._move_song(bar_line - beat, self._source.next_pulse(now))
-            line = self.line
-            self._player.jump(line, math.ceil(line.tick_at(now)), now)
+            timeline = self.timeline
+            self._player.jump(timeline, math.ceil(timeline.tick_at(now)), now)
             self._transport.moves += 1
         self.resyncs += 1
 
@@ -272,21 +274,21 @@ class Conductor:
         self._player.recall(now)
         self._player.steer_clock(self._internal.timeline)
         if self._player.rolling:
-            self._player.follow(self.line, now)
+            self._player.follow(self.timeline, now)
 
-    def rejoin(self, line: Timeline, now: Seconds, *, external: bool) -> None:
-        """Roll at once where ``line`` has the song, for an engine that is no more.
+    def rejoin(self, timeline: Timeline, now: Seconds, *, external: bool) -> None:
+        """Roll at once where ``timeline`` has the song, for an engine that is no more.
 
-        A clock that it followed is taken to go on along the line, until its pulses say otherwise.
+        A clock that it followed is taken to go on along it, until its pulses say otherwise.
         """
         self._use(self.follower if external else self._internal, now)
         step = TICKS_PER_PULSE * self._transport.reading
-        pulse = max(0, math.floor(line.tick_at(now) / step))
+        pulse = max(0, math.floor(timeline.tick_at(now) / step))
         tick = round(pulse * step)
         clock = Timeline(
-            Bpm(line.tempo / self._transport.reading),
+            Bpm(timeline.tempo / self._transport.reading),
             float(pulse * TICKS_PER_PULSE),
-            line.time_of(tick),
+            timeline.time_of(tick),
         )
         if external:
             self.follower.resume(clock, pulse, now)
@@ -296,7 +298,7 @@ class Conductor:
         self._epoch = self.follower.epoch
         self._transport.join(pulse, tick)
         self._held = None
-        self._player.roll(self.line, math.ceil(line.tick_at(now)))
+        self._player.roll(self.timeline, math.ceil(timeline.tick_at(now)))
 
     # --- how it is done --------------------------------------------------------------------
 
@@ -307,7 +309,7 @@ class Conductor:
         """
         half = TICKS_PER_SIXTEENTH / 2 * self._transport.reading
         rolls = self._transport.state is TransportState.ROLLING
-        return rolls and abs(self.line.tick_at(now) - tick) <= half
+        return rolls and abs(self.timeline.tick_at(now) - tick) <= half
 
     @property
     def _has_just_started(self) -> bool:
@@ -387,12 +389,12 @@ class Conductor:
 
     def _roll(self) -> None:
         self._held = None
-        self._player.roll(self.line, self._transport.position)
+        self._player.roll(self.timeline, self._transport.position)
 
     def _roll_midway(self, at: Seconds) -> None:
         self._held = None
         # what is written on the pulse that we join with still belongs to us
-        self._player.roll(self.line, round(self.line.tick_at(at)) - TICKS_PER_PULSE // 2)
+        self._player.roll(self.timeline, round(self.timeline.tick_at(at)) - TICKS_PER_PULSE // 2)
 
     def _halt(self, now: Seconds) -> None:
         self._held = None
@@ -406,7 +408,7 @@ class Conductor:
 
     def _move_song(self, ticks: int, pulse: int) -> None:
         """Let ``pulse`` be ``ticks`` later in the song than it was."""
-        tick = self._transport.line(self._clock).tick_at(
+        tick = self._transport.timeline(self._clock).tick_at(
             self._clock.time_of(pulse * TICKS_PER_PULSE)
         )
         self._transport.anchor(pulse, round(tick) + ticks)
@@ -423,15 +425,15 @@ class Conductor:
         if self._transport.state is not TransportState.ROLLING:
             return
         if self.follower.epoch != self._epoch:
-            # the phase has jumped: finish the bar on the old line
+            # the phase has jumped: finish the bar on the old timeline
             self._epoch = self.follower.epoch
-            self._held = self._player.line
+            self._held = self._player.timeline
         if self._held is None:
-            self._player.follow(self.line, now)
+            self._player.follow(self.timeline, now)
 
     @property
     def _moves_at_bar_line(self) -> bool:
-        """Whether the song is to go on along another line at the next bar line."""
+        """Whether the song is to go on along another timeline at the next bar line."""
         return self._held is not None or self._reading() != self._transport.reading
 
     def _check_bar_line(self, now: Seconds) -> float:
@@ -439,14 +441,14 @@ class Conductor:
         bar = self._player.bar
         if bar is None or not self._moves_at_bar_line:
             return math.inf
-        bar_line = self.line.time_of(bar.end)
+        bar_line = self.timeline.time_of(bar.end)
         moves_at = bar_line - self._output.lead - START_MARGIN
         if now < moves_at:
             return moves_at
         if self._held is not None:
             # keep the bar line, on the beat of the clock that is nearest to it
             self._held = None
-            off_bar_line = self.line.tick_at(bar_line) - bar.end
+            off_bar_line = self.timeline.tick_at(bar_line) - bar.end
             self._move_song(
                 -round(off_bar_line / TICKS_PER_BEAT) * TICKS_PER_BEAT, self.follower.last_pulse
             )
@@ -456,7 +458,7 @@ class Conductor:
             pulse = round(self._clock.tick_at(bar_line) / TICKS_PER_PULSE)
             self._transport.read_as(reading)
             self._transport.anchor(pulse, bar.end)
-        self._player.follow(self.line, now)
+        self._player.follow(self.timeline, now)
         return math.inf
 
     def _check_silence(self, now: Seconds) -> float:

@@ -50,7 +50,7 @@ from drumigen_daemon.ports.midi import CLOCK_PULSE, MidiStream
 from drumigen_daemon.process.log_line import LogLevel, LogLine
 
 LINE_PERIOD: Final = 0.25
-"""Seconds between two looks at whether the line that was told still holds: within..."""
+"""Seconds between two looks at whether the timeline that was told still holds: within..."""
 LINE_HOLDS: Final = 0.0005
 """...so many seconds..."""
 TEMPO_HOLDS: Final = 0.05
@@ -82,7 +82,7 @@ class Engine:
         self._line_due = self._state_due = float(now)
         self._counters_due = now + COUNTERS_PERIOD
         self._told: tuple[object, ...] = ()
-        self._told_line = self._conductor.line
+        self._told_timeline = self._conductor.timeline
         self._obeyed = 0
         self._repeated_bars = 0
         self._port_losses = 0
@@ -129,7 +129,7 @@ class Engine:
                 for message in command.messages:
                     self._output.send(FEEDBACK_PORT, bytes(message), now)
             case Rejoin():
-                self._conductor.rejoin(command.line, now, external=command.external)
+                self._conductor.rejoin(command.timeline, now, external=command.external)
             case UseKit():
                 self._player.set_kit(command.kit, now)
             case Panic():
@@ -237,19 +237,19 @@ class Engine:
         told = (conductor.transport, conductor.lock, conductor.master, conductor.moves, bar)
         if told == self._told and now < self._line_due - REPORTED_EARLIER:
             return
-        line, tick = conductor.line, conductor.position
+        timeline, tick = conductor.timeline, conductor.position
         self._line_due = _due_again(self._line_due, now, LINE_PERIOD)
         heard_of_us = now < self._state_due - REPORTED_EARLIER
-        if told == self._told and heard_of_us and _holds(self._told_line, line, now):
+        if told == self._told and heard_of_us and _holds(self._told_timeline, timeline, now):
             return
-        self._told, self._told_line = told, line
+        self._told, self._told_timeline = told, timeline
         if conductor.transport is TransportState.ROLLING:
-            tick = Tick(math.floor(line.tick_at(now)))
+            tick = Tick(math.floor(timeline.tick_at(now)))
         self._reports.append(
             EngineState(
                 conductor.transport,
                 conductor.lock,
-                line,
+                timeline,
                 tick,
                 conductor.master,
                 conductor.moves,
@@ -297,9 +297,9 @@ class Engine:
         self._reports.append(LogLine(level, text))
 
 
-def _holds(told: Timeline, line: Timeline, now: Seconds) -> bool:
-    """Tell whether who knows ``told`` knows ``line``."""
-    tempo, moved = abs(line.tempo - told.tempo), abs(told.time_of(line.tick_at(now)) - now)
+def _holds(told: Timeline, timeline: Timeline, now: Seconds) -> bool:
+    """Tell whether who knows ``told`` knows ``timeline``."""
+    tempo, moved = abs(timeline.tempo - told.tempo), abs(told.time_of(timeline.tick_at(now)) - now)
     return tempo <= TEMPO_HOLDS and moved <= LINE_HOLDS
 
 

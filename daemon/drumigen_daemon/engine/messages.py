@@ -142,9 +142,9 @@ class Nudge(Command, frozen=True):
 
 
 class Rejoin(Command, frozen=True):
-    """Roll where ``line`` says that the song is: for an engine that replaces a dead one."""
+    """Roll where ``timeline`` says that the song is: for an engine that replaces a dead one."""
 
-    line: Timeline
+    timeline: Timeline
     external: bool
 
 
@@ -255,13 +255,13 @@ class Ready(EngineReport, frozen=True):
 class EngineState(EngineReport, frozen=True):
     """Where the engine is; sent when any of it changes, and at least once a second.
 
-    A tick that ``line`` foretells is no change.
+    A tick that ``timeline`` foretells is no change.
     """
 
     transport: TransportState
     lock: str
     """``internal``, or the follower's lock state."""
-    line: Timeline
+    timeline: Timeline
     """Song ticks against monotonic seconds; while not rolling it only gives the tempo."""
     tick: Tick
     """Where the playhead is, or will start."""

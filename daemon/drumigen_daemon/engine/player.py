@@ -44,7 +44,7 @@ being woken costs more than being early.  It can be taken back as long as ever."
 RECALL_QUIET_SECONDS = 0.05
 """Seconds after a recall in which nothing goes along early: a knob that is turned recalls again."""
 MOVED_SECONDS_MAX = 0.00025
-"""Seconds by which another line must move what has been handed over for it to be taken back."""
+"""Seconds by which another timeline must move what has been handed over for it to be taken back."""
 
 ONE_MOMENT = 0.025
 """Seconds within which a stroke from before the song re-rolled is the one that is due now: a loop
@@ -110,14 +110,14 @@ class _Handed:
 
 
 class Player:
-    """Plays a :class:`Score` along a line of song ticks."""
+    """Plays a :class:`Score` along a timeline of the song."""
 
     def __init__(self, output: Output, score: Score, kit: KitMap) -> None:
         """Stand still."""
         self._output = output
         self._score = score
         self._kit = kit
-        self._line: Timeline | None = None
+        self._timeline: Timeline | None = None
         self._offset = 0.0
         self._voice_offsets: Mapping[Voice, float] = {}
         self._floor = 0
@@ -134,7 +134,7 @@ class Player:
         self._recalled_at = -math.inf
         self._promised = math.inf  # when we asked to be called
         self._stalled = False
-        self._pulse_line: Timeline | None = None
+        self._clock_timeline: Timeline | None = None
         self._next_pulse = 0
         self._channels = set(kit.channels)
         self.log = BarLog()
@@ -146,25 +146,25 @@ class Player:
 
     @property
     def rolling(self) -> bool:
-        """Whether it is playing along a line."""
-        return self._line is not None
+        """Whether it is playing along a timeline."""
+        return self._timeline is not None
 
     @property
-    def line(self) -> Timeline | None:
-        """The line that is played along."""
-        return self._line
+    def timeline(self) -> Timeline | None:
+        """The timeline that is played along."""
+        return self._timeline
 
     @property
     def bar(self) -> PlannedBar | None:
         """The bar that the playhead is in."""
         return self.log.current
 
-    def roll(self, line: Timeline, from_tick: int) -> None:
-        """Play along ``line`` whatever is written at ``from_tick`` or later.
+    def roll(self, timeline: Timeline, from_tick: int) -> None:
+        """Play along ``timeline`` whatever is written at ``from_tick`` or later.
 
         What has left for the very moments that come again counts as played: one moment, one stroke.
         """
-        self._line = line
+        self._timeline = timeline
         self._floor = from_tick
         self._played.clear()
         self._strokes_before = tuple(self._strokes)
@@ -174,23 +174,23 @@ class Player:
         self._last_filled = None
         self._stale_before = -math.inf
 
-    def follow(self, line: Timeline, now: Seconds) -> None:
-        """Go on along another line: what waits moves with it, and what is on its way if far."""
-        before, self._line = self._line, line
-        if before is None or line == before:
+    def follow(self, timeline: Timeline, now: Seconds) -> None:
+        """Go on along another timeline: what waits moves with it, and what is on its way if far."""
+        before, self._timeline = self._timeline, timeline
+        if before is None or timeline == before:
             return
-        self.log.follow(line, now)
-        if self._handed and abs(_moved(self._handed[-1].at, before, line)) > MOVED_SECONDS_MAX:
+        self.log.follow(timeline, now)
+        if self._handed and abs(_moved(self._handed[-1].at, before, timeline)) > MOVED_SECONDS_MAX:
             self.recall(now)
         elif self._voice_offsets:  # else no other tempo changes the order
             self._sort_cues()
 
-    def jump(self, line: Timeline, from_tick: int, now: Seconds) -> None:
+    def jump(self, timeline: Timeline, from_tick: int, now: Seconds) -> None:
         """Go on elsewhere in the song without silencing what rings."""
         self.recall(now)
         self._forget_left(math.inf)
         self.log.close_all()
-        self.roll(line, from_tick)
+        self.roll(timeline, from_tick)
 
     def set_offsets(self, offset: Seconds, by_voice: Mapping[Voice, float], now: Seconds) -> None:
         """Add ``offset`` and the voice's own offset (seconds, either sign) to every time."""
@@ -208,21 +208,21 @@ class Player:
     @property
     def sends_clock(self) -> bool:
         """Whether clock pulses are being sent."""
-        return self._pulse_line is not None
+        return self._clock_timeline is not None
 
-    def send_clock(self, line: Timeline, from_pulse: int) -> None:
-        """Send a clock pulse at every 80 ticks of ``line`` from ``from_pulse`` on."""
-        self._pulse_line = line
+    def send_clock(self, timeline: Timeline, from_pulse: int) -> None:
+        """Send a clock pulse at every 80 ticks of ``timeline`` from ``from_pulse`` on."""
+        self._clock_timeline = timeline
         self._next_pulse = from_pulse
 
     def end_clock(self) -> None:
         """Send no more clock pulses."""
-        self._pulse_line = None
+        self._clock_timeline = None
 
-    def steer_clock(self, line: Timeline) -> None:
+    def steer_clock(self, timeline: Timeline) -> None:
         """Change the tempo of the clock being sent."""
-        if self._pulse_line is not None:
-            self._pulse_line = line
+        if self._clock_timeline is not None:
+            self._clock_timeline = timeline
 
     def recall(self, now: Seconds) -> None:
         """Take back everything that has not left, and look at the score afresh."""
@@ -233,15 +233,15 @@ class Player:
             self._handed = [handed for handed in self._handed if handed.at < horizon]
             for handed in reversed(back):
                 self._undo(handed)
-        if self._line is None:
+        if self._timeline is None:
             return
-        behind = max(self._floor, math.floor(self._line.tick_at(now - LOOK_BACK)))
+        behind = max(self._floor, math.floor(self._timeline.tick_at(now - LOOK_BACK)))
         bar = self._score.at(behind)
         self._cues = []
         self._last_filled = None
         self._filled_to = bar.start if bar is not None else behind
         # a bar that came late must not bring back what its predecessor has played
-        self._stale_before = self._line.tick_at(now - self._late_limit())
+        self._stale_before = self._timeline.tick_at(now - self._late_limit())
 
     def first_open(self, tick: Tick, grid: int, now: Seconds) -> Tick:
         """Return the first boundary from ``tick`` on, every ``grid`` ticks, that is still open.
@@ -254,7 +254,7 @@ class Player:
             for handed in self._handed
             if handed.cue is not None and handed.at > now - _TIME_SLACK
         ]
-        over = math.ceil(self._line.tick_at(now)) - 1 if self._line is not None else -1
+        over = math.ceil(self._timeline.tick_at(now)) - 1 if self._timeline is not None else -1
         latest = max(over, max(under_way, default=-1))
         if not grid or latest < tick:
             return tick
@@ -269,7 +269,7 @@ class Player:
         """Stop playing, about to go on elsewhere: what rings is left to end in its time."""
         self.recall(now)
         self._forget_left(math.inf)
-        self._line = None
+        self._timeline = None
         self._cues = []
         self.log.close_all()
 
@@ -301,8 +301,8 @@ class Player:
         early = early and now >= self._recalled_at + RECALL_QUIET_SECONDS
         until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)
-        if self._line is not None:
-            ahead = self._line.tick_at(now + LOOK_AHEAD) + _TICK_SLACK
+        if self._timeline is not None:
+            ahead = self._timeline.tick_at(now + LOOK_AHEAD) + _TICK_SLACK
             if ahead > self._filled_to:
                 self._fill(ahead)
             self._cross_bar_lines(now)
@@ -335,10 +335,10 @@ class Player:
             self._pulse_time(),
         )
         wake -= lead
-        if self._line is not None:
-            wake = min(wake, self._line.time_of(self._filled_to) - LOOK_AHEAD)
+        if self._timeline is not None:
+            wake = min(wake, self._timeline.time_of(self._filled_to) - LOOK_AHEAD)
             bar = self.log.current
-            line_at = self._line.time_of(bar.end if bar is not None else self._floor)
+            line_at = self._timeline.time_of(bar.end if bar is not None else self._floor)
             if bar is not None or line_at > now:
                 wake = min(wake, line_at)
         return wake
@@ -377,10 +377,12 @@ class Player:
         self._cues.sort(key=lambda cue: (self._due(cue), cue))
 
     def _due(self, cue: _Cue) -> float:
-        line = self._line
-        if line is None:
+        timeline = self._timeline
+        if timeline is None:
             return math.inf
-        return line.time_of(cue.sounding) + self._offset + self._voice_offsets.get(cue.voice, 0.0)
+        return (
+            timeline.time_of(cue.sounding) + self._offset + self._voice_offsets.get(cue.voice, 0.0)
+        )
 
     def _next_due(self) -> float:
         return self._due(self._cues[0]) if self._cues else math.inf
@@ -421,9 +423,9 @@ class Player:
         return any(s.note == note and abs(s.at - at) < moment for s in self._strokes_before)
 
     def _late_limit(self) -> float:
-        if self._line is None:
+        if self._timeline is None:
             return LATE_LIMIT
-        return min(LATE_LIMIT, TICKS_PER_SIXTEENTH * self._line.seconds_per_tick)
+        return min(LATE_LIMIT, TICKS_PER_SIXTEENTH * self._timeline.seconds_per_tick)
 
     def _voice_played_step(self, cue: _Cue) -> bool:
         # a late newcomer (a style switch) must not double a voice that has sounded on this step
@@ -442,8 +444,8 @@ class Player:
     def _in_turn(self, note: tuple[int, int], at: float) -> float:
         """Return ``at``, or when a stroke of ``note`` that is under way leaves, if that is later.
 
-        A line that bends puts what is handed over now before what was handed over for the old one;
-        so does a Stop just before a stroke that can not be taken back any more.
+        A timeline that bends puts what is handed over now before what was handed over for the old
+        one; so does a Stop just before a stroke that can not be taken back any more.
         """
         under_way = [h.at for h in self._handed if h.kind is _MessageKind.ON and h.note == note]
         struck = [stroke.at for stroke in self._strokes if stroke.note == note]
@@ -457,9 +459,9 @@ class Player:
         self._handed.append(_Handed(at, _MessageKind.OFF, note))
 
     def _pulse_time(self) -> float:
-        if self._pulse_line is None:
+        if self._clock_timeline is None:
             return math.inf
-        return self._pulse_line.time_of(self._next_pulse * TICKS_PER_PULSE)
+        return self._clock_timeline.time_of(self._next_pulse * TICKS_PER_PULSE)
 
     def _pulse(self, at: Seconds) -> None:
         self._output.send(CLOCK_PORT, CLOCK_PULSE, at)
@@ -491,16 +493,16 @@ class Player:
                 self.log.sounded(cue.bar, note)
 
     def _gate_ticks(self, voice: Voice) -> int:
-        if self._line is None:
+        if self._timeline is None:
             return TICKS_PER_PULSE
         seconds = self._kit.note_of(voice).gate_ms / 1000.0
-        return max(1, round(seconds / self._line.seconds_per_tick))
+        return max(1, round(seconds / self._timeline.seconds_per_tick))
 
     def _cross_bar_lines(self, now: float) -> None:
-        line, log = self._line, self.log
-        if line is None:
+        timeline, log = self._timeline, self.log
+        if timeline is None:
             return
-        tick = line.tick_at(now) + _TICK_SLACK
+        tick = timeline.tick_at(now) + _TICK_SLACK
         if tick < self._floor:  # not there yet
             return
         bar = log.current
@@ -512,10 +514,10 @@ class Player:
             new = self._score.at(tick)
             if new is not None and (bar is None or new.start != bar.start):
                 self._score.entered(new)
-                log.enter(new, line)
+                log.enter(new, timeline)
                 self._prune(new)
         if not log.all_closed:
-            log.close_before(tick - LOOK_BACK / line.seconds_per_tick)
+            log.close_before(tick - LOOK_BACK / timeline.seconds_per_tick)
 
     def _prune(self, bar: PlannedBar) -> None:
         before = bar.start - 2 * bar.bar.meter.ticks
@@ -523,5 +525,5 @@ class Player:
 
 
 def _moved(at: float, before: Timeline, after: Timeline) -> float:
-    """Return by how many seconds another line moves what was to sound at ``at``."""
+    """Return by how many seconds another timeline moves what was to sound at ``at``."""
     return after.time_of(before.tick_at(at)) - at

@@ -1,6 +1,6 @@
-"""Transport, sans I/O: start, continue, stop and song position over a line of pulses.
+"""Transport, sans I/O: start, continue, stop and song position over a train of pulses.
 
-Whoever gives the clock counts pulses from 0 and knows a line of them against time; the
+Whoever gives the clock counts pulses from 0 and knows their timeline; the
 transport says which song tick a pulse is.  MIDI's rule: the first pulse after Start or Continue
 *is* the position (MIDI 1.0, "MIDI Clock" and "Song Position Pointer").  It is kept by the number of
 that pulse, so whoever counts must never give that pulse another number.
@@ -89,8 +89,8 @@ class Transport:
             self._position = round(self._position * reading / self.reading)
         self.reading = reading
 
-    def line(self, clock: Timeline) -> Timeline:
-        """Return the song's line, given the clock's (in ticks of the clock, pulse 0 at 0)."""
+    def timeline(self, clock: Timeline) -> Timeline:
+        """Return the song's timeline, given the clock's (in ticks of the clock, pulse 0 at 0)."""
         ticks = (clock.tick_origin - self._pulse * TICKS_PER_PULSE) * self.reading
         tempo = Bpm(clock.tempo * self.reading)
         return Timeline(tempo, self._position + ticks, clock.time_origin)

@@ -74,7 +74,7 @@ class Item(NamedTuple):
     """One bar to write: ``context`` are the bars of its style just before it, oldest first.
 
     There are up to :data:`~drumigen.model.network.CONTEXT_BARS` of them, without a gap, the last
-    being the bar before.  They are what the style's own line through the song holds there, sounded
+    being the bar before.  They are what the style's own history holds there, sounded
     or not, each with the request that it answered.  No context means a beginning.
     """
 

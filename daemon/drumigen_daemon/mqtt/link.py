@@ -190,7 +190,7 @@ class MqttLink:
             self._values = dict(self._stands_at())
         said = described(status, now)
         song = {name: said[name] for name in SONG}
-        song["tempo"] = round(status.line.tempo, 1)
+        song["tempo"] = round(status.timeline.tempo, 1)
         song["locked"] = status.lock in ("locked", "internal")
         telemetry: dict[str, Any] = {}
         if now >= self._telemetry_due:
@@ -213,10 +213,10 @@ class MqttLink:
         self._told = {planned.number: planned for planned in status.ahead}
         rolling = status.transport is TransportState.ROLLING
         return tuple(
-            _bar(planned, status.line.time_of(planned.start) - now if rolling else None)
+            _bar(planned, status.timeline.time_of(planned.start) - now if rolling else None)
             for planned in status.ahead
             if told.get(planned.number) != planned
-            and not (rolling and status.line.time_of(planned.start) <= now)
+            and not (rolling and status.timeline.time_of(planned.start) <= now)
         )
 
     # --- from the bridge --------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The topics of one drumigen, and what a message on them means.  Sans I/O.
 
 ``drumigen/<id>/<control>/set`` asks, ``drumigen/<id>/<control>/state`` tells.  The controls are
-those of :data:`drumigen_daemon.session.VALUES`, and ``playing``, which is on or off.
+those of :data:`drumigen_daemon.controls.table.VALUES`, and ``playing``, which is on or off.
 """
 
 from collections.abc import Mapping

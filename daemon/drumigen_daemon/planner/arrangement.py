@@ -70,7 +70,7 @@ class Arrangement:
         return self.request(number, Tick(self.end_of(number) - 1), fill=True)
 
     def in_style(self, number: int, style: str) -> tuple[BarRequest, BarRequest]:
-        """Return the requests for a bar of another style's line, and for a fill in its place."""
+        """Return the requests for a bar of another style's history, and for a fill in its place."""
         fill = self.fill_from(number) == self.meters.start_of(number)
         tick = self.conditions.changes[-1][0]
         end = Tick(max(tick, self.end_of(number) - 1))

@@ -8,7 +8,7 @@ bar replaces a worse one until it begins, so that the engine is never without, a
 normal outcome that is counted.
 
 Of every other style the bar that sounds, the next one and a fill of each are kept ready too,
-continuing that style's own line through the song, so that a switch has nothing to wait for.
+continuing that style's own history, so that a switch has nothing to wait for.
 """
 
 import math
@@ -101,8 +101,12 @@ class Planner:
     @property
     def tempo(self) -> Bpm:
         """The song's tempo now: the master's, or what our own clock is set to."""
-        line = self._playhead.line
-        return line.tempo if line and self._follows else self._arrangement.session.parameters.tempo
+        timeline = self._playhead.timeline
+        return (
+            timeline.tempo
+            if timeline and self._follows
+            else self._arrangement.session.parameters.tempo
+        )
 
     def tempo_told(self, number: int) -> Bpm:
         """Return the tempo for which bar ``number`` is written, whenever it is asked for.
@@ -175,7 +179,7 @@ class Planner:
         tick = max(0, state.tick)
         placed = moved or not rolling
         bar = self.meters.bar_at(tick) if placed else self._playhead.bar
-        self._playhead = Playhead(rolling, state.line, tick, bar)
+        self._playhead = Playhead(rolling, state.timeline, tick, bar)
         self._follows = state.lock != "internal"
         self._take_tempo(locked=state.lock == "locked")
         if moved:
@@ -261,10 +265,12 @@ class Planner:
         self._planned = False
         self._playhead = replace(self._playhead, rolling=False)
 
-    def rejoined(self, line: Timeline, now: Seconds) -> None:
-        """Go on where ``line`` says that the song is, with a new engine that takes it over."""
-        tick = Tick(max(0, math.floor(line.tick_at(now))))
-        self._playhead = Playhead(rolling=True, line=line, tick=tick, bar=self.meters.bar_at(tick))
+    def rejoined(self, timeline: Timeline, now: Seconds) -> None:
+        """Go on where ``timeline`` says that the song is, with a new engine that takes it over."""
+        tick = Tick(max(0, math.floor(timeline.tick_at(now))))
+        self._playhead = Playhead(
+            rolling=True, timeline=timeline, tick=tick, bar=self.meters.bar_at(tick)
+        )
         self._moves = None
         self._changed()
 
@@ -306,9 +312,9 @@ class Planner:
     def until_bar_line(self, now: Seconds) -> Seconds:
         """Return the seconds until the next bar line; 0 at rest."""
         playhead = self._playhead
-        if not playhead.rolling or playhead.line is None:
+        if not playhead.rolling or playhead.timeline is None:
             return Seconds(0.0)
-        return Seconds(playhead.line.time_of(self._arrangement.end_of(playhead.bar)) - now)
+        return Seconds(playhead.timeline.time_of(self._arrangement.end_of(playhead.bar)) - now)
 
     def sent_bar(self, number: int) -> PlannedBar | None:
         """Return bar ``number`` as the engine has it, if it was sent lately."""

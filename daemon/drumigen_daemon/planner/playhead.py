@@ -19,17 +19,19 @@ It takes about that long to reach the engine, which knows better what it can sti
 
 @dataclass(frozen=True, slots=True)
 class Playhead:
-    """The bar that sounds or will be started from, and the line of song ticks it moves along."""
+    """The bar that sounds or will be started from, and the timeline of the song it moves along."""
 
     rolling: bool = False
-    line: Timeline | None = None
+    timeline: Timeline | None = None
     tick: int = 0
     """Where it was when that was last told."""
     bar: int = 0
 
     def tick_at(self, now: float) -> float:
         """Return where it is at ``now``."""
-        return self.line.tick_at(now) if self.rolling and self.line is not None else self.tick
+        return (
+            self.timeline.tick_at(now) if self.rolling and self.timeline is not None else self.tick
+        )
 
     def has_begun(self, bar: int) -> bool:
         """Whether a bar sounds or is over."""

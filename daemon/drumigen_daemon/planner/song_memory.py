@@ -1,4 +1,4 @@
-"""The bars of the song as they are known: written, sounded; each style has its own line of them."""
+"""The bars of the song as they are known: written, sounded; each style has a history of its own."""
 
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -107,7 +107,7 @@ class SongMemory:
         return None
 
     def stands_at(self, style: str, number: int, *, sounded: bool) -> WrittenBar | None:
-        """Return what the line of ``style`` holds in a bar: what ``sounded``, or the latest."""
+        """Return what the history of ``style`` holds in a bar: what ``sounded``, or the latest."""
         place = (style, number)
         versions = self._written.get(place, {})
         groove = [WrittenBar(r, bar) for r, bar in versions.items() if not r.fill]

@@ -171,7 +171,7 @@ def _lines(status: Status, more: Mapping[str, float]) -> Iterator[str]:
         "ready": ("Whether the ports are open and the first bar is there.", status.ready),
         "rolling": ("Whether it plays.", status.transport is TransportState.ROLLING),
         "locked": ("Whether the tempo is known.", status.lock in ("locked", "internal")),
-        "tempo_bpm": ("Quarter notes per minute.", round(status.line.tempo, 3)),
+        "tempo_bpm": ("Quarter notes per minute.", round(status.timeline.tempo, 3)),
     }
     for name, (about, value) in gauges.items():
         yield from _metric(name, "gauge", about, float(value))

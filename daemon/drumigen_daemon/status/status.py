@@ -35,7 +35,7 @@ class Status:
     lock: str = "unlocked"
     """``internal``, ``unlocked``, ``locking``, ``locked`` or ``coasting``."""
     master: str = ""
-    line: Timeline = Timeline(TEMPO_DEFAULT, 0.0, Seconds(0.0))
+    timeline: Timeline = Timeline(TEMPO_DEFAULT, 0.0, Seconds(0.0))
     """Song ticks against monotonic seconds; gives the tempo, and the playhead while rolling."""
     stored_tick: Tick = Tick(0)
     """Where the song will start, while it does not roll."""
@@ -69,7 +69,7 @@ class Status:
     def tick_at(self, now: Seconds) -> float:
         """Return where the playhead is."""
         if self.transport is TransportState.ROLLING:
-            return self.line.tick_at(now)
+            return self.timeline.tick_at(now)
         return float(self.stored_tick)
 
     def place_at(self, now: Seconds) -> tuple[int, int, Meter]:
@@ -89,7 +89,7 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "bar": bar,
         "beat": beat,
         "meter": str(meter),
-        "tempo": round(status.line.tempo, 3),
+        "tempo": round(status.timeline.tempo, 3),
         "lock": status.lock,
         "master": status.master,
         "style": status.style,

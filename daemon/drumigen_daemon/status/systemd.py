@@ -114,7 +114,7 @@ def told(status: Status) -> str:
     place = "" if status.transport is not TransportState.STOPPED else ", waiting for Start"
     generator = "" if status.generator == "ready" else f"; generator {status.generator}"
     return one_line(
-        f"{status.transport}{place}: {status.style} at {status.line.tempo:.0f} BPM, "
+        f"{status.transport}{place}: {status.style} at {status.timeline.tempo:.0f} BPM, "
         f"clock {status.lock}, through {status.backend}{generator}"
     )
 

@@ -44,7 +44,7 @@ def bar_line(status: Status, bar: PlannedBar | None, number: int, bars: int) -> 
         return f"{where}  {status.bar_style}"
     hits = len(bar.bar.hits)
     return (
-        f"{where:<10} {bar.style:<13} {bar.bar.meter}  {status.line.tempo:g} BPM  "
+        f"{where:<10} {bar.style:<13} {bar.bar.meter}  {status.timeline.tempo:g} BPM  "
         f"{hits:>3} hits  {bar.origin}"
     )
 
@@ -59,7 +59,7 @@ def _place(status: Status, now: Seconds) -> Text:
     text = Text()
     text.append(f"{bar:>4}.{beat}", style="bold")
     text.append(f"   {meter}   ")
-    text.append(f"{status.line.tempo:.1f} BPM", style="bold")
+    text.append(f"{status.timeline.tempo:.1f} BPM", style="bold")
     text.append(f"   {status.bar_style or status.style}   ")
     text.append(status.transport.value)
     text.append(f"   clock {status.lock}", style="green" if status.lock == "locked" else "")

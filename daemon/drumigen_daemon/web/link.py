@@ -199,11 +199,11 @@ class WebLink:
     def _state(self, status: Status, now: Seconds) -> WebState:
         said = described(status, now)
         song = {name: said[name] for name in _SONG}
-        line = status.line
+        timeline = status.timeline
         song |= {
-            "tempo": round(line.tempo, 3),
-            "tick_origin": line.tick_origin,
-            "time_origin": line.time_origin,
+            "tempo": round(timeline.tempo, 3),
+            "tick_origin": timeline.tick_origin,
+            "time_origin": timeline.time_origin,
             "stored_tick": status.stored_tick,
             "meters": [[c.bar, c.tick, str(c.meter)] for c in status.meters.changes],
             "problem": self._problem.line,
