@@ -16,7 +16,8 @@ from drumigen.pattern import Bar, Hit
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Tick
-from drumigen_daemon.app import Daemon
+from drumigen_daemon.app import run_daemon
+from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, EngineSetup
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.mqtt.link import MqttLink
@@ -69,7 +70,7 @@ async def turn_knobs(daemon: Daemon, per_second: float) -> None:
 
 async def started(daemon: Daemon) -> asyncio.Task[None]:
     """Run ``daemon``; return its task, and say so, once ports are open and bars are written."""
-    running = asyncio.create_task(daemon.run())
+    running = asyncio.create_task(run_daemon(daemon))
     async with asyncio.timeout(START_PATIENCE):
         while not (daemon.status.ready and daemon.status.generator == "ready"):
             await asyncio.wait((running,), timeout=0.05)

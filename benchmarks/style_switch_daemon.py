@@ -15,9 +15,9 @@ from drumigen.pattern import Bar, Hit
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
-from drumigen_daemon.app import Daemon
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
+from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, EngineSetup
 from drumigen_daemon.generator.messages import WrittenBar
 from drumigen_daemon.planner.planner import Planner

@@ -14,7 +14,11 @@ DrumigenError
 │   └── DeviceFullError  a GPU has no room
 ├── PortError            a MIDI port or backend cannot be used
 ├── ChannelClosedError   the process at the other end is gone
+├── ServiceError         the system service cannot be installed, looked at or removed
 └── ControlError         a live control was refused
+
+Two more are the daemon's own: ``JobError`` (of ``drumigen_daemon.jobs``), and ``BusyError`` of its
+web process, a ControlError.
 """
 
 from drumigen.text import one_line

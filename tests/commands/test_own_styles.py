@@ -4,7 +4,6 @@ import importlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,13 +13,11 @@ from drumigen import __version__
 from drumigen.feel.feel import Feel
 from drumigen.feel.groove import groove_toml
 from drumigen.midi.file import read_song
-from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Timeline
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon import cli
 from drumigen_daemon.commands import doctor
 from drumigen_daemon.commands.doctor import Mark
-from drumigen_daemon.commands.run import TempoAdvice
 from drumigen_daemon.controls.binding import Binding, ControllerMap
 from drumigen_daemon.controls.control_map import ControlMap
 from drumigen_daemon.controls.table import Controls
@@ -31,6 +28,7 @@ from drumigen_daemon.mqtt.topics import Topics
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status.status import Status
+from drumigen_daemon.status.tempo_advice import TempoAdvice
 
 GOOD = 'title = "Mine"\ndescription = "As I play it."\ntempo = [80, 120]\nbank = "rock"\n'
 
@@ -129,12 +127,6 @@ def test_ones_own_is_switched_to_by_a_knob_and_shown_to_home_assistant(own: Path
     assert any('"mine"' in str(message.payload) for message in told)
 
 
-@dataclass
-class Playing:
-    styles: StyleCatalogue
-    status: Status = field(default_factory=Status)
-
-
 def at(style: str, tempo: float, lock: str = "locked") -> Status:
     return Status(style=style, timeline=Timeline(Bpm(tempo), 0.0, Seconds(0.0)), lock=lock)
 
@@ -142,14 +134,11 @@ def at(style: str, tempo: float, lock: str = "locked") -> Status:
 def test_a_tempo_that_is_not_the_styles_is_said_once_of_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    daemon = Playing(known_styles())
-    advice = TempoAdvice(daemon)  # type: ignore[arg-type]
+    advice = TempoAdvice(known_styles())
     with caplog.at_level(logging.WARNING):
         for tempo in (88.0, 140.0, 141.0, 142.0):
-            daemon.status = at("j_dilla", tempo)
-            advice.look()
-        daemon.status = at("metro_boomin", 60, "unlocked")
-        advice.look()
+            advice.look(at("j_dilla", tempo))
+        advice.look(at("metro_boomin", 60, "unlocked"))
     assert [record.message for record in caplog.records] == [
         known_styles().find("j_dilla").tempo_advice(140.0)
     ]

@@ -10,12 +10,12 @@ from drumigen.errors import ControlError, SettingsError
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import Seconds
-from drumigen_daemon.app import Daemon
 from drumigen_daemon.commands.play import SongPlay
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.learning import load_learned
 from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
+from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import (
     FEEDBACK_PORT,
     ControlInput,
@@ -45,7 +45,7 @@ class Stage:
         )
         self.daemon = Daemon(Session(), load_styles(), EngineSetup(), controllers=setup)
         self.sent: list[Any] = []
-        self.daemon._engine.send = lambda message, **_: self.sent.append(message)  # type: ignore[method-assign]
+        self.daemon.engine.send = lambda message, **_: self.sent.append(message)  # type: ignore[method-assign]
         self.daemon._engine_started()
 
     def hear(self, *data: int) -> None:

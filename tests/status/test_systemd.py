@@ -284,7 +284,7 @@ def test_ready_waits_for_the_ports_and_not_for_the_generator(
     script = (
         "import asyncio, os\n"
         "from drumigen_daemon.process import child\n"
-        "from drumigen_daemon.commands.run import make_daemon\n"
+        "from drumigen_daemon.app import end_on_signals, make_daemon, run_daemon\n"
         "from drumigen_daemon.status.systemd import Notifier\n"
         "from drumigen_daemon.settings import Settings, MidiSettings\n"
         "real = child.spawn\n"
@@ -296,13 +296,14 @@ def test_ready_waits_for_the_ports_and_not_for_the_generator(
         "    daemon = make_daemon(Settings(midi=MidiSettings(backend='null')))\n"
         "    notifier = Notifier(os.environ)\n"
         "    daemon.listen(lambda: notifier.take(daemon.status))\n"
-        "    asyncio.get_running_loop().call_later(3, daemon.end)\n"
-        "    await daemon.run()\n"
+        "    end_on_signals(daemon.end)\n"
+        "    await run_daemon(daemon)\n"
         "asyncio.run(main())\n"
     )
     support = str(Path(__file__).parents[1] / "support")
     path = os.pathsep.join([support, os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "NOTIFY_SOCKET": manager.address, "PYTHONPATH": path}
     with subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=tmp_path) as process:
-        assert "generator starting" in manager.wait_for("READY")["STATUS"]
+        assert "generator starting" in manager.wait_for("READY", 60.0)["STATUS"]
+        process.terminate()
         assert process.wait(20) == 0

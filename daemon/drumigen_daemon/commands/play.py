@@ -14,16 +14,16 @@ from typing import Final
 from drumigen.kit import Voice
 from drumigen.text import counted
 from drumigen.units import Seconds
-from drumigen_daemon.app import Daemon
+from drumigen_daemon.app import end_on_signals, make_daemon, make_web, run_daemon
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.commands.output import say, write_song_to, wrote
 from drumigen_daemon.commands.render import at_home, default_file, write_sound
-from drumigen_daemon.commands.run import end_on_signals, log_to_stderr, make_daemon, web_link
 from drumigen_daemon.controls.values import known_styles
+from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
+from drumigen_daemon.process.log_format import log_to_stderr
 from drumigen_daemon.process.realtime import go_before_others
-from drumigen_daemon.process.supervision import beside
 from drumigen_daemon.settings import Settings
 from drumigen_daemon.status.status import Status
 
@@ -72,13 +72,8 @@ class SongPlay:
         end_on_signals(self._ending.set)
         self.daemon.adopt(replace(self._settings.session, bars=self._bars))
         self.daemon.listen(self._changed.set)
-        web = web_link(self._settings, self.daemon)
-        self.daemon.listen(web.take)
-        async with beside({"web": web.run}):
-            await self._run()
-
-    async def _run(self) -> None:
-        running = asyncio.create_task(self.daemon.run(), name="daemon")
+        web = make_web(self._settings, self.daemon)
+        running = asyncio.create_task(run_daemon(self.daemon, {"web": web.run}), name="daemon")
         playing = asyncio.create_task(self._play(), name="play")
         await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
         playing.cancel()

@@ -205,6 +205,8 @@ def main() -> int:
     except PortError as error:
         channel.send(LogLine("error", str(error)))
         return EXIT_UNAVAILABLE
+    except ChannelClosedError:
+        return 0  # who wanted an engine has ended meanwhile
     process.run()
     return 0
 

@@ -1,6 +1,6 @@
 """What `drumigen play` shows: the playhead over the bar that sounds, and where everything stands.
 
-The only module that imports rich.
+With ``drumigen play``, which draws it, the only user of rich.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,21 @@
+"""What the daemon's log looks like: one line an event."""
+
+import logging
+import os
+
+from drumigen.text import one_line
+
+
+class _OneLine(logging.Formatter):
+    """One line an event, whatever a port is called."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record)) if not record.exc_info else super().format(record)
+
+
+def log_to_stderr(level: str) -> None:
+    """Log one line an event; with the time where no journal adds it."""
+    when = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine(f"{when}%(levelname)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
