@@ -32,12 +32,12 @@ for _variable in ONE_THREAD:
 
 import numpy as np  # noqa: E402 - after the threads are limited
 import torch  # noqa: E402
+from eager_decoder import EagerDecoder, continued  # noqa: E402
 
 from drumigen.model.checkpoint import Checkpoint, load_model  # noqa: E402
 from drumigen.model.conditions import Conditions  # noqa: E402
 from drumigen.model.generation import Contexts, Played, Row, generate_batch  # noqa: E402
 from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes  # noqa: E402
-from drumigen.model.torch_decoder import TorchDecoder  # noqa: E402
 from drumigen.model.transformer import of_weights  # noqa: E402
 from drumigen.units import Bpm  # noqa: E402
 
@@ -91,7 +91,7 @@ def on_torch(checkpoint: Checkpoint) -> Checkpoint:
     made = Checkpoint(
         checkpoint.path, "torch", checkpoint.config, checkpoint.metadata, checkpoint.weights
     )
-    made.__dict__["stepper"] = TorchDecoder(checkpoint.config, checkpoint.weights, "cpu")
+    made.__dict__["stepper"] = EagerDecoder(checkpoint.config, checkpoint.weights, "cpu")
     return made
 
 
@@ -104,8 +104,8 @@ def without_cache(checkpoint: Checkpoint, steps: int) -> float:
         for step in range(steps):
             length = CONTEXT_STEPS + step
             x = torch.zeros(1, length, width)
-            known, _ = model.continued(x, torch.arange(float(length))[None], [None])
-            model.event_head(known[:, -1])
+            hidden, _ = continued(model, x, torch.arange(float(length))[None], [None])
+            model.event_head(hidden[:, -1])
     return 1000 * (time.perf_counter() - began)
 
 

@@ -11,7 +11,8 @@ DrumigenError
 ├── CorpusError          a folder to train on or to judge by cannot be used
 ├── ModelError           what is asked of the model, or a checkpoint of it, is wrong
 │   ├── ModelLoadError   a checkpoint is missing, damaged, hostile or of another vocabulary
-│   └── DeviceFullError  a GPU has no room
+│   └── DeviceError      a GPU failed
+│       └── DeviceFullError  it has no room
 ├── PortError            a MIDI port or backend cannot be used
 ├── ChannelClosedError   the process at the other end is gone
 ├── ServiceError         the system service cannot be installed, looked at or removed
@@ -72,7 +73,11 @@ class ModelLoadError(ModelError):
     """Raised when a checkpoint cannot be used; the message says what to do."""
 
 
-class DeviceFullError(ModelError):
+class DeviceError(ModelError):
+    """Raised when a GPU fails, by its driver's or torch's word."""
+
+
+class DeviceFullError(DeviceError):
     """Raised when a GPU has no room for the model or for what it is asked."""
 
 

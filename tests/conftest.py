@@ -1,6 +1,19 @@
 """What holds for all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 # many daemons run here, some at once: the panel's port is opened by those that name it
 os.environ.setdefault("DRUMIGEN_WEB_PORT", "0")
+
+
+@pytest.fixture(autouse=True)
+def no_device_has_failed() -> Iterator[None]:
+    """A device that failed in one test is tried again in the next."""
+    yield
+    devices = sys.modules.get("drumigen.model.devices")
+    if devices is not None:
+        devices.FAULTS.forget()

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from drumigen.atomic_file import write_atomically
-from drumigen.errors import DeviceFullError, ModelLoadError
+from drumigen.errors import DeviceError, ModelLoadError
 from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.devices import (
+    FAULTS,
     clear_gpu_cache,
     detect_device,
     get_gpu_memory_info,
@@ -43,6 +44,7 @@ from drumigen.model.tensor_header import (
 )
 from drumigen.model.tokens import vocabulary_hash
 from drumigen.model.vocabulary import LATER, STYLES_MAX
+from drumigen.model.whole_bars import BarDecoder
 from drumigen.resources import checkpoint_path
 
 __all__ = [
@@ -52,7 +54,6 @@ __all__ = [
     "detect_device",
     "get_gpu_memory_info",
     "load_model",
-    "on_cpu",
     "read_texts",
     "save_checkpoint",
     "write_tensors",
@@ -89,12 +90,22 @@ class Checkpoint:
 
     @cached_property
     def stepper(self) -> Stepper:
-        """What generation drives: numpy on the CPU, torch elsewhere."""
+        """What writes on the CPU, step by step, in numpy."""
+        return Decoder(self.config, self.weights)
+
+    @cached_property
+    def decoder(self) -> BarDecoder | None:
+        """What writes whole bars on another device; None on the CPU."""
         if self.device == "cpu":
-            return Decoder(self.config, self.weights)
+            return None
         from drumigen.model.torch_decoder import TorchDecoder  # noqa: PLC0415 - not needed on a CPU
 
         return TorchDecoder(self.config, self.weights, self.device)
+
+    @cached_property
+    def on_cpu(self) -> "Checkpoint":
+        """The same model on the CPU."""
+        return self if self.device == "cpu" else replace(self, device="cpu")
 
     @cached_property
     def learnt(self) -> frozenset[str]:
@@ -147,13 +158,14 @@ def load_model(path: str | Path | None = None, device: str | None = None) -> Che
     """Return the model of a checkpoint, by default the shipped one on the best device.
 
     The four last used are kept in memory, by path and device, for all threads; a file that has
-    changed is read again.  Without room on a GPU the CPU is used, and a warning logged.
+    changed is read again.  Where a GPU fails the CPU is used, for good, and a warning logged.
 
     Raises:
         ModelLoadError: the file is missing, damaged, hostile or made for another vocabulary,
             or there is no such device.  One line that says what to do.
     """
     where = detect_device(device)
+    where = "cpu" if FAULTS.of(where) else where
     file = located(path if path is not None else checkpoint_path())
     found = _cached(file, where)
     if found is not None:
@@ -164,17 +176,10 @@ def load_model(path: str | Path | None = None, device: str | None = None) -> Che
             return found
         try:
             return _load(file, where)
-        except DeviceFullError:
-            log.warning("%s has no room for %s: using the CPU", where, file.name)
+        except DeviceError as error:
+            FAULTS.add(where, str(error))
             clear_gpu_cache()
     return load_model(file, "cpu")
-
-
-def on_cpu(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the same model on the CPU, for when its GPU has no room; said in a warning."""
-    log.warning("%s has no room for what is asked: using the CPU", checkpoint.device)
-    clear_gpu_cache()
-    return load_model(checkpoint.path, "cpu")
 
 
 def clear_model_cache() -> None:
@@ -219,7 +224,7 @@ def _load(file: Path, device: str) -> Checkpoint:
     digest = b"" if settled else _digest(file)
     checkpoint = _read(file, device)
     try:
-        _ = checkpoint.stepper
+        _ = checkpoint.decoder or checkpoint.stepper
     except (KeyError, ValueError) as error:
         raise damaged(file, error) from error
     _keep((file, device), _Kept(stamp, settled, digest, checkpoint))

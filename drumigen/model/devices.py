@@ -35,6 +35,31 @@ def gpu_may_be_here() -> bool:
     return any(Path(path).exists() for path in _GPU_FILES)
 
 
+class Faults:
+    """Which devices failed since this process began: what failed once is not tried again."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._said: dict[str, str] = {}
+
+    def add(self, device: str, why: str) -> None:
+        """Remember that ``device`` failed; logged the first time."""
+        if device not in self._said:
+            log.warning("%s; the network goes on on the CPU", why)
+        self._said.setdefault(device, why)
+
+    def of(self, device: str) -> str:
+        """Return why ``device`` failed, or nothing."""
+        return self._said.get(device, "")
+
+    def forget(self) -> None:
+        """Let every device be tried again."""
+        self._said.clear()
+
+
+FAULTS: Final = Faults()
+
+
 def torch_is_installed() -> bool:
     """Tell, without loading it, whether torch is installed."""
     return "torch" in sys.modules or find_spec("torch") is not None
@@ -126,7 +151,10 @@ def clear_gpu_cache() -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return  # nobody has used one
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+    try:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
+    except RuntimeError as error:  # a device that failed may answer nothing any more
+        log.debug("the GPU's memory cannot be cleared: %s", error)

@@ -6,19 +6,21 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from drumigen.errors import DeviceFullError, ModelError
-from drumigen.model.checkpoint import Checkpoint, on_cpu
+from drumigen.errors import DeviceError, ModelError
+from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import Conditions
+from drumigen.model.devices import FAULTS, clear_gpu_cache
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.model.panels import CHUNK
 from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
 from drumigen.model.stepper import LINE, Floats, KVCache, Stepper
 from drumigen.model.tokens import Note, bar_of, encode, notes_of
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
+from drumigen.model.whole_bars import BarDecoder
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.units import TICKS_PER_BEAT
 
@@ -77,15 +79,21 @@ def generate_batch(
     """Return a bar for each row, all of them written in step.
 
     ``kept`` remembers contexts that were read before; it changes how long this takes, and nothing
-    else.  A GPU that runs out of memory is replaced by the CPU.
+    else.  A GPU that fails is replaced by the CPU, for good.
 
     Raises:
         ModelError: a style is not the network's, or its output is no number.
     """
-    try:
-        return _Batch(checkpoint, rows, kept or Contexts()).written()
-    except DeviceFullError:
-        return _Batch(on_cpu(checkpoint), rows, Contexts()).written()
+    contexts = kept or Contexts()
+    if checkpoint.decoder is not None and not FAULTS.of(checkpoint.device):
+        from drumigen.model.device_batch import DeviceBatch  # noqa: PLC0415 - it imports this
+
+        try:
+            return DeviceBatch(checkpoint, checkpoint.decoder, rows, contexts).written()
+        except DeviceError as error:
+            FAULTS.add(checkpoint.device, str(error))
+            clear_gpu_cache()
+    return _Batch(checkpoint.on_cpu, rows, contexts).written()
 
 
 def generate_pattern(  # noqa: PLR0913 - each of them is a control
@@ -198,10 +206,10 @@ class Contexts:
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._kept: OrderedDict[tuple[Stepper, int], KVCache] = OrderedDict()
+        self._kept: OrderedDict[tuple[Stepper | BarDecoder, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def longest(self, stepper: Stepper, keys: Sequence[int]) -> tuple[int, KVCache | None]:
+    def longest(self, stepper: Stepper | BarDecoder, keys: Sequence[int]) -> tuple[int, Any]:
         """Return how many bars of a context that network read before, and its cache of them.
 
         ``keys`` are those of its beginnings, the shortest first.
@@ -215,7 +223,12 @@ class Contexts:
                     return count, cache
         return 0, None
 
-    def keep(self, stepper: Stepper, key: int, cache: KVCache) -> None:
+    def keep(
+        self,
+        stepper: Stepper | BarDecoder,
+        key: int,
+        cache: Any,  # noqa: ANN401 - the stepper's own
+    ) -> None:
         """Remember ``cache`` as what the context of that key leaves in that network."""
         with self._lock:
             self._kept[stepper, key] = cache
@@ -223,7 +236,7 @@ class Contexts:
                 self._kept.popitem(last=False)
 
 
-def _key(before: int, played: Played) -> int:
+def key_of(before: int, played: Played) -> int:
     """Return the key of a context that goes on with ``played`` after the one of key ``before``."""
     return hash((before, played))
 
@@ -245,7 +258,7 @@ class _Writing:
         rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
         self.chances = rng.random((self.most + 1, CHANCES)).tolist()
         context = context_of(row)
-        keys = list(accumulate(context, _key, initial=0))
+        keys = list(accumulate(context, key_of, initial=0))
         self.key = keys[-1]
         self.cache, self.line = _read(checkpoint, context, keys[1:], kept)
 
@@ -270,15 +283,23 @@ class _Writing:
         return repaired(bar_of(self.notes, self.meter, spread if self.row.dither else None))
 
 
-def _embedding(checkpoint: Checkpoint, under: Conditions) -> Floats:
+def checked_shares(checkpoint: Checkpoint, under: Conditions) -> list[float]:
+    """Return the share of each style of ``checkpoint`` in ``under``.
+
+    Raises:
+        ModelError: a style is not the network's.
+    """
     unknown = [name for name, _ in under.styles if name not in checkpoint.learnt]
     if unknown:
         has = ", ".join(name for name in checkpoint.config.styles if name in checkpoint.learnt)
         message = f"style {unknown[0]!r} is not in this checkpoint; it has {has}"
         raise ModelError(message)
     shares = dict(under.styles)
-    mixed = [shares.get(name, 0.0) for name in checkpoint.config.styles]
-    return checkpoint.stepper.condition_embedding(under.ids(), mixed)
+    return [shares.get(name, 0.0) for name in checkpoint.config.styles]
+
+
+def _embedding(checkpoint: Checkpoint, under: Conditions) -> Floats:
+    return checkpoint.stepper.condition_embedding(under.ids(), checked_shares(checkpoint, under))
 
 
 def _read(
@@ -373,5 +394,5 @@ class _Batch:
         if len(row.notes) < row.most and notes_of([bar])[0][0] == row.notes:
             # the steps just taken are what reading this bar would take
             played = bar, replace(row.row.conditions, meter=bar.meter)
-            self._kept.keep(self._stepper, _key(row.key, played), row.cache)
+            self._kept.keep(self._stepper, key_of(row.key, played), row.cache)
         return bar

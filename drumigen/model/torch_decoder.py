@@ -1,140 +1,497 @@
-"""The network step by step on a GPU: :mod:`drumigen.model.numpy_decoder`'s duties, by torch."""
+"""Whole bars written on a device: CUDA, MPS, or the CPU by torch.
 
+A bar is a loop of steps, each of which reads the last hit, and draws what comes next: event,
+velocity and offset.  Everything a step needs lies on the device, in tensors that never move, so it
+costs no word between host and device; on CUDA it is recorded as a graph and merely repeated.  Every
+:data:`BURST` steps the host asks whether all bars have ended, and only then copies them back.
+
+Graphs are few: rows are filled up to one of :data:`ROWS`, and the places of their caches to one of
+:data:`PLACES`.  Rows that need more places are written apart from those that need fewer, so a row
+is worked out in the same shapes whatever it is batched with, as long as no batch is larger than the
+first of :data:`ROWS`.
+
+The random numbers are those of the CPU: drawn from a counter keyed by the row's seed and place in
+the song, and sent with the batch.  That is one copy, and keeps a song the same song.
+"""
+
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import groupby
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drumigen.errors import DeviceFullError
-from drumigen.model.network import COUNT_MAX, ModelConfig
-from drumigen.model.stepper import Floats
+from drumigen.errors import DeviceError, DeviceFullError, ModelError
+from drumigen.model.network import COUNT_MAX, ModelConfig, due_hits
+from drumigen.model.stepper import LINE
 from drumigen.model.tokens import Note
-from drumigen.model.transformer import Cache, of_weights
+from drumigen.model.torch_drawing import (
+    Limits,
+    allowed_events,
+    allowed_offsets,
+    draw,
+    sixteenth,
+)
+from drumigen.model.torch_network import Caches, Network
+from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSETS, POSITIONS, VOICE_ORDER
+from drumigen.model.whole_bars import Draft, Drawn, Heard, Told
+from drumigen.pattern import DENSITY_MAX
+
+ROWS: Final[Mapping[str, tuple[int, ...]]] = {
+    "cpu": (1, 4, 16, 64, 256, 1024),
+    "mps": (64, 256, 1024),
+    "cuda": (64, 256, 1024),
+}
+"""Numbers of rows that are worked out together, by kind of device.  A GPU takes no longer for 64
+than for one; the next bars and fills of all styles are fewer than that."""
+PLACES: Final = (256, 512, 1024, 2048)
+"""Steps that a cache holds.  A context of eight bars and the bar after it rarely take 256; the last
+holds eight bars that are as full as bars can be."""
+READ_STEPS: Final = 32
+"""Steps of a context that are read at a time."""
+BURST: Final = 8
+"""Steps that are taken before the host looks whether all bars have ended."""
+WORKSPACES_MAX: Final = 6
+"""Shapes whose tensors and graphs are kept."""
+HITS_MAX: Final = int(DENSITY_MAX * POSITIONS / 4) + 1
+"""Hits of a bar, at most, and one more."""
+_LAST_ROW: Final = 2
+"""Kinds of temperature: of events and offsets, and of velocities."""
 
 
-class TorchCache:
-    """What one row has seen, on its device."""
+class TorchCache(NamedTuple):
+    """Keys and values of the steps that one row has seen, (L, 2, S, steps, D); never changed."""
 
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        self.cache: Cache | None = None
+    past: Tensor | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many they are."""
+        return 0 if self.past is None else int(self.past.shape[3])
 
     def copied(self) -> "TorchCache":
-        """Return a cache that goes on from here by itself; tensors are never changed in place."""
-        other = TorchCache()
-        other.cache = self.cache
-        return other
+        """Return itself."""
+        return self
+
+
+class _Inputs(NamedTuple):
+    """What rows are given; each tensor stays where it is while a graph lives."""
+
+    bar: Tensor  # (B, C) embedding of what the bar is played under
+    due: Tensor  # (B, COUNT_MAX)
+    chances: Tensor  # (B, HITS_MAX, 3)
+    ends: Tensor  # (B,) events of its length
+    most: Tensor  # (B,)
+    line: Tensor  # (B,)
+    sharpness: Tensor  # (2, B)
+    top_k: Tensor  # (B,)
+    top_p: Tensor  # (B,)
+    given: Tensor  # (B, HITS_MAX + 1), filled up with bar lines
+    beyond: Tensor  # (B, HITS_MAX + 1), where the next other one of the given is
+    is_given: Tensor  # (B,)
+
+
+class _State(NamedTuple):
+    """Where rows are, (B,) each; changed in place by every step."""
+
+    event: Tensor
+    velocity: Tensor
+    offset: Tensor
+    hits: Tensor
+    """How many there are so far."""
+    place: Tensor
+    """Of the next step in the cache."""
+    next_given: Tensor
+    ended: Tensor
+    broken: Tensor
+    """Whether the network's output was no number."""
+    notes: Tensor  # (B * (HITS_MAX + 1), 3)
+
+
+class Workspace:
+    """Tensors for so many rows with so many places each, and the graphs of their steps."""
+
+    def __init__(self, network: Network, rows: int, places: int, device: torch.device) -> None:
+        """Make room."""
+        self.rows, self.places = rows, places
+        self.network = network
+        self.caches = Caches(network.config, rows, places, device)
+        self._graphs: dict[bool, torch.cuda.CUDAGraph] = {}
+        exact = torch.float32 if device.type == "mps" else torch.float64
+
+        def whole(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.long, device=device)
+
+        self.inputs = _Inputs(
+            torch.zeros(rows, network.config.width, device=device),
+            whole(rows, COUNT_MAX),
+            torch.zeros(rows, HITS_MAX, 3, dtype=exact, device=device),
+            whole(rows),
+            whole(rows),
+            whole(rows),
+            torch.ones(_LAST_ROW, rows, device=device),
+            whole(rows),
+            torch.ones(rows, device=device),
+            whole(rows, HITS_MAX + 1),
+            whole(rows, HITS_MAX + 1),
+            torch.zeros(rows, dtype=torch.bool, device=device),
+        )
+        self.state = _State(
+            whole(rows),
+            whole(rows),
+            whole(rows),
+            whole(rows),
+            whole(rows),
+            whole(rows),
+            torch.ones(rows, dtype=torch.bool, device=device),
+            torch.zeros(rows, dtype=torch.bool, device=device),
+            whole(rows * (HITS_MAX + 1), 3),
+        )
+        self._first_note = torch.arange(rows, device=device) * (HITS_MAX + 1)
+
+    def step(self, *, limited: bool) -> None:
+        """Read the last hit of each row and draw the next, where its bar has not ended."""
+        given, state, network = self.inputs, self.state, self.network
+        nth = state.hits.clamp(max=COUNT_MAX - 1)
+        due = given.due.gather(1, nth[:, None])[:, 0]  # (B, COUNT_MAX) -> (B,)
+        parts = torch.stack([state.event, state.velocity, state.offset, nth, due], -1)
+        x = network.embedding(parts, given.bar)[:, None]  # (B, 5) -> (B, 1, C)
+        time = (given.line + sixteenth(state.event))[:, None]
+        hidden = network.forward(x, time, state.place[:, None], self.caches)[:, 0]  # (B, C)
+        logits, details = network.ends(hidden)
+        place = state.hits[:, None, None].expand(-1, 1, 3)
+        chances = given.chances.gather(1, place)[:, 0]  # (B, HITS_MAX, 3) -> (B, 3)
+        limits = Limits(given.top_k, given.top_p) if limited else None
+        plain, level = given.sharpness
+        logits = allowed_events(logits, state.event, state.offset, given.ends)
+        drawn, sound = draw(logits, chances[:, 0], plain, limits)
+        event = self._given(drawn)
+        ended = state.ended | (event == BAR_LINE) | (state.hits >= given.most)
+        logits, details = network.velocities(details, event)
+        velocity, number = draw(logits, chances[:, 1], level, limits)
+        sound = sound & number
+        # a row that has ended may have no offset left: it is worked out, and forgotten
+        last = state.event.where(~ended, -1)
+        logits = allowed_offsets(network.offsets(details, velocity), event, last, state.offset)
+        offset, number = draw(logits, chances[:, 2], plain, limits)
+        state.broken.logical_or_(~(sound & number | state.ended))
+        note = torch.stack([event, velocity, offset], -1)  # (B, 3)
+        state.notes.index_copy_(0, self._first_note + state.hits, note)
+        on = ~ended
+        state.event.copy_(event.where(on, state.event))
+        state.velocity.copy_(velocity.where(on, state.velocity))
+        state.offset.copy_(offset.where(on, state.offset))
+        state.hits.add_(on)
+        state.place.add_(~state.ended)
+        state.ended.copy_(ended)
+
+    def _given(self, drawn: Tensor) -> Tensor:
+        """Return what is struck in place of what was drawn, where that is given."""
+        given, state = self.inputs, self.state
+        here = given.given.gather(1, state.next_given[:, None])[:, 0]
+        full = (here == state.event) & (state.offset >= OFFSETS - 1)
+        beyond = given.beyond.gather(1, state.next_given[:, None])[:, 0]
+        place = beyond.where(full, state.next_given)
+        here = given.given.gather(1, place[:, None])[:, 0]
+        state.next_given.copy_((place + 1).clamp(max=HITS_MAX))
+        return here.where(given.is_given, drawn)
+
+    def steps(self, count: int, *, limited: bool, recorded: bool) -> None:
+        """Take so many steps; if ``recorded``, as a graph."""
+        if not recorded:
+            for _ in range(count):
+                self.step(limited=limited)
+            return
+        if limited not in self._graphs:
+            self._graphs[limited] = self._record(limited=limited)
+        for _ in range(count):
+            self._graphs[limited].replay()
+
+    def _record(self, *, limited: bool) -> torch.cuda.CUDAGraph:
+        """Return a step as a graph; where the rows are is as it was before."""
+        kept = [tensor.clone() for tensor in self.state]
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):  # libraries choose their ways and make room the first times
+                self.step(limited=limited)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step(limited=limited)
+        for tensor, before in zip(self.state, kept, strict=True):
+            tensor.copy_(before)
+        return graph
 
 
 class TorchDecoder:
-    """A :class:`drumigen.model.generation.Stepper` on any device that torch knows."""
+    """A :class:`drumigen.model.whole_bars.BarDecoder`; any number of threads may use one."""
 
     def __init__(
-        self, config: ModelConfig, weights: Mapping[str, NDArray[np.generic]], device: str
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, NDArray[np.generic]],
+        device: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        graphs: bool | None = None,
     ) -> None:
         """Put the weights on ``device``.
 
+        With ``dtype`` of 16 bits matrices take half the room, and one bar in a few is another
+        (``benchmarks/generation.py``).  ``graphs`` are CUDA's, where nothing else is said.
+
         Raises:
-            DeviceFullError: it has no room for them.
-            ValueError: one is missing, superfluous or of another shape.
+            DeviceError: the device cannot be used.
+            ValueError: a weight is missing or of another shape.
         """
         self.config = config
         self._device = torch.device(device)
-        with _full():
-            self._model = of_weights(config, weights).to(self._device)
+        self._graphs = self._device.type == "cuda" if graphs is None else graphs
+        self._rows = ROWS[self._device.type]
+        self._lock = threading.Lock()
+        self._workspaces: OrderedDict[tuple[int, int], Workspace] = OrderedDict()
+        with torch.inference_mode(), _failing(device):
+            self.network = Network(config, weights, self._device, dtype)
 
     def cache(self) -> TorchCache:
         """Return the cache of a row that has seen nothing."""
         return TorchCache()
 
-    @torch.inference_mode()
-    def condition_embedding(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
-        """Return what condition bins and shares of styles add to a bar's steps, by number."""
-        with _full():
-            bins = self._ints(list(conditions))
-            found = self._model.condition_embedding(bins, self._floats(list(shares)))
-            nth = torch.arange(COUNT_MAX, device=self._device)
-            return _array(found + self._model.count_embedding(bins.expand(COUNT_MAX, -1), nth))
+    def read(self, pasts: Sequence[tuple[TorchCache, Sequence[Heard]]]) -> list[TorchCache]:
+        """Return the caches of rows that have seen more bars, each from the cache it has."""
+        lengths = [sum(len(bar.notes) + 1 for bar in bars) for _, bars in pasts]
+        needs = [cache.steps + new for (cache, _), new in zip(pasts, lengths, strict=True)]
+        found: list[TorchCache] = [cache for cache, _ in pasts]
+        with self._lock, torch.inference_mode(), _failing(str(self._device)):
+            for part in self._parts([need + 1 for need in needs]):
+                read = self._read([pasts[row] for row in part], [needs[row] for row in part])
+                for row, cache in zip(part, read, strict=True):
+                    found[row] = cache
+        return found
 
-    @torch.inference_mode()
-    def read(
-        self,
-        caches: Sequence[TorchCache],
-        notes: Sequence[Note],
-        times: Sequence[float],
-        conditions: Floats,
-    ) -> Floats:
-        """Take the steps, one or several a row; return what is known after each, [R, W]."""
-        spans = list(_runs(caches))
-        lengths = {last - first for first, last in spans}
-        if len(lengths) > 1:
-            parts = [
-                self.read(caches[a:b], notes[a:b], times[a:b], conditions[a:b]) for a, b in spans
+    def write(self, drafts: Sequence[Draft]) -> list[Drawn]:
+        """Return the notes of each draft, and the cache of its context and its bar."""
+        found: list[Drawn | None] = [None] * len(drafts)
+        needs = [draft.cache.steps + draft.most + 2 for draft in drafts]
+        with self._lock, torch.inference_mode(), _failing(str(self._device)):
+            for part in self._parts(needs):
+                places = max(needs[row] for row in part)
+                drawn = self._write([drafts[row] for row in part], places)
+                for row, bar in zip(part, drawn, strict=True):
+                    found[row] = bar
+        return [bar for bar in found if bar is not None]
+
+    def _parts(self, needs: Sequence[int]) -> Iterator[list[int]]:
+        """Yield rows that are worked out together: of the same places, and not too many."""
+        order = sorted(range(len(needs)), key=lambda row: _bucket(needs[row], PLACES))
+        for _, same in groupby(order, key=lambda row: _bucket(needs[row], PLACES)):
+            rows = list(same)
+            for first in range(0, len(rows), self._rows[-1]):
+                yield rows[first : first + self._rows[-1]]
+
+    def _workspace(self, rows: int, places: int) -> Workspace:
+        key = _bucket(rows, self._rows), _bucket(places, PLACES)
+        if key not in self._workspaces:
+            while len(self._workspaces) >= WORKSPACES_MAX:
+                self._workspaces.popitem(last=False)
+            self._workspaces[key] = Workspace(self.network, *key, self._device)
+        self._workspaces.move_to_end(key)
+        return self._workspaces[key]
+
+    def _read(
+        self, pasts: Sequence[tuple[TorchCache, Sequence[Heard]]], needs: Sequence[int]
+    ) -> list[TorchCache]:
+        work = self._workspace(len(pasts), max(needs) + 1)  # the last place is nobody's
+        self._load(work, [cache for cache, _ in pasts])
+        told = list(dict.fromkeys(bar.told for _, bars in pasts for bar in bars))
+        embeddings = self._bars(told)
+        listed = [list(_steps_of(bars, told)) for _, bars in pasts]
+        longest = _up(max(map(len, listed)), READ_STEPS)
+        filled: NDArray[np.int64] = np.zeros((work.rows, longest, 7), np.int64)
+        for row, of_row in enumerate(listed):
+            filled[row, : len(of_row)] = of_row
+        starts = np.zeros(work.rows, np.int64)
+        starts[: len(pasts)] = [cache.steps for cache, _ in pasts]
+        steps, begun = self._sent(filled), self._sent(starts)
+        order = torch.arange(READ_STEPS, device=self._device)
+        for first in range(0, longest, READ_STEPS):
+            part = steps[:, first : first + READ_STEPS]  # (B, T, 7)
+            x = self.network.embedding(part[..., :5], embeddings[part[..., 6]])  # -> (B, T, C)
+            # what a row has no step for goes where nobody looks before it is written anew
+            place = (begun[:, None] + first + order).clamp(max=work.places - 1)
+            self.network.forward(x, part[..., 5], place, work.caches)
+        return self._unloaded(work, needs, range(len(pasts)))
+
+    def _write(self, drafts: Sequence[Draft], places: int) -> list[Drawn]:
+        work = self._workspace(len(drafts), places)
+        self._load(work, [draft.cache for draft in drafts])
+        told = list(dict.fromkeys(draft.told for draft in drafts))
+        which = np.zeros(work.rows, np.int64)
+        which[: len(drafts)] = [told.index(draft.told) for draft in drafts]
+        bars = self._bars(told)[self._sent(which)]
+        for tensor, values in zip(work.inputs[1:], _inputs(drafts, work.rows), strict=True):
+            tensor.copy_(self._sent(values), non_blocking=True)
+        work.inputs.bar.copy_(bars)
+        begin = np.zeros((len(work.state) - 1, work.rows), np.int64)
+        begin[:3] = np.array(LINE)[:, None]
+        begin[4, : len(drafts)] = [draft.cache.steps for draft in drafts]
+        begin[6] = np.arange(work.rows) >= len(drafts)
+        for tensor, values in zip(work.state[:-1], begin, strict=True):
+            tensor.copy_(self._sent(values), non_blocking=True)
+        limited = any(draft.sampling.top_k or draft.sampling.top_p < 1 for draft in drafts)
+        for _ in range(0, HITS_MAX + BURST, BURST):
+            work.steps(BURST, limited=limited, recorded=self._graphs)
+            if bool(work.state.ended.all()):
+                break
+        state = work.state
+        struck = state.notes.view(work.rows, -1)  # -> (B, 3 * (HITS_MAX + 1))
+        ends = torch.stack([state.hits, state.broken.long()], -1)
+        whole = torch.cat([ends, struck], -1).to(torch.int32).cpu().numpy()[: len(drafts)]
+        if whole[:, 1].any():
+            message = "the network's output is no number; load another checkpoint"
+            raise ModelError(message)
+        counts = whole[:, 0].tolist()
+        steps = [draft.cache.steps + 1 + n for draft, n in zip(drafts, counts, strict=True)]
+        notes_of_rows = whole[:, 2:].reshape(len(drafts), -1, 3).tolist()
+        kept = [row for row, draft in enumerate(drafts) if draft.kept]
+        caches = dict(zip(kept, self._unloaded(work, steps, kept), strict=True))
+        return [
+            Drawn([Note(*note) for note in notes[:count]], caches.get(row))
+            for row, (notes, count) in enumerate(zip(notes_of_rows, counts, strict=True))
+        ]
+
+    def _load(self, work: Workspace, caches: Sequence[TorchCache]) -> None:
+        """Put what rows have seen into the work space's caches."""
+        pasts = [cache.past for cache in caches if cache.past is not None]
+        if not pasts:
+            return
+        heads = self.config.kv_heads
+        index = np.concatenate(
+            [
+                np.arange(cache.steps) + (row * heads + head) * work.places
+                for head in range(heads)
+                for row, cache in enumerate(caches)
+                if cache.past is not None
             ]
-            return np.concatenate(parts)
-        shape = len(spans), lengths.pop()
-        rows = [caches[first] for first, _ in spans]
-        with _full():
-            columns = zip(*notes, strict=True)
-            x = self._model.embedded(*(self._ints(part).view(shape) for part in columns))
-            x = x + self._floats(conditions).view(*shape, -1)
-            pasts = [row.cache for row in rows]
-            hidden, nexts = self._model.continued(x, self._floats(times).view(shape), pasts)
-        for row, new in zip(rows, nexts, strict=True):
-            row.cache = new
-        return _array(hidden.flatten(0, 1))
+        )
+        both = torch.cat(pasts, 3).flatten(2, 3)  # (L, 2, S, steps, D) -> (L, 2, S * steps, D)
+        work.caches.past.flatten(2, 3).index_copy_(2, self._sent(index), both)
 
-    @torch.inference_mode()
-    def events(self, hidden: Floats) -> tuple[Floats, Floats]:
-        """Return logits of the next event, and what :meth:`velocities` needs."""
-        with _full():
-            x = self._floats(hidden)
-            return _array(self._model.event_head(x)), _array(self._model.detail_head(x))
+    def _unloaded(
+        self, work: Workspace, steps: Sequence[int], rows: Sequence[int]
+    ) -> list[TorchCache]:
+        """Return what ``rows`` have seen, so many steps each; one copy for all."""
+        if not rows:
+            return []
+        heads = self.config.kv_heads
+        index = np.concatenate(
+            [
+                np.arange(steps[row]) + (row * heads + head) * work.places
+                for row in rows
+                for head in range(heads)
+            ]
+        )
+        both = work.caches.past.flatten(2, 3).index_select(2, self._sent(index))
+        parts = torch.split(both, [heads * steps[row] for row in rows], 2)
+        shape = *both.shape[:2], heads, -1, both.shape[3]
+        return [TorchCache(part.view(shape)) for part in parts]
 
-    @torch.inference_mode()
-    def velocities(self, details: Floats, events: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return logits of velocity given the events, and what :meth:`offsets` needs."""
-        with _full():
-            both = self._floats(details) + self._model.event_detail(self._ints(list(events)))
-            one, two = both.chunk(2, dim=-1)
-            return _array(self._model.velocity_head(one.relu().square())), _array(two)
+    def _bars(self, told: Sequence[Told]) -> Tensor:
+        bins = np.array([bar.conditions for bar in told], np.int64)
+        shares = np.array([bar.shares for bar in told], np.float32)
+        return self.network.bar_embedding(self._sent(bins), self._sent(shares))
 
-    @torch.inference_mode()
-    def offsets(self, details: Floats, velocities: Sequence[int]) -> Floats:
-        """Return logits of offset given events and velocities."""
-        with _full():
-            told = self._model.velocity_detail(self._ints(list(velocities)))
-            inner = (self._floats(details) + told).relu().square()
-            return _array(self._model.offset_head(inner))
-
-    def _ints(self, values: object) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.long, device=self._device)
-
-    def _floats(self, values: object) -> Tensor:
-        return torch.as_tensor(np.asarray(values, np.float32), device=self._device)
+    def _sent(self, values: NDArray[np.generic]) -> Tensor:
+        if self._device.type == "mps" and values.dtype == np.float64:
+            values = values.astype(np.float32)  # it knows no others
+        return torch.from_numpy(values).to(self._device, non_blocking=True)
 
 
-def _runs(caches: Sequence[TorchCache]) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of steps that are of one row."""
-    first = 0
-    for place in range(1, len(caches) + 1):
-        if place == len(caches) or caches[place] is not caches[first]:
-            yield first, place
-            first = place
+def _steps_of(bars: Sequence[Heard], told: Sequence[Told]) -> Iterator[tuple[int, ...]]:
+    """Yield event, velocity, offset, hits before, hits due, time and bar of each step."""
+    places = {one: place for place, one in enumerate(told)}
+    for bar in bars:
+        due, place = _due(bar.told.conditions), places[bar.told]
+        for nth, note in enumerate((LINE, *bar.notes)):
+            count = min(nth, COUNT_MAX - 1)
+            cell = 0 if note.event == BAR_LINE else note.event // len(VOICE_ORDER)
+            yield (*note, count, due[count], bar.line + cell, place)
 
 
-def _array(tensor: Tensor) -> Floats:
-    found: Floats = tensor.float().cpu().numpy()
-    return found
+@lru_cache(1024)
+def _due(conditions: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(due_hits(conditions, nth) for nth in range(COUNT_MAX))
+
+
+def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ...]:
+    """Return all but the first of :class:`_Inputs`; rows that nobody needs have ended."""
+    due = np.zeros((rows, COUNT_MAX), np.int64)
+    chances = np.zeros((rows, HITS_MAX, 3))
+    ends, most, line, top_k = np.zeros((4, rows), np.int64)
+    sharpness = np.ones((_LAST_ROW, rows), np.float32)
+    top_p = np.ones(rows, np.float32)
+    given = np.full((rows, HITS_MAX + 1), BAR_LINE, np.int64)
+    beyond = np.zeros((rows, HITS_MAX + 1), np.int64)
+    top_k[:] = EVENTS
+    for row, draft in enumerate(drafts):
+        due[row] = _due(draft.told.conditions)
+        chances[row, : draft.most + 1] = draft.chances
+        ends[row] = draft.sixteenths * len(VOICE_ORDER)
+        most[row], line[row] = draft.most, draft.line
+        sampling = draft.sampling
+        kinds = sampling.temperature, sampling.of_velocity.temperature
+        sharpness[:, row] = [1 / temperature for temperature in kinds]
+        top_k[row] = sampling.top_k or EVENTS
+        top_p[row] = sampling.top_p
+        events = draft.events[:HITS_MAX]
+        given[row, : len(events)] = events
+        beyond[row] = _beyond(given[row])
+    is_given = np.zeros(rows, bool)
+    is_given[: len(drafts)] = [bool(draft.events) for draft in drafts]
+    return due, chances, ends, most, line, sharpness, top_k, top_p, given, beyond, is_given
+
+
+def _beyond(given: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each place where the next other event is; the last one is itself beyond."""
+    last = len(given) - 1
+    others = np.flatnonzero(given[1:] != given[:-1]) + 1
+    found = np.append(others, last)[np.searchsorted(others, np.arange(last + 1), side="right")]
+    return found.astype(np.int64)
+
+
+def _up(count: int, part: int) -> int:
+    return -(-count // part) * part
+
+
+def _bucket(count: int, buckets: Sequence[int]) -> int:
+    """Return the least of ``buckets`` that holds ``count``.
+
+    Raises:
+        ModelError: none does.
+    """
+    for size in buckets:
+        if count <= size:
+            return size
+    message = f"{count} steps are more than a device's caches hold, {buckets[-1]}"
+    raise ModelError(message)
 
 
 @contextmanager
-def _full() -> Iterator[None]:
+def _failing(device: str) -> Iterator[None]:
+    """Say what a device did as our errors do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        message = "the GPU has no room; close what else uses it, or use the CPU"
+        message = f"{device} has no room; close what else uses it, or use the CPU"
         raise DeviceFullError(message) from error
+    except (RuntimeError, AssertionError) as error:  # the latter is torch's without CUDA
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        message = f"{device} failed: {first[0]:.200}"
+        raise DeviceError(message) from error

@@ -8,7 +8,7 @@ stand side by side and share their two matrix products, as small steps are bound
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -90,33 +90,15 @@ class Block(nn.Module):
             for part in (query, key, value)
         )
         key = rotary(key, *angle)
-        keys, values = (key, value) if past is None else _joined(past, (key, value))
+        keys, values = key, value
+        if past is not None:
+            keys, values = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
         mixed = functional.scaled_dot_product_attention(  # (B, heads, T, D)
             rotary(query, *angle), keys, values, mask, is_causal=mask is None, enable_gqa=True
         )
         mixed = mixed.transpose(1, 2).reshape(rows, steps, width)  # -> (B, T, C)
         both = torch.cat([functional.relu(inner).square(), mixed], -1)  # -> (B, T, 5 C)
         return x + self.dropout(self.out_proj(both)), key, value  # out_proj: (B, T, C)
-
-
-Cache = tuple[Tensor, Tensor]
-"""Keys and values of the steps that one row has seen, (L, S, T, D)."""
-
-
-def _joined(past: Cache, new: Cache) -> Cache:
-    return torch.cat([past[0], new[0]], 2), torch.cat([past[1], new[1]], 2)
-
-
-def _stacked(pasts: Sequence[Cache | None], layer: int, most: int, config: ModelConfig) -> Cache:
-    """Return the layer's keys and values of all rows, filled up to ``most`` steps."""
-    device = next((past[0].device for past in pasts if past is not None), None)
-    keys = torch.zeros(len(pasts), config.kv_heads, most, config.head_width, device=device)
-    values = torch.zeros_like(keys)
-    for row, past in enumerate(pasts):
-        if past is not None:
-            length = past[0].shape[2]
-            keys[row, :, :length], values[row, :, :length] = past[0][layer], past[1][layer]
-    return keys, values
 
 
 class DrumPatternTransformer(nn.Module):
@@ -196,41 +178,13 @@ class DrumPatternTransformer(nn.Module):
         counts = self.count_embedding(_of_bars(steps.conditions, steps.bar), steps.nth)
         hits = self.embedded(steps.event, steps.velocity, steps.offset)
         x = self.dropout(hits + (_of_bars(bars, steps.bar) + counts))  # (B, T, C)
-        angle = self._angle(steps.time)
+        angle = self.angle(steps.time)
         for block in self.blocks:
             x, _, _ = block(x, angle)
         return normed(x)
 
-    def continued(
-        self, x: Tensor, time: Tensor, pasts: Sequence["Cache | None"]
-    ) -> tuple[Tensor, list["Cache"]]:
-        """Go on from ``pasts``, one a row, with embedded steps x (B, T, C) at ``time`` (B, T).
-
-        Returns the hidden state after each step, and the pasts of what comes next; a past is never
-        changed in place.
-        """
-        rows, steps = time.shape
-        lengths = [0 if past is None else past[0].shape[2] for past in pasts]
-        most = max(lengths)
-        mask = torch.ones(rows, 1, steps, most + steps, dtype=torch.bool, device=x.device)
-        mask[..., most:] = torch.ones(steps, steps, dtype=torch.bool, device=x.device).tril()
-        for row, length in enumerate(lengths):
-            mask[row, ..., length:most] = False
-        angle = self._angle(time)
-        keys, values = [], []
-        for layer, block in enumerate(self.blocks):
-            past = _stacked(pasts, layer, most, self.config) if most else None
-            x, key, value = block(x, angle, mask, past)
-            keys.append(key)
-            values.append(value)
-        new = torch.stack(keys, 1), torch.stack(values, 1)
-        nexts = [
-            (new[0][row], new[1][row]) if old is None else _joined(old, (new[0][row], new[1][row]))
-            for row, old in enumerate(pasts)
-        ]
-        return normed(x), nexts
-
-    def _angle(self, time: Tensor) -> tuple[Tensor, Tensor]:
+    def angle(self, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine of the rotary turns at ``time`` (B, T), (B, 1, T, D / 2) each."""
         angle = time.unsqueeze(1).unsqueeze(-1) * self.turns
         return angle.cos(), angle.sin()
 

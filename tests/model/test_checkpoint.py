@@ -231,7 +231,7 @@ def test_a_gpu_without_room_is_passed_over_for_the_cpu(
     monkeypatch.setattr("drumigen.model.torch_decoder.TorchDecoder", full)
     with caplog.at_level(logging.WARNING):
         assert load_model(path, "cuda").device == "cpu"
-    assert "using the CPU" in caplog.text
+    assert "the network goes on on the CPU" in caplog.text
 
 
 def test_gpu_memory_is_told_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from brain import SMALL, checkpoint
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.kv_cache import ROOM
-from drumigen.model.network import ModelConfig, weight_shapes
+from drumigen.model.network import ModelConfig, due_hits, weight_shapes
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.stepper import LINE, Stepper
 from drumigen.model.tokens import Note
-from drumigen.model.torch_decoder import TorchDecoder
+from drumigen.model.torch_network import Caches, Network
 from drumigen.model.transformer import Steps, of_weights
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
@@ -86,26 +86,47 @@ def test_steps_on_numpy_say_what_the_whole_network_says(config: ModelConfig) -> 
     assert walked(Decoder(config, arrays)) == pytest.approx(expected, abs=2e-4)
 
 
-@pytest.mark.parametrize("stride", [1, 7])
+@pytest.mark.parametrize("stride", [1, 7, 32])
+@torch.inference_mode()
 def test_steps_on_torch_say_what_the_whole_network_says(stride: int) -> None:
     arrays = weights(WIDE)
     expected = whole(WIDE, arrays).numpy()
-    found = walked(TorchDecoder(WIDE, arrays, "cpu"), stride=stride)
-    assert found == pytest.approx(expected, abs=2e-4)
+    cpu = torch.device("cpu")
+    network = Network(WIDE, arrays, cpu, torch.float32)
+    caches = Caches(WIDE, 2, 128, cpu)  # the second row is another's
+    notes, counts, times = steps()
+    due = [due_hits(BINS, count) for count in counts]
+    parts = torch.tensor([(*note, *of) for note, *of in zip(notes, counts, due, strict=True)])
+    bar = network.bar_embedding(torch.tensor([BINS]), torch.tensor([[0.7, 0.0, 0.3]]))
+    found = []
+    for first in range(0, STEPS, stride):
+        here = slice(first, min(STEPS, first + stride))
+        x = network.embedding(torch.stack([parts[here], parts[here].flip(0)]), bar)
+        time = torch.tensor(times[here]).long().expand(2, -1)
+        place = torch.arange(here.start, here.stop).expand(2, -1)
+        found.append(network.forward(x, time, place, caches)[0])
+    assert torch.cat(found).numpy() == pytest.approx(expected, abs=2e-4)
 
 
+@torch.inference_mode()
 def test_the_heads_on_numpy_and_torch_say_what_the_network_says() -> None:
     arrays = weights(WIDE)
     hidden = walked(Decoder(WIDE, arrays))[:9]
     events, velocities = list(range(0, 180, 20)), list(range(9))
-    model = of_weights(WIDE, arrays)
-    expected = model.heads(torch.tensor(hidden), torch.tensor(events), torch.tensor(velocities))
-    for stepper in (Decoder(WIDE, arrays), TorchDecoder(WIDE, arrays, "cpu")):
-        event, details = stepper.events(hidden)
-        velocity, rest = stepper.velocities(details, events)
-        offset = stepper.offsets(rest, velocities)
-        for found, wanted in zip((event, velocity, offset), expected, strict=True):
-            assert found == pytest.approx(wanted.detach().numpy(), abs=2e-4)
+    asked = torch.tensor(hidden), torch.tensor(events), torch.tensor(velocities)
+    expected = of_weights(WIDE, arrays).heads(*asked)
+    stepper = Decoder(WIDE, arrays)
+    event, details = stepper.events(hidden)
+    velocity, rest = stepper.velocities(details, events)
+    network = Network(WIDE, arrays, torch.device("cpu"), torch.float32)
+    on_torch, torch_details = network.ends(asked[0])
+    torch_velocity, torch_rest = network.velocities(torch_details, asked[1])
+    for found in (
+        (event, velocity, stepper.offsets(rest, velocities)),
+        (on_torch, torch_velocity, network.offsets(torch_rest, asked[2])),
+    ):
+        for logits, wanted in zip(found, expected, strict=True):
+            assert np.asarray(logits) == pytest.approx(wanted.numpy(), abs=2e-4)
 
 
 @pytest.mark.parametrize("stride", [2, 5, 32])
@@ -153,26 +174,6 @@ def test_a_rows_numbers_do_not_depend_on_how_long_the_others_pasts_are() -> None
         told[[counts[place] for place in asked]],
     )
     assert np.array_equal(hidden, expected[asked])
-
-
-def test_rows_of_different_pasts_go_on_together_on_torch() -> None:
-    arrays = weights(WIDE)
-    stepper = TorchDecoder(WIDE, arrays, "cpu")
-    notes, counts, times = steps()
-    told = stepper.condition_embedding(BINS, [0.7, 0.0, 0.3])
-    expected = walked(stepper)
-    caches = [stepper.cache() for _ in range(3)]
-    for cache, past in zip(caches, (0, 5, 20), strict=True):
-        if past:
-            stepper.read([cache] * past, notes[:past], times[:past], told[counts[:past]])
-    places = (0, 5, 20)
-    hidden = stepper.read(
-        caches,
-        [notes[p] for p in places],
-        [times[p] for p in places],
-        told[[counts[p] for p in places]],
-    )
-    assert hidden == pytest.approx(expected[list(places)], abs=2e-4)
 
 
 def test_a_copied_cache_goes_on_by_itself(checkpoint: Checkpoint) -> None:

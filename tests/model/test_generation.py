@@ -26,9 +26,9 @@ from drumigen.model.generation import (
 )
 from drumigen.model.mock import create_mock_checkpoint, mock_bar
 from drumigen.model.network import CONTEXT_BARS
-from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.sampling import Sampling
 from drumigen.model.tokens import decode
+from drumigen.model.torch_decoder import TorchDecoder
 from drumigen.pattern import Bar, Rule, problems
 from drumigen.timeline import Meter
 from strategies import METERS, playable_bars
@@ -222,20 +222,29 @@ def test_broken_weights_are_said_to_be_broken(checkpoint: Checkpoint) -> None:
         generate_pattern(broken, under())
 
 
-def test_a_gpu_that_is_full_is_replaced_by_the_cpu(
-    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("duty", ["read", "write"])
+def test_a_gpu_that_fails_is_replaced_by_the_cpu_and_not_tried_again(
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture, duty: str
 ) -> None:
-    class Full(Decoder):
-        def read(self, *_: object) -> np.ndarray:
-            message = "the GPU has no room"
-            raise DeviceFullError(message)
+    asked: list[str] = []
 
+    class Full(TorchDecoder):
+        pass
+
+    def failing(*_: object) -> None:
+        asked.append(duty)
+        message = "cuda has no room"
+        raise DeviceFullError(message)
+
+    setattr(Full, duty, failing)
     full = dataclasses.replace(checkpoint, device="cuda")
-    full.__dict__["stepper"] = Full(checkpoint.config, checkpoint.weights)
+    full.__dict__["decoder"] = Full(checkpoint.config, checkpoint.weights, "cpu")
+    rows = [Row(under(), 1, 4, song(4))]
     with caplog.at_level(logging.WARNING):
-        bars = generate_batch(full, [Row(under(), 1)])
-    assert bars == generate_batch(checkpoint, [Row(under(), 1)])
-    assert "using the CPU" in caplog.text
+        for _ in range(3):
+            assert generate_batch(full, rows) == generate_batch(checkpoint, rows)
+    assert caplog.text.count("cuda has no room; the network goes on on the CPU") == 1
+    assert asked == [duty]
 
 
 def test_the_time_to_write_is_measured_here_and_grows_with_the_bars(
