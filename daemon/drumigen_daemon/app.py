@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,7 @@ from drumigen_daemon.settings import (
 from drumigen_daemon.status.prometheus import MetricsServer
 from drumigen_daemon.status.systemd import Notifier
 from drumigen_daemon.status.tempo_advice import TempoAdvice
-from drumigen_daemon.web.link import WebLink
+from drumigen_daemon.web.link import WebLink, greeting
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +73,16 @@ def make_daemon(settings: Settings) -> Daemon:
 
 def make_web(settings: Settings, daemon: Daemon) -> WebLink:
     """Return what keeps the panel and the API of ``daemon``, and is told what changes there."""
-    tokens = token_path(settings, os.environ) or Path(tempfile.gettempdir()) / "drumigen-web-token"
-    web = WebLink(settings.web, daemon, known_styles(), tokens, version("drumigen"))
+    tokens, writer = _web_tokens(settings), settings.generator_setup
+    web = WebLink(daemon, greeting(settings.web, tokens, version("drumigen"), writer))
     daemon.listen(web.take)
     return web
+
+
+def _web_tokens(settings: Settings) -> Path:
+    """Return where the panel's pairing tokens are kept."""
+    found = token_path(settings, os.environ)
+    return Path(tempfile.gettempdir()) / "drumigen-web-token" if found is None else found
 
 
 def _make_mqtt(settings: Settings, daemon: Daemon) -> MqttLink:
@@ -173,7 +179,8 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         await run_daemon(daemon)
         return
     mqtt = _make_mqtt(settings, daemon)
-    runners: dict[str, Runner] = {"MQTT": mqtt.run, "web": make_web(settings, daemon).run}
+    web = make_web(settings, daemon)
+    runners: dict[str, Runner] = {"MQTT": mqtt.run, "web": web.run}
     if settings.metrics.port:
         numbers = settings.metrics
         server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)
@@ -181,7 +188,11 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     journal = _make_journal(settings, daemon)
     if journal is not None:
         runners["capture"] = journal.run
-    reloader = _Reloader(daemon, settings, reread, notifier, mqtt)
+    adopters = (
+        lambda new: mqtt.adopt(new.mqtt),
+        lambda new: web.adopt(new.web, _web_tokens(new)),
+    )
+    reloader = _Reloader(daemon, settings, reread, notifier, adopters)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
     path = socket_paths(settings, os.environ)[0]
     async with ControlSocket(path, daemon):
@@ -212,13 +223,13 @@ class _Reloader:
         settings: Settings,
         reread: Callable[[], Settings],
         notifier: Notifier,
-        mqtt: MqttLink,
+        adopters: Sequence[Callable[[Settings], None]],
     ) -> None:
         self._daemon = daemon
         self._settings = settings
         self._reread = reread
         self._notifier = notifier
-        self._mqtt = mqtt
+        self._adopters = adopters
 
     def reload(self) -> None:
         """Adopt good settings as far as they are live; keep the old ones if they are wrong."""
@@ -232,7 +243,8 @@ class _Reloader:
         old, self._settings = self._settings, new
         logging.getLogger().setLevel(new.log.level.upper())
         self._daemon.adopt(adopted(self._daemon.controls.session, old, new))
-        self._mqtt.adopt(new.mqtt)
+        for adopt in self._adopters:
+            adopt(new)
         waiting = restart_needed(old, new)
         if waiting:
             log.warning("settings reloaded; only a restart changes %s", ", ".join(waiting))

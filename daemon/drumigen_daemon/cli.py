@@ -36,6 +36,8 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "backend": ("midi.backend", "--backend"),
     "socket": ("control.socket", "--socket"),
     "model": ("generator.model", "--model"),
+    "top_k": ("generator.top_k", "--top-k"),
+    "top_p": ("generator.top_p", "--top-p"),
 }
 """Flags that are settings: option, key, and how errors name it."""
 
@@ -295,6 +297,8 @@ def _add_run(to: argparse.ArgumentParser) -> None:
 def _add_render(to: argparse.ArgumentParser) -> None:
     _add_song_flags(to)
     to.add_argument("--bars", type=_count(1), default=16, metavar="N", help="how many (16)")
+    to.add_argument("--top-k", metavar="N", help="draw among the N likeliest events; 0 is all")
+    to.add_argument("--top-p", metavar="P", help="draw among the likeliest of this chance together")
     _add_file_flags(to)
 
 

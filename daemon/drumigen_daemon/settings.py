@@ -44,6 +44,8 @@ from drumigen_daemon.controls.values import (
     TEMPERATURE,
     TEMPO,
     TEXTS,
+    TOP_K,
+    TOP_P,
     VOICE_OFFSETS,
     VOICE_SET,
     Allowed,
@@ -70,6 +72,7 @@ FILE_NAME: Final = "drumigen.toml"
 CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"
 SYSTEM_FILE: Final = Path("/etc/drumigen") / FILE_NAME
 SOCKET_NAME: Final = "drumigen.sock"
+TOKEN_NAME: Final = "web-token"  # noqa: S105 - the name of a file
 
 BACKENDS: Final = ("auto", "jack", "alsa", "rtmidi", "null")
 BACKEND_GROUP: Final = "drumigen.ports"
@@ -162,6 +165,10 @@ class GeneratorSettings:
     model: Annotated[str, MODEL] = ""
     """Path of a checkpoint; empty for the shipped one."""
     device: Annotated[str, one_of("cpu", "auto", "cuda", "mps")] = "cpu"
+    top_k: Annotated[int, TOP_K] = 0
+    """Draw among so many of the likeliest events; 0 among all."""
+    top_p: Annotated[float, TOP_P] = 1.0
+    """Draw among the likeliest that together have this chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +318,7 @@ class Settings:
 STYLE_SOURCES: Final = ("styles.folder", "generator.model")
 """Keys that say which styles there are."""
 
-LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "log")
+LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "web", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
 
@@ -464,7 +471,7 @@ def _below_home(environment: Mapping[str, str], folder: str) -> str:
 def token_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
     """Return where the panel's pairing tokens are kept; None where there is no home for them."""
     given = settings.web.token_file
-    return _kept_at(given, "web-token", environment, ("XDG_STATE_HOME", ".local/state"))
+    return _kept_at(given, TOKEN_NAME, environment, ("XDG_STATE_HOME", ".local/state"))
 
 
 def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:

@@ -12,8 +12,9 @@ from brain import SMALL
 from drumigen.kit import Voice
 from drumigen.model.checkpoint import load_model
 from drumigen.model.conditions import Conditions
-from drumigen.model.generation import generate_batch
+from drumigen.model.generation import Row, generate_batch
 from drumigen.model.mock import create_mock_checkpoint, mock_bar
+from drumigen.model.sampling import Sampling
 from drumigen.pattern import Bar
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.timeline import Meter
@@ -263,3 +264,24 @@ def test_a_tempo_that_a_style_was_not_learnt_at_is_told_as_the_nearest(
     writer.write([Item(asked("rock"))], Bpm(300.0))
     writer.write([Item(asked("rock"))], Bpm(160.0))
     assert seen[1].tempo == seen[2].tempo
+
+
+def test_top_k_and_top_p_are_how_every_stroke_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    drawn: list[Sampling] = []
+    generate = generate_batch
+
+    def listening(checkpoint: object, rows: list[Row], kept: object) -> list[Bar]:
+        drawn.extend(row.sampling for row in rows)
+        return generate(checkpoint, rows, kept)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model_writer, "generate_batch", listening)
+    make_writer(GeneratorSetup("model", str(path), top_k=5, top_p=0.8)).write(
+        [Item(asked(fill=fill)) for fill in (False, True)], TEMPO
+    )
+    assert drawn
+    assert {(each.top_k, each.top_p) for each in drawn} == {(5, 0.8)}
+    writer = ModelWriter(path, top_k=1)
+    plain, choosy = (each.write([Item(asked())], TEMPO) for each in (ModelWriter(path), writer))
+    assert plain != choosy

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drumigen_daemon.controls.values import known_styles
+from drumigen_daemon.generator.messages import BANK
 from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.application import application
@@ -70,8 +71,8 @@ class Application:
         self.daemon = FakeDaemon(self.hub)
         self.settings = WebSettings(**settings)
         styles = tuple(described_styles(known_styles()))
-        self.hello = WebHello(self.settings, "0", "", control_table(), styles)
-        self.jobs = LocalJobs(self.settings.queued_jobs, self.settings.results_s)
+        self.hello = WebHello(self.settings, "0", "", control_table(), styles, BANK)
+        self.jobs = LocalJobs(self.settings.queued_jobs, self.settings.results_s, BANK)
         self.panels = Panels(self.hub, self.daemon, self.hello)
         self.refused = 0
         self.policy = Policy(own_names(), self.settings.lan, tokens)

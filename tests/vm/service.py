@@ -27,6 +27,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,77 @@ def the_engine_is_replaced_and_the_song_goes_on() -> None:
     law("by the same service", shown("NRestarts") == "0")
 
 
+def asked(path: str, host: str = "127.0.0.1", token: str = "", body: object = None) -> Any:  # noqa: ANN401
+    """Return what the API answers: the status, if it is no success, else the value."""
+    headers = {"content-type": "application/json"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    url = f"http://{host}:8808/api/v1{path}"
+    request = urllib.request.Request(url, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            told = answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+    return json.loads(told) if told[:1] in (b"{", b"[") else told
+
+
+def web_pid() -> int:
+    """Return the process id of the web process; 0 if there is none."""
+    found = run("pgrep", "-f", "drumigen_daemon[.]web[.]process").split()
+    return int(found[0]) if found else 0
+
+
+def the_panel_is_served_inside_the_sandbox() -> None:
+    law("the panel answers", until(lambda: isinstance(asked("/now"), dict)) < PATIENCE)
+    pid = web_pid()
+    law("its process is not root", pid and Path(f"/proc/{pid}").stat().st_uid != 0)
+    law("nor under SCHED_FIFO", pid and os.sched_getscheduler(pid) == os.SCHED_OTHER)
+    asked("/controls/tempo", body={"value": 150})
+    law("a control through it is carried out", until(lambda: status()["tempo"] == 150.0) < 10)
+    job = asked("/generate", body={"bars": 1, "style": "funk"})
+    where = f"/status/{job['id']}" if isinstance(job, dict) else "/none"
+    done = until(lambda: (asked(where) or {}).get("state") in ("done", "failed"))
+    state = asked(where)
+    law("a song is rendered on request", done < PATIENCE and state["state"] == "done", state)
+    os.kill(pid, signal.SIGKILL)
+    law("a killed one is replaced", until(lambda: web_pid() not in (0, pid)) < PATIENCE)
+    law("and answers", until(lambda: isinstance(asked("/now"), dict)) < PATIENCE)
+    law("the song went on", status()["transport"] == "rolling")
+
+
+def the_network_is_let_in_by_token_only() -> None:
+    """An address of our own stands for another machine: who comes from it is not on loopback."""
+    good = SETTINGS.read_text()
+    here = "10.9.9.9"
+    if shutil.which("ip") is None:
+        print("skip   the network: there is no command ip here")
+        return
+    run("ip", "address", "add", f"{here}/32", "dev", "lo")
+    try:
+        SETTINGS.write_text(f"{good}\n[web]\nlan = true\n")
+        run("systemctl", "reload", UNIT)
+        law("a stranger is refused", until(lambda: asked("/now", here) == 401) < PATIENCE)
+        kept = Path("/var/lib/drumigen/web-token")
+        private = kept.is_file() and kept.stat().st_mode & 0o77 == 0
+        law("the tokens are in the state folder, and private", private)
+        pair = run(str(DRUMIGEN), "web", "pair")
+        token = pair.rpartition("/pair#")[2].split()[0] if "/pair#" in pair else ""
+        told = asked("/now", here, token)
+        law("who is paired by root gets in", isinstance(told, dict), "" if told else pair[-200:])
+        law("a wrong token does not", asked("/now", here, "x" * 22) == 401)
+        journal = run("journalctl", "-u", UNIT, "--no-pager")
+        law("no token is in the journal", token and token not in journal)
+        print("      not advertised here" if "not advertised" in journal else "      advertised")
+    finally:
+        SETTINGS.write_text(good)
+        run("systemctl", "reload", UNIT)
+        run("ip", "address", "del", f"{here}/32", "dev", "lo")
+
+
 def killed_it_comes_back() -> None:
     before = main_pid()
     os.kill(before, signal.SIGKILL)
@@ -249,6 +322,8 @@ def main() -> int:
         it_is_ready_after_boot,
         notes_are_heard_and_realtime_is_the_engines_only,
         the_engine_is_replaced_and_the_song_goes_on,
+        the_panel_is_served_inside_the_sandbox,
+        the_network_is_let_in_by_token_only,
         interfaces_come_and_go,
         killed_it_comes_back,
         settings_are_read_again,

@@ -1,5 +1,6 @@
 """The routes, over a fake daemon: what is answered, and how what is wrong is told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -175,10 +176,11 @@ async def test_pages_of_others_get_nothing(stage: Application, client: httpx.Asy
     url = f"{API}/controls/start"
     problem(await client.post(url, headers={"origin": "http://evil.example"}), 403)
     problem(await client.post(url, headers={"origin": "null"}), 403)
+    problem(await client.post(url, headers={"origin": "http://["}), 403)
     problem(await client.post(url, headers={"sec-fetch-site": "cross-site"}), 403)
     problem(await client.get(f"{API}/now", headers={"host": "evil.example"}), 421)
     assert stage.daemon.carried == []
-    assert stage.refused == 4
+    assert stage.refused == 5
     own = {"origin": "http://127.0.0.1:8808"}
     assert (await client.post(url, headers=own)).status_code == 204
 
@@ -189,7 +191,8 @@ TOKENS = Tokens("c" * 22, "w" * 22)
 async def test_who_is_not_paired_may_only_pair() -> None:
     stage = Application(TOKENS, lan=True)
     async with client_of(stage, "192.168.1.9") as phone:
-        problem(await phone.get("/"), 401)
+        page = await phone.get("/")
+        assert (page.status_code, page.headers["location"]) == (303, "/pair")
         problem(await phone.get(f"{API}/now"), 401)
         problem(await phone.post(f"{API}/controls/start"), 401)
         assert (await phone.get("/pair")).status_code == 200
@@ -223,6 +226,36 @@ async def test_guessing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     async with client_of(stage, "192.168.1.10") as other:
         right = await other.post(f"{API}/pair", json={"token": TOKENS.control})
         assert right.status_code == 200
+
+
+async def test_tokens_are_not_guessed_at_other_doors_either() -> None:
+    stage = Application(TOKENS, lan=True)
+    async with client_of(stage, "192.168.1.9") as phone:
+        for _ in range(5):
+            wrong = {"authorization": f"Bearer {'x' * 22}"}
+            problem(await phone.get(f"{API}/now", headers=wrong), 401)
+        right = {"authorization": f"Bearer {TOKENS.control}"}
+        problem(await phone.get(f"{API}/now", headers=right), 429)
+        # who has an old cookie can still pair
+        assert (await phone.get("/pair", headers=wrong)).status_code == 200
+    async with client_of(stage, "192.168.1.10") as other:
+        assert (await other.get(f"{API}/now", headers=right)).status_code == 200
+
+
+async def trickle(data: bytes) -> AsyncIterator[bytes]:
+    for place in range(len(data)):
+        yield data[place : place + 1]
+        await asyncio.sleep(0.05)
+
+
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drumigen_daemon.web.api.BODY_SECONDS_MAX", 0.2)
+    headers = {"content-type": "application/json"}
+    body = trickle(b'{"tempo": 124}' + b" " * 200)
+    answer = await client.patch(f"{API}/controls", content=body, headers=headers)
+    problem(answer, 408)
 
 
 async def test_the_same_key_is_the_same_job(client: httpx.AsyncClient) -> None:

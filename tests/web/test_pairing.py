@@ -1,5 +1,6 @@
 """``drumigen web pair``: what a performer reads and scans."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,18 @@ def test_new_tokens_replace_the_old(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_panel_that_is_off_pairs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["web", "pair", "--set", "web.port=0"]) == 78
     assert "web.port is 0" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root only")
+def test_root_pairs_for_the_systems_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = tmp_path / "state"
+    service.mkdir()
+    os.chown(service, 4242, 4243)
+    monkeypatch.setattr("drumigen_daemon.commands.web.SERVICE_STATE", service)
+    assert cli.main(["web", "pair", "--set", "web.port=8808"]) == 0
+    told = (service / "web-token").read_text().split()[1]
+    assert f"/pair#{told}" in capsys.readouterr().out
+    kept = (service / "web-token").stat()
+    assert (kept.st_uid, kept.st_gid, kept.st_mode & 0o777) == (4242, 4243, 0o600)

@@ -43,8 +43,17 @@ def done(client: Web, where: str) -> dict[str, Any]:
     pytest.fail(f"not done: {job}")
 
 
-def test_a_song_on_request_is_the_one_that_render_writes(client: Web, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drummer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A daemon whose bars the network writes."""
+    with web(tmp_path_factory.mktemp("drummer"), "--set", "midi.backend=null") as made:
+        yield made
+
+
+def test_a_song_on_request_is_the_one_that_render_writes(drummer: Web, tmp_path: Path) -> None:
+    client = drummer
     wanted = {"style": "jazz", "bars": 3, "tempo": 150, "seed": 5, "meter": "5/4"}
+    wanted |= {"busy": 80, "top_k": 12, "top_p": 0.9, "form": "song"}
     status, headers, _ = client.ask("POST", "/api/v1/generate", wanted)
     assert status == 202
     job = done(client, headers["location"])
@@ -52,7 +61,11 @@ def test_a_song_on_request_is_the_one_that_render_writes(client: Web, tmp_path: 
     midi = client.ask("GET", job["files"]["mid"])[2]
     output = tmp_path / "render.mid"
     command = [sys.executable, "-m", "drumigen_daemon.cli", "render", "--style", "jazz"]
-    options = ("--bars", "3", "--bpm", "150", "--seed", "5", "--metre", "5/4")
+    options = (
+        *("--bars", "3", "--bpm", "150", "--seed", "5", "--metre", "5/4"),
+        *("--top-k", "12", "--top-p", "0.9"),
+        *("--set", "song.busy=80", "--set", "song.form=song"),
+    )
     subprocess.run([*command, *options, "--output", str(output)], check=True, capture_output=True)
     assert midi == output.read_bytes()
     again = client.ask("POST", "/api/v1/generate", wanted)[1]["location"]
@@ -208,6 +221,29 @@ def test_a_port_in_use_is_one_line_and_the_music_goes_on(tmp_path: Path) -> None
             assert "is in use" in lines[0]
             daemon.control("start")
             wait_for(lambda: daemon.status()["transport"] == "rolling", 5, "it does not play")
+
+
+def test_other_settings_are_taken_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DRUMIGEN_WEB_PORT")  # it would come before the file
+    ports = [free_port(), free_port()]
+    settings = tmp_path / "drumigen.toml"
+    settings.write_text(f"[web]\nport = {ports[0]}\n")
+    with drumigen(tmp_path, "--config", str(settings), *NULL) as daemon:
+        old, new = (Web(daemon, port) for port in ports)
+        wait_for(old.answers, 20, "the web process did not answer")
+        daemon.control("start")
+        settings.write_text(f"[web]\nport = {ports[1]}\nbody_kb = 1\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(new.answers, 20, "no panel at the new port")
+        assert not old.answers()
+        assert new.ask("PATCH", "/api/v1/controls", {"style": "x" * 2000})[0] == 413
+        settings.write_text("[web]\nport = 0\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not new.answers(), 20, "the panel was not switched off")
+        assert daemon.status()["transport"] == "rolling"
+        assert "only a restart" not in daemon.log.read_text()
 
 
 def test_no_port_is_no_process(tmp_path: Path) -> None:

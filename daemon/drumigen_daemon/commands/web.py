@@ -3,12 +3,17 @@
 import argparse
 import os
 import sys
+from pathlib import Path
+from typing import Final
 
 from drumigen.errors import SettingsError
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.settings import token_path
+from drumigen_daemon.settings import TOKEN_NAME, Settings, token_path
 from drumigen_daemon.web.addresses import own_addresses
 from drumigen_daemon.web.tokens import load_tokens
+
+SERVICE_STATE: Final = Path("/var/lib/drumigen")
+"""What systemd gives the system's service to keep things in."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -17,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
     if not settings.web.port:
         message = "web.port is 0, so that there is no panel: choose a port, such as 8808"
         raise SettingsError(message)
-    path = token_path(settings, os.environ)
+    path = tokens_of_the_service(settings) or token_path(settings, os.environ)
     if path is None:
         message = "web.token_file: there is no home folder for it; name a file"
         raise SettingsError(message)
@@ -32,7 +37,15 @@ def main(options: argparse.Namespace) -> int:
     may = "watches" if options.watch else "controls"
     sys.stdout.write(f"scan it with a phone of the same network: it then {may} drumigen\n{url}\n")
     if not settings.web.lan:
-        sys.stdout.write("the network is not let in yet: set web.lan = true and restart drumigen\n")
+        sys.stdout.write("the network is not let in yet: set web.lan = true and reload drumigen\n")
     if options.new:
         sys.stdout.write("what was paired before is let in until drumigen restarts, not after\n")
     return 0
+
+
+def tokens_of_the_service(settings: Settings) -> Path | None:
+    """Return where the system's service keeps its tokens, if that is who root pairs with."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if is_root and not settings.web.token_file and SERVICE_STATE.is_dir():
+        return SERVICE_STATE / TOKEN_NAME
+    return None

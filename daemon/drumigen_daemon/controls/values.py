@@ -342,6 +342,10 @@ PERCENT: Final = whole(0, 100)
 POINTS: Final = or_style(PERCENT)
 """Density, intensity, how busy, or how much of a bar a fill takes."""
 TEMPERATURE: Final = stepped(0.05, 2.0, 0.05)
+TOP_K: Final = whole(0, 1000)
+"""Likeliest events that are drawn among; 0 for all."""
+TOP_P: Final = number(0.01, 1.0)
+"""Chance that the likeliest events, which are drawn among, have together."""
 SWING: Final = or_style(number(SWING_MIN, SWING_MAX))
 """MPC percent."""
 PUSH_MS: Final = number(-PUSH_MAX_MS, PUSH_MAX_MS)

@@ -19,6 +19,10 @@ class GeneratorSetup(msgspec.Struct, frozen=True):
     model: str = ""
     """Path of a checkpoint; empty for the shipped one."""
     device: str = "cpu"
+    top_k: int = 0
+    """Draw among so many of the likeliest events; 0 among all."""
+    top_p: float = 1.0
+    """Draw among the likeliest that together have this chance, above 0 to 1; 1 among all."""
     styles: str = ""
     """Folder of one's own styles; empty for none."""
     log_level: str = "warning"

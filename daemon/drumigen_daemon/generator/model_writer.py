@@ -75,18 +75,23 @@ class ModelWriter:
         path: Path | None = None,
         device: str = "cpu",
         styles: StyleCatalogue | None = None,
+        *,
+        top_k: int = 0,
+        top_p: float = 1.0,
     ) -> None:
         """Load the checkpoint at ``path``, by default the shipped one.
 
         ``styles`` are by default the shipped ones.  Where a checkpoint of one of them cannot be
-        used, the common one plays it.
+        used, the common one plays it.  ``top_k`` and ``top_p`` are those of :class:`Sampling`.
 
         Raises:
             ModelLoadError: it cannot be used.
+            ModelError: ``top_k`` or ``top_p`` is out of range.
         """
         self._styles = styles or load_styles()
         self._device = device
-        self._common = _Player(load_model(path, device), self._styles)
+        self._sampling = Sampling(top_k=top_k, top_p=top_p)
+        self._common = _Player(load_model(path, device), self._styles, self._sampling)
         self._own: dict[str, _Player] = {}
         for style in self._styles:
             self._load_own(style)
@@ -137,7 +142,8 @@ class ModelWriter:
         if style.model is None:
             return
         try:
-            self._own[style.name] = _Player(load_model(style.model, self._device), self._styles)
+            checkpoint = load_model(style.model, self._device)
+            self._own[style.name] = _Player(checkpoint, self._styles, self._sampling)
         except ModelLoadError as error:
             log.warning("%s: %s; the common drummer plays it", style.name, error)
 
@@ -145,8 +151,9 @@ class ModelWriter:
 class _Player:
     """One checkpoint, and what it has read."""
 
-    def __init__(self, checkpoint: Checkpoint, styles: StyleCatalogue) -> None:
+    def __init__(self, checkpoint: Checkpoint, styles: StyleCatalogue, sampling: Sampling) -> None:
         self._checkpoint = checkpoint
+        self._sampling = sampling
         self._styles = styles
         self._profiles = profiles_of(checkpoint.metadata)
         self._contexts = Contexts()
@@ -257,8 +264,11 @@ class _Player:
             zlib.crc32(key.encode()),
             request.number,
             tuple(context),
-            Sampling(
-                min(TEMPERATURES[1], request.temperature * (1 if told.likeness else NEWER)),
+            replace(
+                self._sampling,
+                temperature=min(
+                    TEMPERATURES[1], request.temperature * (1 if told.likeness else NEWER)
+                ),
                 dynamics=STAGE_DYNAMICS / (1 if told.likeness else NEWER),
             ),
             events=events,

@@ -109,7 +109,11 @@ def _model(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
     module = importlib.import_module("drumigen_daemon.generator.model_writer")
     try:
         made: BarWriter = module.ModelWriter(
-            Path(setup.model) if setup.model else None, setup.device, styles
+            Path(setup.model) if setup.model else None,
+            setup.device,
+            styles,
+            top_k=setup.top_k,
+            top_p=setup.top_p,
         )
     except ModelLoadError as error:
         log.warning("%s; the bar bank plays instead", error)

@@ -5,18 +5,26 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from drumigen.arrange import Section
+from msgspec.structs import replace as replaced
+
 from drumigen.errors import DrumigenError
 from drumigen.midi.file import song_to_bytes
+from drumigen.mix import Mix
 from drumigen.timeline import Meter
 from drumigen.units import Bpm
-from drumigen_daemon.controls.values import TEMPERATURE, known_styles, one_line
+from drumigen_daemon.controls.values import (
+    TEMPERATURE,
+    known_styles,
+    one_line,
+    use_styles,
+)
+from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import BarWriter, make_writer
-from drumigen_daemon.jobs.messages import JobDone, JobFailed, JobProgress, JobRequest
+from drumigen_daemon.jobs.messages import Assignment, JobDone, JobFailed, JobProgress, JobRequest
 from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.process.channel import Unpacker, packed
 from drumigen_daemon.session import FeelKnobs, Session
@@ -35,23 +43,26 @@ def session_of(request: JobRequest) -> Session:
     tempo = request.tempo
     if tempo is None:
         tempo = float(round(sum(style.tempo) / 2)) if style.tempo_advice(120.0) else 120.0
-    default = Session()
-    tuned = replace(default, style=style.name)
-    return replace(
-        tuned,
+    return Session(
+        style=style.name,
         seed=request.seed,
         meter=Meter.parse(request.meter),
         density=request.density,
         intensity=request.intensity,
+        busy=request.busy,
         temperature=TEMPERATURE.take(request.temperature),
         blend=styles.find(request.blend).name if request.blend else "",
         share=request.share,
-        section=Section(request.section),
+        section=request.section,
+        form=request.form,
+        phrase=request.phrase,
         variation=request.variation,
-        fill_every=default.fill_every if request.fill_every is None else request.fill_every,
-        fill_amount=default.fill_amount if request.fill_amount is None else request.fill_amount,
+        fill_every=request.fill_every,
+        fill_amount=request.fill_amount,
+        count_in=request.count_in,
+        mix=Mix(muted=request.mute),
         feel=FeelKnobs(request.swing, request.push, humanize=request.humanize),
-        parameters=type(default.parameters)(tempo=Bpm(tempo), kit=request.kit),
+        parameters=EngineParameters(tempo=Bpm(tempo), kit=request.kit),
     )
 
 
@@ -69,6 +80,34 @@ def rendered_job(
     return JobDone(song_to_bytes(song), session.style, session.parameters.tempo)
 
 
+class Worker:
+    """Renders songs; a writer that it has loaded writes the next song too, if it is to."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        """Call ``progress`` with the bars that are written."""
+        self._progress = progress
+        self._setup: GeneratorSetup | None = None
+        self._writer: BarWriter | None = None
+
+    def answer(self, assignment: Assignment) -> JobDone | JobFailed:
+        """Return the song, or why there is none."""
+        request = assignment.request
+        setup = replaced(assignment.setup, top_k=request.top_k, top_p=request.top_p)
+        try:
+            return rendered_job(request, self._writer_of(setup), self._progress)
+        except DrumigenError as error:
+            return JobFailed(one_line(str(error)))
+
+    def _writer_of(self, setup: GeneratorSetup) -> BarWriter:
+        if self._writer is None or setup != self._setup:
+            use_styles(
+                Path(setup.styles) if setup.styles else None,
+                Path(setup.model) if setup.model else None,
+            )
+            self._setup, self._writer = setup, make_writer(setup)
+        return self._writer
+
+
 def main() -> int:
     """Render what comes down the channel until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -76,19 +115,11 @@ def main() -> int:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
-    unpacker: Unpacker[JobRequest] = Unpacker(JobRequest)
-    writer: BarWriter | None = None
+    unpacker: Unpacker[Assignment] = Unpacker(Assignment)
+    worker = Worker(lambda bars: sock.sendall(packed(JobProgress(bars))))
     while data := sock.recv(65536):
-        for request in unpacker.feed(data):
-            if writer is None:
-                writer = make_writer(GeneratorSetup("model"))
-            try:
-                done = rendered_job(
-                    request, writer, lambda bars: sock.sendall(packed(JobProgress(bars)))
-                )
-                sock.sendall(packed(done))
-            except DrumigenError as error:
-                sock.sendall(packed(JobFailed(one_line(str(error)))))
+        for assignment in unpacker.feed(data):
+            sock.sendall(packed(worker.answer(assignment)))
     return 0
 
 

@@ -16,8 +16,10 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from drumigen.errors import ChannelClosedError
+from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.jobs.messages import (
     AnyFromWorker,
+    Assignment,
     JobDone,
     JobError,
     JobFailed,
@@ -88,9 +90,19 @@ class JobQueue(Protocol):
 class LocalJobs:
     """Jobs on this machine: a bounded queue before one worker process."""
 
-    def __init__(self, most: int, keep: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Let ``most`` jobs wait, and keep what is over for ``keep`` seconds."""
+    def __init__(
+        self,
+        most: int,
+        keep: float,
+        setup: GeneratorSetup,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Let ``most`` jobs wait, and keep what is over for ``keep`` seconds.
+
+        Their bars are written as ``setup`` says, by whoever writes those that are played.
+        """
         self._most = most
+        self._setup = setup
         self._keep = keep
         self._clock = clock
         self._jobs: dict[str, Job] = {}
@@ -173,7 +185,7 @@ class LocalJobs:
             async with asyncio.timeout(JOB_SECONDS_MAX):
                 if self._worker is None:
                     self._worker = await _Worker.start()
-                async for message in self._worker.render(job.request):
+                async for message in self._worker.render(Assignment(job.request, self._setup)):
                     if self._jobs[job_id].state is not JobState.RUNNING:
                         return
                     await self._take(job_id, message)
@@ -246,13 +258,13 @@ class _Worker:
         reader, writer = await asyncio.open_connection(sock=sock)
         return cls(process, reader, writer)
 
-    async def render(self, request: JobRequest) -> AsyncIterator[AnyFromWorker]:
+    async def render(self, assignment: Assignment) -> AsyncIterator[AnyFromWorker]:
         """Yield what the worker tells until the song is there, or why not.
 
         Raises:
             OSError, EOFError, ChannelClosedError: the worker is gone or talks nonsense.
         """
-        self._writer.write(packed(request))
+        self._writer.write(packed(assignment))
         await self._writer.drain()
         while True:
             data = await self._reader.read(65536)

@@ -26,7 +26,7 @@ from drumigen_daemon.mqtt.messages import (
     StateUpdate,
 )
 from drumigen_daemon.mqtt.topics import PLAYING
-from drumigen_daemon.process.child import Child, Patience
+from drumigen_daemon.process.companion import Companion, Telling
 from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status, described
@@ -37,8 +37,6 @@ PERIOD: Final = 0.1
 """Seconds between two tellings at least."""
 BACKLOG_MAX: Final = 100_000
 """Bytes; a bridge that leaves more unread is told nothing until it has read them."""
-SILENCE_MAX: Final = 15.0
-"""Seconds without a sign of life after which the bridge is replaced; it gives one every two."""
 SONG: Final = (
     "transport",
     "bar",
@@ -84,9 +82,19 @@ class MqttLink:
         """Speak for ``daemon``; :meth:`run` does it."""
         self._settings = settings
         self._daemon = daemon
-        self._changed = asyncio.Event()
-        self._news = asyncio.Event()
-        self._child: Child[AnyFromBridge] | None = None
+        self._bridge: Companion[AnyFromBridge] = Companion(
+            "drumigen_daemon.mqtt.process",
+            kind=AnyFromBridge,
+            backlog_max=BACKLOG_MAX,
+            telling=Telling(
+                wanted=lambda: bool(self._settings.host),
+                started=self._started,
+                lost=self._lost,
+                tell=self._tell,
+                pause=lambda: PERIOD,
+                heard=self._heard,
+            ),
+        )
         self._told: dict[int, PlannedBar] = {}
         self._session: Session | None = None
         self._values: dict[str, str] = {}
@@ -98,7 +106,7 @@ class MqttLink:
     @property
     def restarts(self) -> int:
         """How many bridges had to be replaced."""
-        return 0 if self._child is None else self._child.restarts
+        return self._bridge.restarts
 
     def figures(self) -> Mapping[str, float]:
         """Return what metrics tell of it; nothing while no broker is set."""
@@ -113,75 +121,35 @@ class MqttLink:
 
     def take(self) -> None:
         """Hear that something may have changed."""
-        self._news.set()
+        self._bridge.take()
 
     def adopt(self, settings: MqttSettings) -> None:
         """Go over to other settings, as after a reload."""
         if settings != self._settings:
             self._settings = settings
-            self._changed.set()
+            self._bridge.renew()
 
     async def run(self) -> None:
         """Be there, with a bridge while the settings name a broker."""
-        while True:
-            self._changed.clear()
-            if self._settings.host:
-                await self._serve()
-            else:
-                await self._changed.wait()
-
-    async def _serve(self) -> None:
-        """Keep a bridge alive until the settings change."""
-        child: Child[AnyFromBridge] = Child(
-            "drumigen_daemon.mqtt.process",
-            kind=AnyFromBridge,
-            on_message=self._heard,
-            on_start=self._started,
-            on_loss=self._lost,
-            patience=Patience(silence=SILENCE_MAX),
-        )
-        self._child = child
-        tasks = [
-            asyncio.create_task(each, name="mqtt")
-            for each in (child.run(), self._tell(child), self._changed.wait())
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._lost()
-            self._child = None
+        await self._bridge.run()
 
     # --- to the bridge ----------------------------------------------------------------------
 
     def _started(self) -> None:
-        if self._child is None:
-            return
         self._told.clear()
         self._telemetry_due = 0.0
         options = {"style": tuple(style.name for style in known_styles())}
-        self._child.send(Hello(self._settings, _version(), options))
-        self._news.set()
+        self._bridge.send(Hello(self._settings, _version(), options))
 
     def _lost(self) -> None:
         self.link = Link(connected=False)
 
-    async def _tell(self, child: Child[AnyFromBridge]) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            if child.running and child.backlog < BACKLOG_MAX:
-                status, now = self._daemon.status, Seconds(loop.time())
-                child.send(self._shown(status, now))
-                bars = self._new_bars(status, now)
-                if bars:
-                    child.send(Ahead(bars))
-            await asyncio.sleep(PERIOD)
+    def _tell(self) -> None:
+        status, now = self._daemon.status, Seconds(asyncio.get_running_loop().time())
+        self._bridge.send(self._shown(status, now))
+        bars = self._new_bars(status, now)
+        if bars:
+            self._bridge.send(Ahead(bars))
 
     def _shown(self, status: Status, now: Seconds) -> StateUpdate:
         session = self._daemon.controls.session
@@ -229,7 +197,7 @@ class MqttLink:
                 if message.connections != self.link.connections:
                     # bars are told once: to those who were there
                     self._told.clear()
-                    self._news.set()
+                    self._bridge.take()
                 self.link = message
             case LogLine():
                 log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
@@ -241,8 +209,7 @@ class MqttLink:
             else:
                 self._daemon.control(wanted.control, wanted.value)
         except DrumigenError as error:
-            if self._child is not None and self._child.backlog < BACKLOG_MAX:
-                self._child.send(Refused(wanted.control, str(error)))
+            self._bridge.send(Refused(wanted.control, str(error)))
 
     def _play(self, *, on: bool) -> None:
         stopped = self._daemon.status.transport is TransportState.STOPPED

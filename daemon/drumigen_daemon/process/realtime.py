@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,10 +109,14 @@ def _libc() -> ctypes.CDLL:
 
 
 def limit_memory(most: int) -> None:
-    """Let this process hold ``most`` bytes of data: what outsiders make larger is replaced."""
+    """Let this process hold ``most`` bytes of data: what outsiders make larger is replaced.
+
+    Where a sandbox or a lower hard limit forbids it, the limit stays as it is.
+    """
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 - Windows lacks it
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -7,6 +7,7 @@ into is refused: a name that is not ours (DNS rebinding), a page of another orig
 
 import ipaddress
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drumigen_daemon.web.problems import problem_response
@@ -112,11 +114,19 @@ def headers_of(scope: Scope) -> dict[str, str]:
 class Guard:
     """ASGI middleware: refuses what the policy does, and gives every answer its headers."""
 
-    def __init__(self, app: ASGIApp, policy: Policy, refused: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: Policy,
+        refused: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Guard ``app``; call ``refused`` for each request that is."""
         self._app = app
         self._policy = policy
         self._refused = refused
+        self._clock = clock
+        self._tries = Tries()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -131,12 +141,15 @@ class Guard:
                 raw.extend(security_headers(headers.get("host", ""), scope["path"]))
             await send(message)
 
-        refusal = self._refusal(scope, headers)
+        refusal = self._refusal(scope, headers) or self._stranger(scope, headers)
         if refusal is None:
             await self._app(scope, receive, send_guarded)
             return
         self._refused()
-        if scope["type"] == "websocket":
+        if refusal[0] == 401 and scope["type"] == "http" and scope["path"] == "/":
+            # a person who has typed the address
+            await RedirectResponse("/pair", 303)(scope, receive, send_guarded)
+        elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
@@ -149,19 +162,37 @@ class Guard:
         origin = headers.get("origin")
         method = scope.get("method", "GET")
         changes = scope["type"] == "websocket" or method not in SAFE_METHODS
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _host_in(origin) != host.lower():
             return 403, "pages of other origins may not ask"
         if changes and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "pages of other sites may not ask"
-        client = scope.get("client") or ("", 0)
-        role = self._policy.role(client[0], token_in(headers))
-        path = scope["path"]
-        if role is None and path not in PAIRING:
-            return 401, "not paired: run `drumigen web pair` on the machine that plays"
-        if role is Role.WATCH and scope["type"] == "http" and changes and path not in PAIRING:
-            return 403, "this token only watches"
+        return None
+
+    def _stranger(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Return why a client may not do this; note in the scope what it may."""
+        client, token, path = (scope.get("client") or ("", 0))[0], token_in(headers), scope["path"]
+        changes = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
+        role: Role | None = None
+        if path not in PAIRING:
+            if token and self._tries.wait(client, self._clock()) > 0.0:
+                return 429, "too many wrong tokens: wait a minute, or pair again"
+            role = self._policy.role(client, token)
+            if role is None:
+                if token:
+                    self._tries.failed(client, self._clock())
+                return 401, "not paired: run `drumigen web pair` on the machine that plays"
+            if role is Role.WATCH and changes:
+                return 403, "this token only watches"
         scope.setdefault("state", {})["role"] = role
         return None
+
+
+def _host_in(origin: str) -> str:
+    """Return the host, with its port, of an ``Origin`` header; empty for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def security_headers(host: str, path: str) -> list[tuple[bytes, bytes]]:

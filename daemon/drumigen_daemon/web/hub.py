@@ -69,7 +69,9 @@ class Hub:
             Bpm(song["tempo"]), song["tick_origin"], Seconds(song["time_origin"])
         )
         for name in ("values", "song", "counters"):
-            self._put(name, getattr(state, name))
+            told = getattr(state, name)
+            if told is not None:
+                self._put(name, told)
         self._tell()
 
     def take_plan(self, bars: tuple[Mapping[str, Any], ...]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -40,7 +39,7 @@ class JobsApi:
         """Ask ``jobs``."""
         self._jobs = jobs
         self._body_max = body_max
-        self._keys: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[JobRequest, str]] = OrderedDict()
         self._converting = asyncio.Lock()
 
     def routes(self) -> list[Route]:
@@ -55,17 +54,15 @@ class JobsApi:
     async def generate(self, request: Request) -> Response:
         """Have a song rendered."""
         wanted: JobRequest = await body_of(request, JobRequest, self._body_max, JobRequest())
-        if wanted.kit.endswith(".toml"):
-            raise ProblemError(
-                422, "kit: the name of a kit; a file of yours is for the command line"
-            )
-        body = msgspec.json.encode(wanted)
+        for field in ("style", "blend", "kit"):
+            if getattr(wanted, field).strip().lower().endswith(".toml"):
+                raise ProblemError(422, f"{field}: a name; files are for the command line")
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_LENGTH_MAX:
             raise ProblemError(422, f"idempotency-key: at most {KEY_LENGTH_MAX} characters")
         if key and key in self._keys:
             known, job_id = self._keys[key]
-            if known != body:
+            if known != wanted:
                 raise ProblemError(422, "idempotency-key: used before for another song")
             job = await self._jobs.find(job_id)
             if job is not None:
@@ -75,7 +72,7 @@ class JobsApi:
         except JobError as error:
             raise ProblemError(503, str(error), headers={"retry-after": "5"}) from error
         if key:
-            self._keys[key] = (body, job.id)
+            self._keys[key] = (wanted, job.id)
             while len(self._keys) > KEYS_MAX:
                 self._keys.popitem(last=False)
         return _accepted(job)

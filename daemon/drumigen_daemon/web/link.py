@@ -4,7 +4,6 @@ Nothing here waits for a client.  A web process that does not read is told less,
 replaced.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -13,16 +12,20 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec.structs import replace as replaced
 
 from drumigen.errors import DrumigenError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.controls.table import VALUES, Controls
-from drumigen_daemon.controls.values import Allowed, leaves_to_style, one_line
+from drumigen_daemon.controls.values import Allowed, known_styles, leaves_to_style, one_line
 from drumigen_daemon.engine.messages import PlannedBar, PlayedBar
-from drumigen_daemon.process.child import Child, Patience
+from drumigen_daemon.generator.messages import GeneratorSetup
+from drumigen_daemon.process.companion import Companion, Telling
+from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.process.log_line import LogLine
+from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status, described, described_counters
 from drumigen_daemon.web.messages import (
     Answer,
@@ -45,8 +48,8 @@ IDLE_PERIOD: Final = 0.5
 """The same while none is."""
 BACKLOG_MAX: Final = 200_000
 """Bytes; a process that leaves more unread is told nothing until it has read them."""
-SILENCE_MAX: Final = 15.0
-"""Seconds without a sign of life after which the process is replaced; it gives one every two."""
+ANSWER_BACKLOG: Final = 10
+"""Times that which may be unread when somebody waits for an answer."""
 HISTORY_MAX: Final = 64
 """Played bars in one answer."""
 _SONG: Final = (
@@ -91,39 +94,50 @@ class LastProblem(logging.Handler):
         self.at = time.monotonic()
 
 
+def greeting(
+    settings: WebSettings, token_path: Path, version: str, generator: GeneratorSetup
+) -> WebHello:
+    """Return what a web process is told first; songs on request are written as by ``generator``."""
+    styles = tuple(described_styles(known_styles()))
+    return WebHello(settings, version, str(token_path), control_table(), styles, generator)
+
+
 class WebLink:
     """Keeps a web process that serves the panel and the API, if the settings name a port."""
 
-    def __init__(
-        self,
-        settings: WebSettings,
-        daemon: DaemonForWeb,
-        styles: StyleCatalogue,
-        token_path: Path,
-        version: str,
-    ) -> None:
-        """Speak for ``daemon``; :meth:`run` does it."""
-        self._settings = settings
+    def __init__(self, daemon: DaemonForWeb, hello: WebHello) -> None:
+        """Speak for ``daemon`` as ``hello`` says; :meth:`run` does it."""
         self._daemon = daemon
-        self._styles = styles
-        self._token_path = token_path
-        self._version = version
-        self._news = asyncio.Event()
+        self._hello = hello
+        self._web: Companion[AnyFromWeb] = Companion(
+            "drumigen_daemon.web.process",
+            kind=AnyFromWeb,
+            backlog_max=BACKLOG_MAX,
+            telling=Telling(
+                wanted=lambda: bool(self._hello.settings.port),
+                started=self._started,
+                lost=self._lost,
+                tell=self._tell,
+                pause=lambda: PERIOD if self.sign.clients else IDLE_PERIOD,
+                heard=self._heard,
+            ),
+        )
         self._told_plan: tuple[PlannedBar, ...] = ()
-        self._child: Child[AnyFromWeb] | None = None
+        self._told_session: Session | None = None
         self._problem = LastProblem()
+        self._log = LimitedLog(log)
         self.sign = WebSign()
         """The last sign of life."""
 
     @property
     def restarts(self) -> int:
         """How many web processes had to be replaced."""
-        return 0 if self._child is None else self._child.restarts
+        return self._web.restarts
 
     @property
     def pid(self) -> int | None:
         """Process id of the living one."""
-        return None if self._child is None else self._child.pid
+        return self._web.pid
 
     def figures(self) -> Mapping[str, float]:
         """Return what metrics tell of it."""
@@ -135,68 +149,45 @@ class WebLink:
 
     def take(self) -> None:
         """Hear that something may have changed."""
-        self._news.set()
+        self._web.take()
+
+    def adopt(self, settings: WebSettings, token_path: Path) -> None:
+        """Go over to other settings, as after a reload: panels come back by themselves."""
+        hello = replaced(self._hello, settings=settings, token_path=str(token_path))
+        if hello != self._hello:
+            self._hello = hello
+            self._web.renew()
 
     async def run(self) -> None:
-        """Keep a web process alive; returns at once where the settings want none."""
-        if not self._settings.port:
-            return
+        """Be there, with a web process while the settings name a port."""
         logging.getLogger().addHandler(self._problem)
-        child: Child[AnyFromWeb] = Child(
-            "drumigen_daemon.web.process",
-            kind=AnyFromWeb,
-            on_message=self._heard,
-            on_start=self._started,
-            on_loss=self._lost,
-            patience=Patience(silence=SILENCE_MAX),
-        )
-        self._child = child
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(child.run(), name="web")
-                tasks.create_task(self._tell(child), name="web state")
+            await self._web.run()
         finally:
             logging.getLogger().removeHandler(self._problem)
-            self._lost()
 
     # --- to the web process -----------------------------------------------------------------
 
     def _started(self) -> None:
-        if self._child is None:
-            return
-        self._told_plan = ()
-        self._child.send(
-            WebHello(
-                self._settings,
-                self._version,
-                str(self._token_path),
-                control_table(),
-                tuple(described_styles(self._styles)),
-            )
-        )
-        self._send_state()
-        self._news.set()
+        self._told_plan, self._told_session = (), None
+        self._web.send(self._hello)
+        self._tell()
 
     def _lost(self) -> None:
         self.sign = WebSign()
 
-    async def _tell(self, child: Child[AnyFromWeb]) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            if child.running and child.backlog < BACKLOG_MAX:
-                self._send_state()
-            await asyncio.sleep(PERIOD if self.sign.clients else IDLE_PERIOD)
-
-    def _send_state(self) -> None:
-        assert self._child is not None
+    def _tell(self) -> None:
         status, now = self._daemon.status, Seconds(time.monotonic())
-        self._child.send(self._state(status, now))
-        if status.ahead != self._told_plan:
-            self._told_plan = status.ahead
-            self._child.send(WebPlan(tuple(map(described_bar, status.ahead))))
+        self._log.tell(now)
+        session = self._daemon.controls.session
+        values = None if session == self._told_session else self._stands_at()
+        if self._web.send(self._state(status, now, values)):
+            self._told_session = session
+        plan = status.ahead
+        if plan != self._told_plan and self._web.send(WebPlan(tuple(map(described_bar, plan)))):
+            self._told_plan = plan
 
-    def _state(self, status: Status, now: Seconds) -> WebState:
+    def _state(self, status: Status, now: Seconds, values: Mapping[str, Any] | None) -> WebState:
         said = described(status, now)
         song = {name: said[name] for name in _SONG}
         timeline = status.timeline
@@ -209,9 +200,9 @@ class WebLink:
             "problem": self._problem.line,
             "problem_at": self._problem.at,
         }
-        return WebState(now, self._values(), song, described_counters(status))
+        return WebState(now, values, song, described_counters(status))
 
-    def _values(self) -> dict[str, Any]:
+    def _stands_at(self) -> dict[str, Any]:
         value_of = self._daemon.controls.value_of
         return {
             str(name): _json_value(value_of(name))
@@ -226,13 +217,15 @@ class WebLink:
             case ControlBatch():
                 self._obey(message)
             case HistoryRequest():
-                self._answer(message.id, self._history(message))
+                answer = Answer(message.id, self._history(message))
+                self._web.send(answer, patience=ANSWER_BACKLOG)
             case WebSign():
                 if message.clients and not self.sign.clients:
-                    self._news.set()
+                    self._web.take()
                 self.sign = message
             case LogLine():
-                log.log(logging.getLevelNamesMapping()[message.level.upper()], "%s", message.text)
+                level = logging.getLevelNamesMapping()[message.level.upper()]
+                self._log.log(level, message.text, Seconds(time.monotonic()))
 
     def _obey(self, batch: ControlBatch) -> None:
         problems = {}
@@ -242,9 +235,8 @@ class WebLink:
             except DrumigenError as error:
                 problems[name] = one_line(str(error))
         # the state first: who hears the answer and asks, finds what it has just set
-        if self._child is not None:
-            self._send_state()
-        self._answer(batch.id, problems)
+        self._tell()
+        self._web.send(Answer(batch.id, problems), patience=ANSWER_BACKLOG)
 
     def _history(self, request: HistoryRequest) -> list[dict[str, Any]]:
         kept = self._daemon.capture.last(10**6)
@@ -255,10 +247,6 @@ class WebLink:
             last, first = count, max(1, count - min(request.first, HISTORY_MAX) + 1)
         bars = kept[max(0, first - 1) : last]
         return [described_sounded(first + i, bar) for i, bar in enumerate(bars)]
-
-    def _answer(self, number: int, body: object) -> None:
-        if self._child is not None and self._child.backlog < 10 * BACKLOG_MAX:
-            self._child.send(Answer(number, body))
 
 
 def control_table() -> tuple[ControlInfo, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from drumigen_daemon.controls.values import SWITCH, absolute_path, text, whole
+from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.process.log_line import LogLine
 
 LOOPBACK = "127.0.0.1"
@@ -71,6 +72,8 @@ class WebHello(ToWeb, frozen=True):
     token_path: str
     controls: tuple[ControlInfo, ...]
     styles: tuple[Mapping[str, Any], ...]
+    generator: GeneratorSetup
+    """Who writes the bars of songs on request: whoever writes those that are played."""
 
 
 class WebState(ToWeb, frozen=True):
@@ -78,8 +81,8 @@ class WebState(ToWeb, frozen=True):
 
     at: float
     """The moment, in seconds of the monotonic clock that all our processes share."""
-    values: Mapping[str, Any]
-    """What every setting stands at; None is left to the style."""
+    values: Mapping[str, Any] | None
+    """What every setting stands at, with None for the style's; or None if all is as before."""
     song: Mapping[str, Any]
     """Transport, timeline, metre, lock, style and so on."""
     counters: Mapping[str, Any]

@@ -7,6 +7,8 @@ the daemon sees a few small messages a second, and replaces the process if it ha
 import asyncio
 import contextlib
 import errno
+import functools
+import logging
 import os
 import signal
 import socket
@@ -27,7 +29,7 @@ from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.advertise import Advertisement
 from drumigen_daemon.web.application import application
-from drumigen_daemon.web.connections import PatientProtocol
+from drumigen_daemon.web.connections import PatientProtocol, ServerLog
 from drumigen_daemon.web.guard import Policy
 from drumigen_daemon.web.hub import Hub, Wanted
 from drumigen_daemon.web.messages import (
@@ -145,7 +147,7 @@ class WebProcess:
             tokens = None
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._give_signs())
-        jobs = LocalJobs(settings.queued_jobs, settings.results_s)
+        jobs = LocalJobs(settings.queued_jobs, settings.results_s, self._hello.generator)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._give_signs())
             tasks.create_task(self._deliver())
@@ -179,7 +181,7 @@ class WebProcess:
         )
         config = uvicorn.Config(
             app,
-            http=PatientProtocol,
+            http=functools.partial(PatientProtocol, settings.connections),  # type: ignore[arg-type]  # it is called
             ws="websockets-sansio",
             ws_max_size=HEAD_MAX,
             lifespan="off",
@@ -188,11 +190,14 @@ class WebProcess:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=settings.connections + 1,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
             h11_max_incomplete_event_size=HEAD_MAX,
         )
+        log = logging.getLogger("uvicorn")
+        log.addHandler(ServerLog(functools.partial(self._say, "error")))
+        log.setLevel(logging.ERROR)
+        log.propagate = False
         server = _Server(config)
         self._say("info", f"the panel is at {settings.url}")
         async with Advertisement(self._port, settings, self._say):

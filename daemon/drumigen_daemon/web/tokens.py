@@ -51,11 +51,19 @@ def load_tokens(path: Path, *, anew: bool = False) -> Tokens:
             return _read_tokens(path)
         tokens = Tokens(secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(TOKEN_BYTES))
         with os.fdopen(handle, "w", encoding="ascii") as file:
+            _give(file.fileno(), path.parent)
             file.write(f"control {tokens.control}\nwatch {tokens.watch}\n")
     except OSError as error:
         message = f"web.token_file {path}: {error.strerror}; choose another place"
         raise SettingsError(message) from error
     return tokens
+
+
+def _give(handle: int, folder: Path) -> None:
+    """Let a file belong to whom its folder belongs to: root pairs for a service."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _read_tokens(path: Path) -> Tokens:

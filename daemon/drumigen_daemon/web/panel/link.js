@@ -30,7 +30,7 @@ export class Link extends EventTarget {
     this.socket = socket;
     this.fresh = true;
     socket.onmessage = (event) => this.take(JSON.parse(event.data));
-    socket.onclose = (event) => this.lost(socket, event);
+    socket.onclose = () => this.lost(socket);
     this.watch();
   }
 
@@ -39,16 +39,23 @@ export class Link extends EventTarget {
     this.silence = setTimeout(() => this.socket.close(), SILENCE_MS);
   }
 
-  lost(socket, event) {
+  lost(socket) {
     if (socket !== this.socket) return;
     clearTimeout(this.silence);
     this.connected = false;
-    this.problem = event.code === 1008 && event.reason ? event.reason : "";
-    if (/not paired/.test(this.problem)) { location.href = "/pair"; return; }
+    if (this.tries % 3 === 2) this.askRole();
     for (const done of this.asked.values()) done("the line was lost: try again");
     this.asked.clear();
     this.emit("connection");
     setTimeout(() => this.open(), RETRY_MS[Math.min(this.tries++, RETRY_MS.length - 1)]);
+  }
+
+  /** A socket that is refused does not say why: a plain request does. */
+  async askRole() {
+    try {
+      const answer = await fetch("/api/v1/role");
+      if (answer.status === 401) location.href = "/pair";
+    } catch { /* nobody is there yet */ }
   }
 
   take(message) {
