@@ -9,6 +9,15 @@ import pytest
 # many daemons run here, some at once: the panel's port is opened by those that name it
 os.environ.setdefault("DRUMIGEN_WEB_PORT", "0")
 
+# whose fixtures every test may name
+pytest_plugins = (
+    "fixtures_jack",
+    "fixtures_broker",
+    "fixtures_pipewire",
+    "stage_fixtures",
+    "brain",
+)
+
 
 @pytest.fixture(autouse=True)
 def no_device_has_failed() -> Iterator[None]:

@@ -79,9 +79,11 @@ def test_every_knob_of_every_shipped_map_moves_its_control_and_is_never_refused(
             desk = Desk(row)
             kind, number = row.sign
             status = {"cc": CC, "note": ON, "program": PC}[kind] | ((row.channel or 1) - 1)
+            moved = set()
             for value in (127, 0, 64, 1, 127):
                 data = (status, 2) if kind == "program" else (status, int(number), value)
-                desk.hear(*data)
+                moved |= {move.control for move in desk.hear(*data)}
+            assert moved == {row.name}, (name, row)
 
 
 @pytest.mark.parametrize(

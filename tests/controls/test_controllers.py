@@ -34,7 +34,7 @@ CC, PC = 0xB0, 0xC0
 
 
 class Stage:
-    """A daemon whose engine only listens."""
+    """A daemon whose engine only listens: what its processes' links would call is called here."""
 
     def __init__(self, folder: Path | None = None, *, feedback: bool = False) -> None:
         setup = ControllerSetup(

@@ -10,9 +10,7 @@ from drumigen_daemon.commands import doctor
 from drumigen_daemon.engine import loopback
 from drumigen_daemon.engine.loopback import RoundTrip, measure
 from drumigen_daemon.ports.choose import choose
-from fixtures_jack import RATE, JackServer, jack_server
-
-__all__ = ["jack_server"]
+from fixtures_jack import RATE, JackServer
 
 
 def test_quantiles_and_jitter_are_of_what_came_back() -> None:

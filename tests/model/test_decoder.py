@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from brain import SMALL, checkpoint
+from brain import SMALL
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.kv_cache import ROOM
@@ -16,8 +16,6 @@ from drumigen.model.tokens import Note
 from drumigen.model.torch_network import Caches, Network
 from drumigen.model.transformer import Steps, of_weights
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
-
-__all__ = ["checkpoint"]
 
 STEPS = ROOM + 20  # so that a cache has to grow
 BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1, 1, 2, 4, 5]

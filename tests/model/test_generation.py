@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brain import SMALL, STYLES, checkpoint, under
+from brain import SMALL, STYLES, under
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.generation import (
@@ -32,8 +32,6 @@ from drumigen.model.torch_decoder import TorchDecoder
 from drumigen.pattern import Bar, Rule, problems
 from drumigen.timeline import Meter
 from strategies import METERS, playable_bars
-
-__all__ = ["checkpoint"]
 
 FOUR = Meter()
 PROFILE = {"funk": {"personas": [[4.0, 80.0]], "spread": [0.0], "fills": [0.1] * 8}}

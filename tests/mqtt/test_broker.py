@@ -19,11 +19,9 @@ from drumigen_daemon.mqtt.messages import AnyFromBridge, Hello, MqttSettings
 from drumigen_daemon.mqtt.process import Bridge
 from drumigen_daemon.process.channel import Unpacker
 from drumigen_daemon.process.log_line import LogLine
-from fixtures_broker import Broker, Certificates, Client, broker, certificates, client, flood
+from fixtures_broker import Broker, Certificates, Client, flood
 from fixtures_jack import wait_for
 from stage_fixtures import Daemon, drumigen
-
-__all__ = ["broker", "certificates", "client"]
 
 pytestmark = [pytest.mark.broker, pytest.mark.process]
 

@@ -53,9 +53,9 @@ def moves(draw: st.DrawFn) -> tuple[str, object]:
 def agreed(band: Band) -> bool:
     """Whether the engine holds what the planner believes, of this bar and the next."""
     planner: Planner = band.planner
-    for number in (planner._playhead.bar, planner._playhead.bar + 1):
-        held = band.rig.engine._score.at(planner.meters.start_of(number))
-        if held is None or held.bar != planner._sent[number].planned.bar:
+    for number in (planner.bar, planner.bar + 1):
+        held = band.rig.held(planner.meters.start_of(number))
+        if held is None or held != planner.sent_bar(number):
             return False
     return True
 
@@ -96,7 +96,7 @@ def test_any_controls_at_any_times_keep_the_beat(
     assert Origin.REPEATED not in {entered.origin for entered in band.entered}
     if not any(name.startswith("offset_ms") for _, (name, _) in script):
         # who moves all notes 80 ms to the front in mid-bar leaves some behind
-        assert band.rig.engine._player.dropped_notes == 0
+        assert band.rig.dropped_notes == 0
     assert not doubled(band)
     assert len(band.planner._fallback.memory) < SOUNDED_MAX
     band.rig.obey(Stop())

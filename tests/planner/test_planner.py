@@ -64,7 +64,7 @@ def test_ten_minutes_without_a_fault_use_no_fallback() -> None:
     assert numbers(rock) == list(range(len(rock.entered)))
     assert len(rock.entered) >= 299
     assert rock.planner.counters.fallback_bars == 0
-    assert rock.rig.engine._player.dropped_notes == 0
+    assert rock.rig.dropped_notes == 0
 
 
 def test_a_start_before_the_generator_is_loaded_plays_the_bank() -> None:
@@ -166,22 +166,23 @@ def test_the_same_seed_gives_the_same_song_and_another_seed_another() -> None:
     assert songs[0] != songs[2]
 
 
-@pytest.mark.parametrize(
-    ("quantum", "boundary"), [(Quantum.STEP, 2.5), (Quantum.BEAT, 3.0), (Quantum.BAR, 4.0)]
-)
-def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum, boundary: float) -> None:
+@pytest.mark.parametrize("quantum", [Quantum.STEP, Quantum.BEAT, Quantum.BAR])
+def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum) -> None:
     rock = band(quantum=quantum)
     rock.rig.run(1)
     rock.rig.obey(Start())
-    begun = rock.rig.output.now
     rock.rig.run(4.4)  # 2.4 beats into bar 2, counting the wait for the first pulse
     rock.change(style="j_dilla")
-    planned = rock.rig.engine._score.at(7680 * 2)
+    planned = rock.rig.held(7680 * 2)
     assert planned is not None
     old = rock.played[-1]
-    switched = rock.planner._open_from
-    beats = (switched - 7680 * 2) / 1920
-    assert beats >= boundary - 2.5 or quantum is Quantum.BAR
+    switched = next(
+        part.tick
+        for number in (2, 3)
+        if (choice := rock.planner.choice_of(number))
+        for part in choice.parts
+        if part.request.style == "j_dilla"
+    )
     assert switched % {Quantum.STEP: 480, Quantum.BEAT: 1920, Quantum.BAR: 7680}[quantum] == 0
     now = rock.rig.state.timeline.tick_at(rock.rig.now)
     assert (
@@ -191,7 +192,6 @@ def test_a_style_switch_takes_effect_at_its_quantum(quantum: Quantum, boundary: 
     assert mixed == [hit for hit in old.hits if 7680 * 2 + hit.tick < switched]
     rock.rig.run(6)
     assert {entered.style for entered in rock.entered[3:]} == {"j_dilla"}
-    assert begun < rock.rig.now
 
 
 def test_a_metre_change_takes_effect_at_the_next_bar_line() -> None:
@@ -228,7 +228,7 @@ def test_a_relocate_by_the_master_finds_its_bars_in_time() -> None:
     master.clock(400)
     master.finish()
     assert numbers(rock)[:2] == [0, 1]
-    assert numbers(rock)[-4:] == [10, 11, 12, 13] or numbers(rock)[-4:] == [11, 12, 13, 14]
+    assert numbers(rock)[-4:] == [11, 12, 13, 14]
     assert Origin.REPEATED not in origins(rock)
 
 
@@ -240,7 +240,9 @@ def test_stop_and_continue_keep_the_place() -> None:
     rock.rig.obey(Continue())
     rock.rig.run(4)
     assert numbers(rock) == sorted(numbers(rock))
-    assert rock.rig.output.hanging() == [] or rock.rig.rolling
+    rock.rig.obey(Stop())
+    rock.rig.run(0.5)
+    assert rock.rig.output.hanging() == []
 
 
 @settings(max_examples=25, deadline=None)
@@ -270,13 +272,17 @@ def test_whatever_happens_every_bar_sounds(data: st.DataObject) -> None:
         rock.rig.run(data.draw(st.floats(0.0, 6.0)))
     assert numbers(rock) == list(range(len(rock.entered)))
     assert Origin.REPEATED not in origins(rock)
-    assert rock.rig.engine._player.dropped_notes == 0
+    assert rock.rig.dropped_notes == 0
     rock.rig.obey(Stop())
     rock.rig.run(0.5)
     assert rock.rig.output.hanging() == []
 
 
 STYLES = ("rock", "funk", "jazz", "j_dilla")
+
+
+# what lies ready and is remembered is to be seen from outside only when it is missed: so these
+# tests look into the planner's memory
 
 
 def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> None:
@@ -287,7 +293,7 @@ def test_for_every_style_this_bar_the_next_and_a_fill_of_each_are_ready() -> Non
     )
     rock.rig.run(41)
     assert rock.source.idle
-    now = rock.planner._playhead.bar
+    now = rock.planner.bar
     for style in STYLES:
         for number in (now, now + 1):
             for fill in (False, True):
@@ -373,7 +379,7 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
     rock.kill_generator()
     rock.change(style="jazz")
     rock.rig.run(1.5)
-    planned = rock.planner.sent_bar(rock.planner._playhead.bar)
+    planned = rock.planner.sent_bar(rock.planner.bar)
     assert planned is not None
     assert (planned.style, planned.origin) == ("jazz", Origin.GENERATED)
 
@@ -430,7 +436,7 @@ def test_the_song_never_waits_for_a_batch_of_all_styles() -> None:
     )
     rock.rig.run(21)
     assert max(len(batch) for batch in rock.source.batches) <= 18
-    now = rock.planner._playhead.bar
+    now = rock.planner.bar
     for style in set(every) - {"rock"}:
         for request in rock.planner._arrangement.in_style(now + 1, style):
             assert rock.planner._fallback.memory.find(request) is not None

@@ -16,9 +16,7 @@ from drumigen_daemon.ports import Backend, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.frame_queue import SLEW
 from drumigen_daemon.ports.jack import JackBackend, probe
 from drumigen_daemon.ports.jack_client import unwrap
-from fixtures_jack import RATE, Heard, JackPeer, JackServer, jack_server, wait_for
-
-__all__ = ["jack_server"]
+from fixtures_jack import RATE, Heard, JackPeer, JackServer, wait_for
 
 pytestmark = pytest.mark.jack
 

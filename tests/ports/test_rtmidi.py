@@ -12,9 +12,7 @@ from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.rtmidi import RtMidiBackend, probe
-from fixtures_jack import Heard, JackServer, PeerProcess, jack_server, wait_for
-
-__all__ = ["jack_server"]
+from fixtures_jack import Heard, JackServer, PeerProcess, wait_for
 
 pytestmark = pytest.mark.jack
 

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 
 from drumigen_daemon.control_socket import ask
-from fixtures_broker import Broker, broker, flood
+from fixtures_broker import Broker, flood
 from fixtures_jack import wait_for
-from stage_fixtures import Daemon, Stage, drumigen, jack_server, program, stage
-
-__all__ = ["broker", "jack_server", "stage"]
+from stage_fixtures import Daemon, Stage, drumigen, program
 
 pytestmark = [pytest.mark.jack, pytest.mark.broker, pytest.mark.process]
 

@@ -18,9 +18,7 @@ from drumigen.units import Tick
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, PlannedBar
 from fixtures_jack import JackServer
 from rig import BEGIN, Rig, note_of
-from stage_fixtures import Stage, drumigen, jack_server
-
-__all__ = ["jack_server"]
+from stage_fixtures import Stage, drumigen
 
 DUMPS = all_dumps()
 PERIOD = 128 / 48_000

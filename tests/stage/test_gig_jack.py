@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from drumigen.midi.file import read_song
-from stage_fixtures import Recording, Stage, drumigen, jack_server, stage
-
-__all__ = ["jack_server", "stage"]
+from stage_fixtures import Recording, Stage, drumigen
 
 pytestmark = [pytest.mark.jack, pytest.mark.process]
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from fixtures_jack import JackServer, wait_for
-from stage_fixtures import Recording, Stage, drumigen, jack_server, program, stage
-
-__all__ = ["jack_server", "stage"]
+from stage_fixtures import Recording, Stage, drumigen, program
 
 pytestmark = [pytest.mark.jack, pytest.mark.process]
 

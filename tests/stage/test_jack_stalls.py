@@ -8,9 +8,7 @@ import pytest
 
 from beat import FOLLOWING, LEADING, MOCK, assert_beat_goes_on
 from fixtures_jack import JackServer, wait_for
-from stage_fixtures import Recording, Stage, drumigen, jack_server, program, stage
-
-__all__ = ["jack_server", "stage"]
+from stage_fixtures import Recording, Stage, drumigen, program
 
 pytestmark = [pytest.mark.jack, pytest.mark.process]
 

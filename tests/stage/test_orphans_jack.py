@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures_jack import wait_for
-from stage_fixtures import Stage, drumigen, jack_server, stage
-
-__all__ = ["jack_server", "stage"]
+from stage_fixtures import Stage, drumigen
 
 pytestmark = [pytest.mark.jack, pytest.mark.process]
 

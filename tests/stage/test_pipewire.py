@@ -9,10 +9,8 @@ import pytest
 
 from beat import BPM, FOLLOWING, HAT, LEADING, assert_beat_goes_on
 from fixtures_jack import wait_for
-from fixtures_pipewire import PipeWire, pipewire
+from fixtures_pipewire import PipeWire
 from stage_fixtures import Daemon, Recording, Stage, drumigen
-
-__all__ = ["pipewire"]
 
 pytestmark = [pytest.mark.pipewire, pytest.mark.process]
 

@@ -167,6 +167,11 @@ def test_a_manager_that_does_not_read_or_is_gone_costs_nothing(manager: Manager)
     Path(manager.address).unlink()
     speaker.take(READY)
     speaker.stopping()
+    # one that comes after it is spoken to
+    after = Manager(manager.address)
+    speaker.stopping()
+    assert after.listen()[-1]["STOPPING"] == "1"
+    after.close()
 
 
 def test_ready_that_could_not_be_told_is_told_later(tmp_path: Path) -> None:
@@ -189,8 +194,12 @@ def test_an_abstract_socket_is_understood() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "relative", "vsock:1"])
-def test_without_a_manager_nothing_is_told(address: str) -> None:
-    Notifier({"NOTIFY_SOCKET": address}).take(READY)
+def test_without_a_manager_nothing_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drumigen_daemon.status.systemd.socket.socket", None)  # none is made
+    speaker = Notifier({"NOTIFY_SOCKET": address})
+    speaker.take(READY)
+    speaker.stopping()
+    assert not speaker.wanted
 
 
 def test_the_text_says_what_matters_in_one_line() -> None:

@@ -21,6 +21,7 @@ from drumigen_daemon.engine.messages import (
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
 from drumigen_daemon.generator.process import answered
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
+from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.session import Session
 from rig import Rig
@@ -77,6 +78,8 @@ class Band:
         """As they sounded."""
         self.written: list[Bar] = []
         """Before anything was done to them."""
+        self.choices: list[BarChoice | None] = []
+        """What they were put together from; None for one that was never sent so."""
         self.engine_lives = True
         self._advancing = self._again = False
         self.rig.on_report = self._reported
@@ -156,10 +159,11 @@ class Band:
             return
         if isinstance(report, BarEntered):
             self.entered.append(report)
-            planned = self.rig.engine._score.at(self.planner.meters.start_of(report.number))
+            planned = self.rig.held(self.planner.meters.start_of(report.number))
             assert planned is not None
             self.played.append(planned.bar)
-            choice = self.planner._sent.get(report.number)
+            choice = self.planner.choice_of(report.number)
+            self.choices.append(choice)
             self.written.append(choice.written if choice is not None else planned.bar)
         self.plane.reported(report, Seconds(self.rig.now))
         if isinstance(report, EngineState | BarEntered | ControlInput):

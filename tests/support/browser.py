@@ -69,8 +69,8 @@ class Panel:
             self.page.wait_for_timeout(50)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@contextmanager
+def running() -> Iterator[Browser]:
     """The browser, for one module: a loop runs as long as it is there, so no test may be async."""
     program = shutil.which("chromium")
     if program is None:

@@ -1,6 +1,6 @@
 """A real JACK server with its dummy driver, private to one test session, and a peer to play with.
 
-A test module takes part with ``from fixtures_jack import jack_server``.
+Tests take part by naming the fixture ``jack_server``.
 """
 
 import multiprocessing

@@ -1,6 +1,6 @@
 """A real PipeWire, headless and private to one test: its JACK library, and drivers that change.
 
-A test module takes part with ``from fixtures_pipewire import pipewire``.  Programs that the test
+Tests take part by naming the fixture ``pipewire``.  Programs that the test
 starts see PipeWire's server and its JACK library by their environment, as under ``pw-jack``; this
 process itself keeps jackd's.
 """

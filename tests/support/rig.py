@@ -21,6 +21,7 @@ from drumigen_daemon.engine.inbox import MidiInbox
 from drumigen_daemon.engine.messages import (
     AnyReport,
     Command,
+    EngineCounters,
     EngineState,
     Plan,
     PlannedBar,
@@ -189,6 +190,18 @@ class Rig:
     @property
     def rolling(self) -> bool:
         return self.state.transport is TransportState.ROLLING
+
+    def held(self, tick: float) -> PlannedBar | None:
+        """Return the bar at ``tick`` as the engine has it.
+
+        The engine tells numbers only, for whole bars would be much to tell: so this looks inside.
+        """
+        return self.engine._score.at(tick)
+
+    @property
+    def dropped_notes(self) -> int:
+        """Strokes that were too late to be struck, up to the counters told last."""
+        return max((told.dropped_notes for told in self.told(EngineCounters)), default=0)
 
     def plan(self, bars: Iterable[PlannedBar], from_tick: int = 0) -> None:
         self.obey(Plan(tuple(bars), Tick(from_tick)))

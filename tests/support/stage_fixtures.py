@@ -1,6 +1,6 @@
 """A stage for whole-daemon tests: jackd, a recorder process, and ``drumigen run`` itself.
 
-A test module takes part with ``from stage_fixtures import jack_server, stage``.
+Tests take part by naming the fixtures ``jack_server`` and ``stage``.
 """
 
 import json
@@ -19,9 +19,7 @@ import pytest
 
 from drumigen.errors import ControlError
 from drumigen_daemon.control_socket import ask
-from fixtures_jack import JackServer, jack_server
-
-__all__ = ["Daemon", "Recording", "Stage", "jack_server", "stage"]
+from fixtures_jack import JackServer
 
 STAGE = Path(__file__).parent / "jack_stage.py"
 

@@ -14,12 +14,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from browser import LAPTOP, PHONE, Panel, chromium, panel
+from browser import LAPTOP, PHONE, Panel, panel
 from fixtures_jack import wait_for
-from stage_fixtures import Stage, jack_server, stage
+from stage_fixtures import Stage
 from web_stage import Web, web
-
-__all__ = ["chromium", "jack_server", "stage"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.jack, pytest.mark.process]
 

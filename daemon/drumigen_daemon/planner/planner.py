@@ -321,6 +321,10 @@ class Planner:
         choice = self._sent.get(number)
         return None if choice is None else choice.planned
 
+    def choice_of(self, number: int) -> BarChoice | None:
+        """Return what bar ``number`` was put together from, if it was sent lately."""
+        return self._sent.get(number)
+
     @property
     def bar(self) -> int:
         """The bar that sounds, or with which the song will go on; from 0."""
