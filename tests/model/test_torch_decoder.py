@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from brain import STYLES, checkpoint, under
+from brain import STYLES, under
 from drumigen.errors import DeviceError, DeviceFullError, ModelError
 from drumigen.kit import Voice
 from drumigen.model.checkpoint import Checkpoint
@@ -25,7 +25,6 @@ from drumigen.timeline import Meter
 from drumigen.units import Tick
 from strategies import METERS
 
-__all__ = ["checkpoint"]
 
 FREE = Sampling()
 SAMPLINGS = (FREE, Sampling(0.7, dynamics=0.75), Sampling(1.3, top_k=5), Sampling(1.0, 0, 0.8))

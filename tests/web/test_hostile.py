@@ -17,10 +17,9 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from fixtures_jack import wait_for
-from stage_fixtures import Stage, jack_server, stage
+from stage_fixtures import Stage
 from web_stage import Web, web
 
-__all__ = ["jack_server", "stage"]
 
 pytestmark = pytest.mark.process
 NULL = ("--set", "midi.backend=null", "--set", "generator.writer=mock")
