@@ -25,7 +25,6 @@ from drumigen.timeline import Meter
 from drumigen.units import Tick
 from strategies import METERS
 
-
 FREE = Sampling()
 SAMPLINGS = (FREE, Sampling(0.7, dynamics=0.75), Sampling(1.3, top_k=5), Sampling(1.0, 0, 0.8))
 

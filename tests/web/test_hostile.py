@@ -20,7 +20,6 @@ from fixtures_jack import wait_for
 from stage_fixtures import Stage
 from web_stage import Web, web
 
-
 pytestmark = pytest.mark.process
 NULL = ("--set", "midi.backend=null", "--set", "generator.writer=mock")
 MEMORY_MAX = 200.0
