@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from drumigen.drum_sound import DrumSound
 from drumigen.errors import SettingsError, StyleNotFoundError
 from drumigen.feel.feel import Feel
 from drumigen.feel.feel_file import FeelTable, read_feel
@@ -42,6 +43,8 @@ class Style:
     feel: Feel = Feel()
     model: Path | None = None
     form: Form = Form()
+    sound: DrumSound = DrumSound.STANDARD
+    """The drum set that it is heard on where we make the sound ourselves."""
 
     @property
     def label(self) -> str:
@@ -185,6 +188,7 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     model: _Text | None = None
     """Path of a checkpoint, from this file."""
     form: _FormTable = msgspec.field(default_factory=_FormTable)
+    sound: DrumSound = DrumSound.STANDARD
 
 
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
@@ -266,6 +270,7 @@ def _style(path: Path) -> Style:
         _feel(path, read),
         model,
         _form(path, read.form),
+        read.sound,
     )
 
 

@@ -20,6 +20,7 @@ from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import Shutdown
+from drumigen_daemon.listen.link import ListenLink
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.parent import end_orphans
 from drumigen_daemon.process.realtime import go_before_others
@@ -83,6 +84,13 @@ def _web_tokens(settings: Settings) -> Path:
     """Return where the panel's pairing tokens are kept."""
     found = token_path(settings, os.environ)
     return Path(tempfile.gettempdir()) / "drumigen-web-token" if found is None else found
+
+
+def make_listening(settings: Settings, daemon: Daemon) -> ListenLink:
+    """Return what makes the song of ``daemon`` sound here, and is told what changes there."""
+    listening = ListenLink(settings.sound, daemon)
+    daemon.listen(listening.take)
+    return listening
 
 
 def _make_mqtt(settings: Settings, daemon: Daemon) -> MqttLink:
@@ -180,7 +188,11 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         return
     mqtt = _make_mqtt(settings, daemon)
     web = make_web(settings, daemon)
-    runners: dict[str, Runner] = {"MQTT": mqtt.run, "web": web.run}
+    runners: dict[str, Runner] = {
+        "MQTT": mqtt.run,
+        "web": web.run,
+        "sound": make_listening(settings, daemon).run,
+    }
     if settings.metrics.port:
         numbers = settings.metrics
         server = MetricsServer(numbers.host, numbers.port, lambda: daemon.status, mqtt.figures)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from drumigen import __version__
@@ -24,6 +25,8 @@ EXIT_INTERRUPTED: Final = 130
 BARS_MAX: Final = 100_000
 SET_EXAMPLE: Final = "--set clock.tempo=100"
 SOUND_SUFFIXES: Final = frozenset((".wav", ".mp3", ".ogg", ".flac", ".aif", ".aiff", ".m4a"))
+LIKE_MIDI: Final = Path()
+"""Stands for the name of a sound file that was not given."""
 SEED_MAX: Final = 2**32 - 1
 MINUTES_MAX: Final = 60.0 * 24 * 30
 
@@ -90,16 +93,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def settings_of(
-    options: argparse.Namespace, *, keep_styles: bool = False, **preset: object
+    options: argparse.Namespace,
+    preset: Mapping[str, object] = MappingProxyType({}),
+    *,
+    keep_styles: bool = False,
 ) -> Settings:
-    """Return the settings of this call: file, environment, ``preset``, flags.
+    """Return the settings of this call: file, environment, ``preset`` by ``section.key``, flags.
 
     ``keep_styles`` leaves the styles that are known as they are: for a daemon that plays them.
 
     Raises:
         SettingsError: one of them is wrong.
     """
-    given = [Given(key.replace("__", "."), value, key) for key, value in preset.items()]
+    given = [Given(key, value, key) for key, value in preset.items()]
     for option, (key, flag) in FLAGS.items():
         value = getattr(options, option, None)
         if value is not None:
@@ -275,7 +281,12 @@ def _add_file_flags(to: argparse.ArgumentParser) -> None:
         help="MIDI file to write; - for standard output",
     )
     to.add_argument(
-        "--wav", type=_wav_file, metavar="FILE.wav", help="also render it by FluidSynth"
+        "--wav",
+        type=_wav_file,
+        nargs="?",
+        const=LIKE_MIDI,
+        metavar="FILE.wav",
+        help="also render it by FluidSynth; without a name it is called like the MIDI file",
     )
 
 
@@ -292,6 +303,7 @@ def _add_run(to: argparse.ArgumentParser) -> None:
     _add_song_flags(to)
     to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
     to.add_argument("--socket", metavar="PATH", help="local socket to be controlled through")
+    to.add_argument("--listen", action="store_true", help="sound live, through FluidSynth")
 
 
 def _add_render(to: argparse.ArgumentParser) -> None:

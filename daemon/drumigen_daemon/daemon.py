@@ -66,6 +66,8 @@ class Daemon:
         self._styles = styles
         self.plane = ControlPlane(session, styles, setup=controllers)
         self.capture = Capture(captured_bars)
+        self.sound = ""
+        """What sounds live, as the listening process says; for the status."""
         self._listeners: list[Callable[[], None]] = []
         self._failed_listeners: set[Callable[[], None]] = set()
         self._ended = asyncio.Event()
@@ -119,6 +121,7 @@ class Daemon:
         return replace(
             status,
             generator=self.generator.state,
+            sound=self.sound,
             processes={"engine": self.engine.pid, "generator": self.generator.child.pid},
             plan=replace(
                 status.plan,

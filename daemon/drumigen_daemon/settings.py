@@ -63,6 +63,7 @@ from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParamete
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
+from drumigen_daemon.listen.settings import SoundSettings
 from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
 from drumigen_daemon.session import FeelKnobs, Quantum, Session, SongForm
@@ -234,6 +235,7 @@ class Settings:
     song: SongSettings = SongSettings()
     feel: FeelSettings = FeelSettings()
     output: OutputSettings = OutputSettings()
+    sound: SoundSettings = SoundSettings()
     generator: GeneratorSettings = GeneratorSettings()
     styles: StylesSettings = StylesSettings()
     engine: EngineSettings = EngineSettings()

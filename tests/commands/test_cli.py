@@ -180,7 +180,7 @@ def test_render_advises_on_a_strange_tempo_and_plays_it(
 def test_without_a_synthesizer_the_midi_file_is_still_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wav, "synthesizer", lambda: None)
+    monkeypatch.setattr(wav, "synthesizer", lambda: False)
     assert cli.main(["render", "--bars", "1", "--output", "a.mid", "--wav", "a.wav"]) == 1
     assert Path("a.mid").is_file()
     assert "apt install fluidsynth" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """What the commands that write files say and write, as the user reads it."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,10 @@ from msgspec import to_builtins
 from drumigen.midi.file import read_song, song_from_bytes
 from drumigen.text import counted, one_line
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.capture import wav
 from drumigen_daemon.cli import main
 from drumigen_daemon.commands import output, remote, render
 from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
+from drumigen_daemon.sound.fluidsynth import Synth
 
 
 def sounded(number: int, *notes: int) -> PlayedBar:
@@ -128,21 +130,45 @@ def test_a_sound_file_is_whole_or_the_old_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fails: bool
 ) -> None:
     """A synthesizer that fails half way leaves what was there."""
-    program = tmp_path / "synth"
-    find = "until [ $1 = -F ]; do shift; done"
-    lines = ("#!/bin/sh", find, "printf new > $2", f"exit {int(fails)}")
-    program.write_text("\n".join(lines))
-    program.chmod(0o755)
-    (tmp_path / "font.sf2").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(wav, "synthesizer", lambda: str(program))
-    monkeypatch.setattr(wav, "soundfont", lambda: tmp_path / "font.sf2")
+    if fails:
+
+        def render(_: Synth, _frames: int) -> bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Synth, "render", render)
     Path("out.wav").write_text("old")
     status = main(["render", "--bars", "1", "--output", "a.mid", "--wav", "out.wav"])
     assert status == int(fails)
-    assert Path("out.wav").read_text() == ("old" if fails else "new")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["a.mid", "font.sf2", "out.wav", "synth"]
+    assert Path("out.wav").read_bytes().startswith(b"old" if fails else b"RIFF")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mid", "out.wav"]
+
+
+def test_a_sound_file_without_a_name_is_called_like_the_midi_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "--bars", "1", "--output", "take.mid", "--wav"]) == 0
+    assert "wrote take.wav" in capsys.readouterr().out
+    assert Path("take.wav").is_file()
+
+
+@pytest.mark.parametrize("name", ["take.mp3", "take.ogg", "take"])
+def test_sound_is_written_as_wav_only(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["render", "--bars", "1", "--wav", name])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ".wav" in line
+
+
+@pytest.mark.parametrize("command", ["play", "render"])
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_song(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main([command, "--bars", "1", "--output", "take.mid"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no permission for" in line
 
 
 def test_a_long_work_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,7 @@ async def test_without_a_port_for_it_nothing_is_shown() -> None:
 async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
     monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
-    performance = SongPlay(load_settings(None, {}), 0)
+    performance = SongPlay(load_settings(None, {}), 0, Path("song.mid"), None)
     controls = performance.daemon.controls
     for key in "hdf":
         performance._key(key)

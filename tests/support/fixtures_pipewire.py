@@ -34,6 +34,7 @@ class PipeWire:
         self._bus: subprocess.Popen[str] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
+        self._pulse: subprocess.Popen[bytes] | None = None
         self.environment = {
             "LD_LIBRARY_PATH": JACK_LIBRARY,
             **{
@@ -56,14 +57,35 @@ class PipeWire:
         wait_for(self.objects, 20, f"pipewire did not come up: {self._folder}/*.log")
         self._manager = self._run("wireplumber")
 
+    def start_pulse(self) -> None:
+        """Be a PulseAudio server as well, as on every desktop."""
+        self._pulse = self._run("pipewire-pulse")
+        socket = Path(self.environment["XDG_RUNTIME_DIR"]) / "pulse" / "native"
+        wait_for(socket.exists, 20, f"pipewire-pulse did not come up: {self._folder}/*.log")
+
+    @contextmanager
+    def recording(self, sink: str, file: Path) -> Iterator[None]:
+        """Record what ``sink`` plays to ``file``, 48 kHz stereo in floats, during a block."""
+        command = ["--target", sink, "--rate", "48000", "--channels", "2", "--format", "f32"]
+        recorder = subprocess.Popen(
+            [_installed("pw-record"), "-P", "{ stream.capture.sink=true }", *command, str(file)],
+            env=self._environment,
+        )
+        try:
+            wait_for(lambda: file.exists() and file.stat().st_size > 4096, 20, "no recording")
+            yield
+        finally:
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait(10)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End pipewire, and the session manager after it."""
-        for process in (self._server, self._manager):
+        for process in (self._pulse, self._server, self._manager):
             if process is not None:
                 process.send_signal(signal.SIGCONT)
                 process.send_signal(number)
                 process.wait(10)
-        self._server = self._manager = None
+        self._server = self._manager = self._pulse = None
 
     def hang(self) -> None:
         assert self._server is not None
@@ -147,7 +169,7 @@ class PipeWire:
 def _installed(program: str) -> str:
     found = shutil.which(program)
     if found is None:
-        packages = "pipewire pipewire-jack wireplumber dbus"
+        packages = "pipewire pipewire-jack pipewire-pulse wireplumber dbus"
         pytest.fail(f"{program} is missing: apt-get install --no-install-recommends {packages}")
     return found
 

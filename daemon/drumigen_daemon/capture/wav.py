@@ -1,50 +1,51 @@
-"""Sound from a song, through FluidSynth where it is installed."""
+"""Sound from a song, through FluidSynth where it is installed: as loud as any other song."""
 
+import math
 import os
-import shutil
-import subprocess
-import time
-from collections.abc import Callable, Sequence
+import re
+import wave
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
+from typing import BinaryIO, Final
 
+import numpy as np
+
+from drumigen.drum_sound import DrumSound
 from drumigen.errors import SoundError
 from drumigen.kit import KitMap, load_kit
-from drumigen.midi.file import song_to_bytes
 from drumigen.midi.song import Song
+from drumigen.styles import StyleCatalogue
+from drumigen.units import Tick
+from drumigen_daemon.sound.fluidsynth import BLOCK, DRUMS, HOW_TO_GET, Synth, library
+from drumigen_daemon.sound.fonts import sound_font
+from drumigen_daemon.sound.loudness import RATE, SILENCE, Loudness, Sound
 
-SOUNDFONTS: Final = (
-    "/usr/share/sounds/sf3/default-GM.sf3",
-    "/usr/share/sounds/sf2/FluidR3_GM.sf2",
-    "/usr/share/sounds/sf2/default-GM.sf2",
-    "/usr/share/sounds/sf2/TimGM6mb.sf2",
-    "/usr/share/soundfonts/default.sf2",
-    "/usr/share/soundfonts/FluidR3_GM.sf2",
-    "/usr/local/share/soundfonts/default.sf2",
-    "/usr/local/share/fluidsynth/sf2/VintageDreamsWaves-v2.sf2",
-    "/opt/homebrew/share/fluidsynth/sf2/VintageDreamsWaves-v2.sf2",
-)
-"""Where Debian, Arch, Fedora and Homebrew put them."""
-HOW_TO_GET: Final = (
-    "apt install fluidsynth timgm6mb-soundfont, or on macOS brew install fluid-synth"
-)
-SYNTH_SECONDS_MAX: Final = 600.0
-"""Seconds; an hour of drums takes about one minute."""
-LOOK: Final = 0.5
-"""Seconds between two looks at how far it is."""
-BYTES_PER_SECOND: Final = 44_100 * 2 * 2
+LOUDNESS: Final = -23.0
+"""LUFS of every song, as EBU R 128 has it: the peaks of a sparse one are not in the way."""
+PEAK_MAX: Final = 10 ** (-1.0 / 20)
+"""Of full scale, 1 dB below it: what lies between samples, and a coder, need some room."""
+GAIN: Final = 0.5
+"""What is rendered is in floats: nothing is clipped before it is made as loud as it should be."""
+DECAY_MAX: Final = 12.0
+"""Seconds for which the last stroke may ring."""
+FADED: Final = 10 ** (-70.0 / 20)
+"""Of the peak: what rings below that is not heard."""
+CHUNK: Final = RATE // 2 // BLOCK * BLOCK
+"""Frames that are rendered, or read, at once."""
+_MORE: Final = re.compile(r" (fill|\([a-z-]+\))$")
+"""What a marker says beside the name of the style."""
+_FRAME: Final = 8
+"""Bytes of a frame of floats."""
+
+Sounds = Sequence[tuple[Tick, DrumSound]]
+Act = Callable[[], object]
 
 
-def soundfont(candidates: Sequence[str] = SOUNDFONTS) -> Path | None:
-    """Return a soundfont that is installed."""
-    return next((Path(path) for path in candidates if Path(path).is_file()), None)
-
-
-def synthesizer() -> str | None:
-    """Return the path of FluidSynth."""
-    return shutil.which("fluidsynth")
+def synthesizer() -> bool:
+    """Tell whether FluidSynth is installed."""
+    return library() is not None
 
 
 def in_general_midi(song: Song, kit: KitMap) -> Song:
@@ -59,70 +60,139 @@ def in_general_midi(song: Song, kit: KitMap) -> Song:
     return replace(song, notes=tuple(notes))
 
 
-def write_wav(
-    song: Song, kit: KitMap, wav: Path, progress: Callable[[float], None] | None = None
+def write_wav(  # noqa: PLR0913 - what is played, on what, to where
+    song: Song,
+    kit: KitMap,
+    wav: Path,
+    progress: Callable[[float], None] | None = None,
+    *,
+    styles: StyleCatalogue | None = None,
+    font: str = "",
 ) -> None:
-    """Render ``song``, which plays ``kit``, to ``wav``: 16 bit stereo at 44.1 kHz.
+    """Render ``song``, which plays ``kit``, to ``wav``: 16 bit stereo at 48 kHz, not clipped.
 
-    The file is there when it is whole; one that was there stays until then.  ``progress`` is
-    told the share that is done, 0 to 1, twice a second.
+    It is :data:`LOUDNESS` loud where its peaks allow it, and ends when its last stroke has died
+    away.  Each style sounds on its drum set, where ``styles`` are given; ``font`` is the sound
+    font if not the best that is installed.  The file is there when it is whole; one that was there
+    stays until then.  ``progress`` is told the share that is done, 0 to 1.
 
     Raises:
-        SoundError: FluidSynth or a soundfont is missing, or it failed; one line.
+        SoundError: FluidSynth or a sound font is missing, or it failed; one line.
     """
-    program, font = synthesizer(), soundfont()
-    if program is None or font is None:
-        missing = "FluidSynth" if program is None else "a soundfont"
+    path = sound_font(font)
+    if font and path is None:
+        message = f"sound.font: there is no file {font}; check the path"
+        raise SoundError(message)
+    if not synthesizer() or path is None:
+        missing = "FluidSynth" if not synthesizer() else "a sound font"
         message = f"{missing} is not installed, so there is no {wav}: {HOW_TO_GET}"
         raise SoundError(message)
-    length = max(1.0, song.tempo_map.seconds_at(song.end)) * BYTES_PER_SECOND
-    with TemporaryDirectory(prefix="drumigen-") as folder:
-        midi = Path(folder) / "song.mid"
-        midi.write_bytes(song_to_bytes(in_general_midi(song, kit)))
-        # beside its place, so that it can take that whole; FluidSynth goes by the ending
-        new = wav.absolute().with_name(f".{wav.stem[:40]}.{os.getpid()}.wav")
-        command = [program, "-ni", "-q", "-g", "1", "-r", "44100", "-F", str(new)]
-
-        def show() -> None:
-            if progress and new.is_file():
-                progress(min(1.0, new.stat().st_size / length))
-
-        try:
-            _run([*command, str(font), str(midi)], wav, new, show)
-            new.replace(wav)
-        except OSError as error:
-            message = f"{wav}: cannot be written ({error.strerror}); check folder and permissions"
-            raise SoundError(message) from error
-        finally:
-            new.unlink(missing_ok=True)
-
-
-def _run(command: list[str], wav: Path, new: Path, show: Callable[[], None]) -> None:
-    program = command[0]
-    patience = time.monotonic() + SYNTH_SECONDS_MAX
+    # beside its place, so that it can take that whole
+    new = wav.absolute().with_name(f".{wav.stem[:40]}.{os.getpid()}.wav")
+    raw = new.with_suffix(".f32")
+    synth = Synth(path, rate=RATE, gain=GAIN)
+    sounds = sounds_of(song, styles) if styles is not None else ()
+    loudness = Loudness()
     try:
-        child = subprocess.Popen(  # noqa: S603 - the program was found on PATH
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
-        )
+        with raw.open("wb") as file:
+            for sound in _rendered(synth, in_general_midi(song, kit), sounds, progress):
+                loudness.hear(sound)
+                file.write(sound.tobytes())
+        with raw.open("rb") as file, new.open("wb") as target:
+            _write(file, target, loudness)
+        new.replace(wav)
     except OSError as error:
-        message = f"{program} did not make {wav}: {error}"
+        message = f"{wav}: cannot be written ({error.strerror}); check folder and permissions"
         raise SoundError(message) from error
-    try:
-        while True:
-            try:
-                _, said = child.communicate(timeout=LOOK)
-                break
-            except subprocess.TimeoutExpired:
-                show()
-                if time.monotonic() > patience:
-                    limit = f"{SYNTH_SECONDS_MAX:g} s"
-                    message = f"{program} did not make {wav} in {limit}; render fewer bars"
-                    raise SoundError(message) from None
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-    if child.returncode or not new.is_file():
-        why = (said.strip().splitlines() or ["it did not say why"])[-1]
-        message = f"{program} did not make {wav}: {why}"
-        raise SoundError(message)
+        synth.close()
+        raw.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+
+
+def sounds_of(song: Song, styles: StyleCatalogue) -> Sounds:
+    """Return the drum sets of the styles that the markers of ``song`` name, each from a tick on.
+
+    At the name of a style that is not known the set stays.
+    """
+    sounds: list[tuple[Tick, DrumSound]] = []
+    for marker in song.markers:
+        name = _MORE.sub("", marker.text)
+        if styles.knows(name):
+            sound = styles.find(name).sound
+            if not sounds or sounds[-1][1] is not sound:
+                sounds.append((marker.tick, sound))
+    return sounds
+
+
+def gain_for(loudness: float, peak: float) -> float:
+    """Return the factor that makes sound of ``loudness`` (LUFS) and ``peak`` as loud as it may be.
+
+    That is :data:`LOUDNESS`, or less where its peak would be above :data:`PEAK_MAX`.
+    """
+    if loudness == SILENCE or peak <= 0.0:
+        return 1.0
+    return float(min(10 ** ((LOUDNESS - loudness) / 20), PEAK_MAX / peak))
+
+
+def _rendered(
+    synth: Synth, song: Song, sounds: Sounds, progress: Callable[[float], None] | None
+) -> Iterator[Sound]:
+    """Yield the sound of ``song``, until its last stroke has died away."""
+    moments = sorted(_moments(synth, song, sounds), key=lambda moment: moment[0])
+    end = max(1, moments[-1][0] if moments else 1)
+    at = 0
+    for frame, act in moments:
+        while at < frame:
+            frames = min(CHUNK, frame - at)
+            yield _frames(synth, frames)
+            at += frames
+            if progress is not None:
+                progress(min(1.0, at / end))
+        act()
+    for _ in range(math.ceil(DECAY_MAX * RATE / CHUNK)):
+        yield _frames(synth, CHUNK)
+        if not synth.voices:
+            yield _frames(synth, CHUNK)  # what the room still answers
+            return
+
+
+def _moments(synth: Synth, song: Song, sounds: Sounds) -> Iterator[tuple[int, Act]]:
+    """Yield what happens, and the frame at which: sets, then offs, then ons."""
+
+    def frame(tick: int) -> int:
+        return round(song.tempo_map.seconds_at(Tick(tick)) * RATE)
+
+    drums = [note for note in song.notes if note.channel == DRUMS]
+    for tick, sound in sounds:
+        yield frame(tick), partial(synth.choose, sound.program)
+    for note in drums:
+        yield frame(note.tick + note.duration), partial(synth.note_off, note.note)
+    for note in drums:
+        yield frame(note.tick), partial(synth.note_on, note.note, note.velocity)
+
+
+def _frames(synth: Synth, frames: int) -> Sound:
+    return np.frombuffer(synth.render(frames), np.float32).reshape(-1, 2)
+
+
+def _write(raw: BinaryIO, target: BinaryIO, loudness: Loudness) -> None:
+    """Write the floats of ``raw`` as a WAV file, as loud as they should be."""
+    gain = gain_for(loudness.integrated(), loudness.peak)
+    faded = FADED * loudness.peak
+    silence: list[Sound] = []  # written when something follows it
+    with wave.open(target, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        while data := raw.read(CHUNK * _FRAME):
+            sound = np.frombuffer(data, np.float32).reshape(-1, 2)
+            (loud,) = np.nonzero(np.abs(sound).max(axis=1) > faded)
+            if not len(loud):
+                silence.append(sound)
+                continue
+            last = int(loud[-1]) + 1
+            for part in (*silence, sound[:last]):
+                whole = np.rint(part * (gain * 32767.0)).astype("<i2")
+                file.writeframesraw(whole.tobytes())
+            silence = [sound[last:]]

@@ -21,7 +21,7 @@ from drumigen.model.devices import (
     gpu_memory_line,
     torch_is_installed,
 )
-from drumigen_daemon.capture.wav import HOW_TO_GET, soundfont, synthesizer
+from drumigen_daemon.capture.wav import synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.engine.loopback import measure
@@ -29,6 +29,8 @@ from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars
 from drumigen_daemon.ports.choose import choose, survey
 from drumigen_daemon.settings import Settings, find_file
+from drumigen_daemon.sound.fluidsynth import HOW_TO_GET
+from drumigen_daemon.sound.fonts import sound_font
 
 SLEEP: Final = 0.005
 SLEEPS: Final = 200
@@ -263,8 +265,9 @@ def _gpu(settings: Settings) -> Finding:
 
 
 def _sound() -> Finding:
-    program, font = synthesizer(), soundfont()
-    if program and font:
-        return Finding(Mark.OK, "sound", f"{program} with {font}, for --wav")
-    missing = "no fluidsynth" if not program else "no soundfont"
-    return Finding(Mark.WARN, "sound", f"{missing}, only needed for --wav: {HOW_TO_GET}")
+    font = sound_font()
+    if synthesizer() and font:
+        return Finding(Mark.OK, "sound", f"FluidSynth with {font}, for live sound and --wav")
+    missing = "no sound font" if synthesizer() else "no FluidSynth"
+    said = f"{missing}, only needed for live sound and --wav: {HOW_TO_GET}"
+    return Finding(Mark.WARN, "sound", said)

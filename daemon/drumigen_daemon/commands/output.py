@@ -1,6 +1,8 @@
 """What commands write: files that are whole or not there, or ``-`` for standard output."""
 
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from drumigen.errors import OutputError
 from drumigen.midi.file import song_to_bytes
 from drumigen.midi.song import Song
 from drumigen.text import one_line
+from drumigen_daemon.cli import LIKE_MIDI
 
 STDOUT: Final = Path("-")
 CLEAR: Final = "\033[K"
@@ -25,11 +28,34 @@ def check_folder(path: Path) -> None:
     """Find out before long work whether there is a folder to write ``path`` to.
 
     Raises:
-        OutputError: there is none; one line.
+        OutputError: there is none, or it may not be written to; one line.
     """
-    if path != STDOUT and not path.parent.is_dir():
+    if path == STDOUT:
+        return
+    if not path.parent.is_dir():
         message = f"{path}: cannot be written (there is no folder {path.parent}); make it first"
         raise OutputError(message)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        folder = path.parent.absolute()
+        message = f"{path}: cannot be written (no permission for {folder}); choose another folder"
+        raise OutputError(message)
+
+
+def writable(path: Path) -> Path:
+    """Return ``path``, or that name where one may write: at home, or where temporary files are."""
+    folders = (path.parent, Path.home(), Path(tempfile.gettempdir()))
+    good = (each for each in folders if os.access(each, os.W_OK | os.X_OK))
+    return next(good, path.parent) / path.name
+
+
+def sound_file(wav: Path | None, output: Path, default: Path) -> Path | None:
+    """Return what a sound file is called: like ``output`` unless it was given a name.
+
+    Beside standard output it is called like ``default``.
+    """
+    if wav != LIKE_MIDI:
+        return wav
+    return (default if output == STDOUT else output).with_suffix(".wav")
 
 
 def write_output(path: Path, data: bytes) -> None:

@@ -14,10 +14,23 @@ from typing import Final
 from drumigen.kit import Voice
 from drumigen.text import counted
 from drumigen.units import Seconds
-from drumigen_daemon.app import end_on_signals, make_daemon, make_web, run_daemon
+from drumigen_daemon.app import (
+    end_on_signals,
+    make_daemon,
+    make_listening,
+    make_web,
+    run_daemon,
+)
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
-from drumigen_daemon.commands.output import say, write_song_to, wrote
+from drumigen_daemon.commands.output import (
+    check_folder,
+    say,
+    sound_file,
+    writable,
+    write_song_to,
+    wrote,
+)
 from drumigen_daemon.commands.render import at_home, default_file, write_sound
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.daemon import Daemon
@@ -29,6 +42,8 @@ from drumigen_daemon.status.status import Status
 
 READY_SECONDS_MAX: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
+SOUND_SECONDS_MAX: Final = 10.0
+"""Seconds to wait until it is known whether there is sound, lest the first bars go unheard."""
 STOP_SECONDS_MAX: Final = 1.0
 STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
@@ -40,22 +55,40 @@ SWITCH_KEYS: Final = {"h": "hold", "d": "drop"}
 
 def main(options: argparse.Namespace) -> int:
     """Play, then write what was played."""
-    settings = at_home(settings_of(options, clock__source=ClockSource.INTERNAL.value), options)
+    preset = {
+        "clock.source": ClockSource.INTERNAL.value,
+        "sound.listen": "on",
+        "sound.delay_ms": 150,
+    }
+    settings = at_home(settings_of(options, preset), options)
     log_to_stderr("warning")
     if settings.web.port:
         sys.stdout.write(f"the panel, with sound in the browser: {settings.web.url}\n")
-    performance = SongPlay(settings, options.bars)
+    default = writable(default_file(settings.session))
+    output = options.output or default
+    wav = sound_file(options.wav, output, default)
+    for path in filter(None, (output, wav)):
+        check_folder(path)
+    if default.parent != Path() and not options.output:
+        say(f"no permission to write here: the song will be written to {output}", output)
+    performance = SongPlay(settings, options.bars, output, wav)
     asyncio.run(performance.run())
-    return _write(performance, settings, options.output, options.wav)
+    return _write(performance, settings, output, wav)
 
 
 class SongPlay:
     """One song from its start to its end, seen in the terminal."""
 
-    def __init__(self, settings: Settings, bars: int) -> None:
-        """Play ``bars`` bars and a last stroke, or with 0 until told to end."""
+    def __init__(self, settings: Settings, bars: int, output: Path, wav: Path | None) -> None:
+        """Play ``bars`` bars and a last stroke, or with 0 until told to end.
+
+        It will be written to ``output``, and what it sounds like to ``wav``.
+        """
+        self._output = output
+        self._wav = wav
         self._settings = settings
         self.daemon: Daemon = make_daemon(settings)
+        self._listening = make_listening(settings, self.daemon)
         self._bars = bars
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
@@ -73,7 +106,9 @@ class SongPlay:
         self.daemon.adopt(replace(self._settings.session, bars=self._bars))
         self.daemon.listen(self._changed.set)
         web = make_web(self._settings, self.daemon)
-        running = asyncio.create_task(run_daemon(self.daemon, {"web": web.run}), name="daemon")
+        running = asyncio.create_task(
+            run_daemon(self.daemon, {"web": web.run, "sound": self._listening.run}), name="daemon"
+        )
         playing = asyncio.create_task(self._play(), name="play")
         await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
         playing.cancel()
@@ -85,6 +120,11 @@ class SongPlay:
 
     async def _play(self) -> None:
         await self._until(self._is_ready, READY_SECONDS_MAX)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SOUND_SECONDS_MAX):
+                await self._listening.decided.wait()
+        for line in self._about_sound():
+            say(line, self._output)
         self.daemon.control("start")
         with contextlib.ExitStack() as stack:
             if sys.stdout.isatty():
@@ -98,6 +138,22 @@ class SongPlay:
                 await self._pause()
             self.daemon.control("stop")
             await self._until(lambda s: s.transport is TransportState.STOPPED, STOP_SECONDS_MAX)
+            await self._listening.rung_out()
+
+    def _about_sound(self) -> Iterator[str]:
+        """Yield what the song can be heard by."""
+        if not self._settings.sound.listen:
+            return
+        if self._listening.sounds:
+            yield f"sound: {self.daemon.sound}"
+            return
+        web = self._settings.web
+        instead = [f"listen to {self._wav} after the song"] if self._wav is not None else []
+        if web.port:
+            instead.append(f"hear it in the browser at {web.url} (More, Sound)")
+        if not instead:
+            instead.append("write a sound file by --wav")
+        yield f"sound: {self.daemon.sound or 'none live yet'}; {', or '.join(instead)}"
 
     async def _until(self, reached: Callable[[Status], bool], patience: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -210,17 +266,16 @@ def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _write(performance: SongPlay, settings: Settings, output: Path | None, wav: Path | None) -> int:
+def _write(performance: SongPlay, settings: Settings, path: Path, wav: Path | None) -> int:
     daemon = performance.daemon
     bars = daemon.capture.last(settings.capture.bars)
     if not bars:
         sys.stderr.write("drumigen: nothing was played, so no file was written\n")
         return EXIT_FAILURE
     session = daemon.controls.session
-    path = output or default_file(settings.session)
     song = song_of(bars, f"drumigen {settings.session.style}")
     write_song_to(path, song)
     say(wrote(path, counted(len(bars), "bar")), path)
     if wav is not None:
-        write_sound(song, session.parameters.kit, wav, path)
+        write_sound(song, session.parameters.kit, wav, path, settings.sound.font)
     return 0

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,7 +17,14 @@ from drumigen.midi.song import transcribed
 from drumigen.text import counted
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.commands.output import say, warn, write_song_to, wrote
+from drumigen_daemon.commands.output import (
+    check_folder,
+    say,
+    sound_file,
+    warn,
+    write_song_to,
+    wrote,
+)
 from drumigen_daemon.commands.render import write_sound
 from drumigen_daemon.control_socket import ask
 from drumigen_daemon.controls.about import ORDER, listing, standing
@@ -25,6 +32,8 @@ from drumigen_daemon.controls.table import VALUES, own_name
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
+
+EXPORTED: Final = "drumigen-export.mid"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -150,10 +159,13 @@ def _export(options: argparse.Namespace) -> int:
     if not bars:
         message = "nothing has been played yet: start the song, then export"
         raise ControlError(message)
-    output = options.output or Path("drumigen-export.mid")
+    output = options.output or Path(EXPORTED)
     song = song_of(bars, "drumigen")
     kit = ""
-    if options.notation or options.wav:
+    wav = sound_file(options.wav, output, Path(EXPORTED))
+    for path in filter(None, (output, wav)):
+        check_folder(path)
+    if options.notation or wav:
         kit = _ask(options, {"status": True})["status"]["kit"]
         losses = transcribed(song, load_kit(kit)).losses()
         if losses:
@@ -163,6 +175,6 @@ def _export(options: argparse.Namespace) -> int:
     all_of = f"all there are of the {options.bars} asked for"
     said = f"the last {count}" if len(bars) == options.bars else f"{count}, {all_of}"
     say(wrote(output, said), output)
-    if options.wav:
-        write_sound(song, kit, options.wav, output)
+    if wav:
+        write_sound(song, kit, wav, output)
     return 0

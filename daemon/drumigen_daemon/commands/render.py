@@ -11,7 +11,14 @@ from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
-from drumigen_daemon.commands.output import Progress, check_folder, say, write_song_to, wrote
+from drumigen_daemon.commands.output import (
+    Progress,
+    check_folder,
+    say,
+    sound_file,
+    write_song_to,
+    wrote,
+)
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars, rendered
@@ -24,8 +31,10 @@ def main(options: argparse.Namespace) -> int:
     settings = at_home(settings_of(options), options)
     session = settings.session
     style = known_styles().find(session.style)
-    output = options.output or default_file(session)
-    for path in filter(None, (output, options.wav)):
+    default = default_file(session)
+    output = options.output or default
+    wav = sound_file(options.wav, output, default)
+    for path in filter(None, (output, wav)):
         check_folder(path)
     writer = make_writer(settings.generator_setup)
     progress = Progress(options.bars, "bars")
@@ -35,20 +44,29 @@ def main(options: argparse.Namespace) -> int:
     write_song_to(output, song)
     text = f"{counted(options.bars, 'bar')} of {style.title}, {session.meter}, "
     say(wrote(output, f"{text}{session.parameters.tempo:g} BPM, seed {session.seed}"), output)
-    if options.wav:
-        write_sound(song, session.parameters.kit, options.wav, output)
+    if wav:
+        write_sound(song, session.parameters.kit, wav, output, settings.sound.font)
     return 0
 
 
-def write_sound(song: Song, kit: str, wav: Path, output: Path) -> None:
+def write_sound(song: Song, kit: str, wav: Path, output: Path, font: str = "") -> None:
     """Render ``song``, which plays ``kit``, to ``wav``, and say so beside what ``output`` got.
+
+    ``font`` is the sound font, if not the best that is installed.
 
     Raises:
         SoundError: it cannot be rendered; one line.
     """
     seconds = max(1, round(song.tempo_map.seconds_at(song.end)))
     progress = Progress(seconds, "seconds of sound")
-    write_wav(song, load_kit(kit), wav, lambda share: progress.show(int(seconds * share)))
+    write_wav(
+        song,
+        load_kit(kit),
+        wav,
+        lambda share: progress.show(int(seconds * share)),
+        styles=known_styles(),
+        font=font,
+    )
     progress.end()
     say(wrote(wav), output)
 

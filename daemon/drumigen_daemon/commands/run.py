@@ -10,7 +10,8 @@ from drumigen_daemon.process.log_format import log_to_stderr
 
 def main(options: argparse.Namespace) -> int:
     """Run the daemon."""
-    settings = settings_of(options)
+    preset = {"sound.listen": "on"} if options.listen else {}
+    settings = settings_of(options, preset)
     log_to_stderr(settings.log.level)
-    asyncio.run(serve(settings, lambda: settings_of(options, keep_styles=True)))
+    asyncio.run(serve(settings, lambda: settings_of(options, preset, keep_styles=True)))
     return 0

@@ -39,6 +39,7 @@ def _about(style: Style) -> list[str]:
         f"tempo    {style.tempo[0]:g} to {style.tempo[1]:g} BPM",
         f"feel     {feel.model}, {feel.swing_unit} swing {feel.swing:g} %",
         f"bank     {style.bank}",
+        f"sound    {style.sound}",
         f"network  {style.model or 'the common one'}",
     ]
 
@@ -54,5 +55,6 @@ def _described(style: Style) -> dict[str, object]:
         "swing_unit": str(style.feel.swing_unit),
         "feel": str(style.feel.model),
         "bank": style.bank,
+        "sound": str(style.sound),
         "model": str(style.model) if style.model else None,
     }

@@ -46,8 +46,8 @@ CHECK_DELAY_SECONDS_MAX: Final = 2.0
 CLOSING_SECONDS_MAX: Final = Seconds(0.7)
 """How long a MIDI system that is stalled is waited for, lest notes ring on after us; less than
 those who end us wait."""
-NO_MIDI: Final = "no MIDI system in use, so nothing will sound: see drumigen doctor"
-LOOKING: Final = "no MIDI system yet, so nothing sounds: looking for one; see drumigen doctor"
+NO_MIDI: Final = "no MIDI system in use, so no notes leave: see drumigen doctor"
+LOOKING: Final = "no MIDI system yet, so no notes leave: looking for one; see drumigen doctor"
 
 
 class EngineProcess:

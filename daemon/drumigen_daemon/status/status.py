@@ -51,6 +51,8 @@ class Status:
     ports: tuple[str, ...] = ()
     detail: str = ""
     """How the engine runs: realtime or not."""
+    sound: str = ""
+    """What sounds live, or why nothing does; empty if nobody asked for it."""
     generator: str = "starting"
     """``starting``, ``ready``, ``too slow`` or ``restarting``."""
     processes: dict[str, int | None] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "backend": status.backend,
         "ports": status.ports,
         "engine": status.detail,
+        "sound": status.sound,
         "generator": status.generator,
         "ready": status.ready,
         "processes": status.processes,

@@ -20,6 +20,7 @@ from drumigen.midi.song import Song
 from drumigen.plot import Panel, piano_roll
 from drumigen.units import Bpm
 from drumigen_daemon.capture.wav import write_wav
+from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.jobs.messages import JobError, JobRequest
 from drumigen_daemon.jobs.queue import Job, JobQueue, JobState
 from drumigen_daemon.web.api import answered, as_json, attachment, body_of, event
@@ -145,7 +146,7 @@ def _as_midi(job: Job) -> bytes:
 def _as_wav(job: Job) -> bytes:
     with tempfile.TemporaryDirectory(prefix="drumigen-") as folder:
         path = Path(folder) / "song.wav"
-        write_wav(_song(job), load_kit(job.request.kit), path)
+        write_wav(_song(job), load_kit(job.request.kit), path, styles=known_styles())
         return path.read_bytes()
 
 
