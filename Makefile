@@ -30,7 +30,7 @@ docs: $(ENVIRONMENT)
 	$(BIN)/sphinx-build -q -W --keep-going -c docs/site . build/site
 
 # what runs on virtual time shares the cores; what has real parts has them to itself
-REAL := jack or broker or process or pipewire or browser
+REAL := jack or broker or redis or process or pipewire or browser
 test: $(ENVIRONMENT)
 	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
 	$(BIN)/python -m pytest -m "$(REAL)"

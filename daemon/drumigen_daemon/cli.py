@@ -45,7 +45,14 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {
 """Flags that are settings: option, key, and how errors name it."""
 
 
-EXTRAS: Final[Mapping[str, str]] = {"torch": "train", "sklearn": "train", "rtmidi": "rtmidi"}
+EXTRAS: Final[Mapping[str, str]] = {
+    "torch": "train",
+    "sklearn": "train",
+    "rtmidi": "rtmidi",
+    "celery": "workers",
+    "redis": "workers",
+    "kombu": "workers",
+}
 """Libraries that playing does not need, and the extra of ours that brings each."""
 
 
@@ -162,8 +169,20 @@ def parser() -> argparse.ArgumentParser:
     _add_groove(command("groove", "groove", "take the feel of a performance from a MIDI file"))
     _add_export(command("export", "remote", "write the last bars the daemon played to a file"))
     _add_service(command("service", "service", "install, look at or remove the systemd service"))
+    _add_worker(command("worker", "worker", "write bars for drummers on other machines"))
     _add_web(command("web", "web", "let phones of the network use the panel"))
     return top
+
+
+def _add_worker(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--lane",
+        choices=("both", "bars", "songs"),
+        default="both",
+        help="bars for those who play, songs on request, or both",
+    )
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint that writes the bars")
+    _add_set(to)
 
 
 def _add_web(to: argparse.ArgumentParser) -> None:
@@ -311,6 +330,9 @@ def _add_render(to: argparse.ArgumentParser) -> None:
     to.add_argument("--bars", type=_count(1), default=16, metavar="N", help="how many (16)")
     to.add_argument("--top-k", metavar="N", help="draw among the N likeliest events; 0 is all")
     to.add_argument("--top-p", metavar="P", help="draw among the likeliest of this chance together")
+    to.add_argument(
+        "--remote", action="store_true", help="have a worker render it (docs/WORKERS.md)"
+    )
     _add_file_flags(to)
 
 
@@ -373,6 +395,7 @@ def _add_service(to: argparse.ArgumentParser) -> None:
     to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
     to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
     to.add_argument("--print", action="store_true", help="only show the unit that install writes")
+    to.add_argument("--worker", action="store_true", help="the worker's service, not the drummer's")
 
 
 def _midi_file(value: str) -> Path:

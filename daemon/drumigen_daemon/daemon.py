@@ -129,6 +129,7 @@ class Daemon:
                 engine_restarts=self.engine.restarts,
             ),
             writing=self.generator.times.histogram,
+            workers=self.generator.workers,
         )
 
     def listen(self, listener: Callable[[], None]) -> None:

@@ -18,6 +18,12 @@ WRITING_BOUNDS: Final = tuple(
     MILLI * ms for ms in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 4e3)
 )
 """Upper bounds of the buckets, in seconds."""
+COUNT_BOUNDS: Final = tuple(map(float, (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)))
+"""The same for how many there are of something."""
+BAR_TIME_BOUNDS: Final = tuple(
+    MILLI * ms for ms in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+)
+"""Of the time that one bar of a batch takes."""
 
 
 class Histogram(msgspec.Struct, frozen=True):

@@ -68,6 +68,7 @@ from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
 from drumigen_daemon.session import FeelKnobs, Quantum, Session, SongForm
 from drumigen_daemon.web.messages import WebSettings
+from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE, WorkersSettings
 
 FILE_NAME: Final = "drumigen.toml"
 CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"
@@ -238,6 +239,7 @@ class Settings:
     sound: SoundSettings = SoundSettings()
     generator: GeneratorSettings = GeneratorSettings()
     styles: StylesSettings = StylesSettings()
+    workers: WorkersSettings = WorkersSettings()
     engine: EngineSettings = EngineSettings()
     control: ControlSettings = ControlSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -290,7 +292,12 @@ class Settings:
         """What the generator's process is told."""
         folder = styles_folder(self.styles.folder)
         own = "" if folder is None else str(folder)
-        return GeneratorSetup(**asdict(self.generator), styles=own, log_level=self.log.level)
+        return GeneratorSetup(
+            **asdict(self.generator),
+            styles=own,
+            log_level=self.log.level,
+            workers=self.workers.address,
+        )
 
     def engine_setup_for(self, maps: Iterable[ControllerMap]) -> EngineSetup:
         """What the engine's process is told where ``maps`` are in use."""
@@ -316,6 +323,9 @@ class Settings:
         api = None if midi.api == "auto" else midi.api
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
+
+NO_SETTINGS: Final = (CONFIG_VARIABLE, PASSWORD_VARIABLE, WORKERS_PASSWORD_VARIABLE)
+"""Variables that look like settings and are none."""
 
 STYLE_SOURCES: Final = ("styles.folder", "generator.model")
 """Keys that say which styles there are."""
@@ -536,7 +546,7 @@ def _in_environment(environment: Mapping[str, str]) -> list[Given]:
         # others may well set DRUMIGEN_PORT for a service of that name; ours have a section
         prefix, _, rest = name.partition("_")
         section, _, key = rest.lower().partition("_")
-        known = section in ALLOWED and name not in (CONFIG_VARIABLE, PASSWORD_VARIABLE)
+        known = section in ALLOWED and name not in NO_SETTINGS
         if prefix != "DRUMIGEN" or not known:
             continue
         if key not in ALLOWED[section]:

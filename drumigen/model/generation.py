@@ -31,7 +31,7 @@ CONTEXT_STEP: Final = 4
 """The first bar of a context is a multiple of this in the song, so that what was read for one
 bar serves for the next ones."""
 CACHES_MAX: Final = 96
-"""Contexts that are kept read: half a megabyte each."""
+"""Contexts that are kept read, unless told: half a megabyte each."""
 READ_STEPS: Final = 8 * CHUNK
 CHANCES: Final = 5
 """Random numbers for a hit: event, velocity, offset, and two to spread it over its bins."""
@@ -204,8 +204,9 @@ class Contexts:
     Any number of threads may share one; a cache that is kept is never changed.
     """
 
-    def __init__(self) -> None:
-        """Know nothing."""
+    def __init__(self, most: int = CACHES_MAX) -> None:
+        """Know nothing; keep ``most`` contexts at a time."""
+        self._most = most
         self._kept: OrderedDict[tuple[Stepper | BarDecoder, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -232,7 +233,7 @@ class Contexts:
         """Remember ``cache`` as what the context of that key leaves in that network."""
         with self._lock:
             self._kept[stepper, key] = cache
-            while len(self._kept) > CACHES_MAX:
+            while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 
 

@@ -36,7 +36,7 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", [(), ("--user",)])
+@pytest.mark.parametrize("kind", [(), ("--user",), ("--worker",), ("--worker", "--user")])
 def test_systemd_finds_nothing_wrong_with_the_unit(
     kind: tuple[str, ...], program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,11 +56,12 @@ def test_systemd_would_complain_of_a_wrong_unit(
     assert "WatchdogSecs" in analyze("verify", "--man=no", str(unit)).stderr
 
 
+@pytest.mark.parametrize("kind", [(), ("--worker",)])
 def test_the_system_unit_is_exposed_to_little(
-    program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: tuple[str, ...], program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unit = tmp_path / "drumigen.service"
-    unit.write_text(printed(capsys, "--program", str(program)))
+    unit.write_text(printed(capsys, *kind, "--program", str(program)))
     done = analyze("security", "--offline=yes", f"--threshold={EXPOSURE_MAX}", str(unit))
     assert done.returncode == 0, done.stdout
 
@@ -112,6 +113,20 @@ def test_install_writes_the_unit_and_has_it_start_now_and_always(
     ]
     assert "enable-linger" in capsys.readouterr().out
     assert cli.main(arguments) == 0  # once more is no harm
+
+
+def test_the_worker_has_a_service_of_its_own(
+    systemctl: Path, program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--worker", "--user"]
+    assert cli.main(["service", "install", *arguments, "--program", str(program)]) == 0
+    unit = tmp_path / "config/systemd/user/drumigen-worker.service"
+    assert f"ExecStart={program} worker" in unit.read_text()
+    assert "--user restart drumigen-worker.service" in asked(systemctl)
+    assert "the drumigen worker runs now" in capsys.readouterr().out
+    assert not (tmp_path / "config/systemd/user/drumigen.service").exists()
+    assert cli.main(["service", "uninstall", *arguments]) == 0
+    assert not unit.exists()
 
 
 def test_uninstall_takes_away_what_install_wrote_and_nothing_else(
@@ -223,4 +238,6 @@ def test_status_says_how_it_goes(
 
 def test_the_shipped_units_have_the_line_that_install_writes_anew() -> None:
     for user in (False, True):
-        assert "ExecStart=/x run\n" in service.unit_text(user, "/x run")
+        for worker in (False, True):
+            manager = service.Manager(user, worker)
+            assert "ExecStart=/x run\n" in service.unit_text(manager, "/x run")

@@ -10,7 +10,7 @@ from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.messages import BANK, GeneratorSetup
 from drumigen_daemon.generator.writers import BarWriter, make_writer
 from drumigen_daemon.jobs.messages import Assignment, JobDone, JobFailed, JobRequest
-from drumigen_daemon.jobs.process import Worker, session_of
+from drumigen_daemon.jobs.rendering import Renderer, session_of
 from drumigen_daemon.settings import ALLOWED, Given, Settings, load_settings
 
 RENDERED: dict[str, tuple[str, Any]] = {
@@ -90,9 +90,9 @@ def test_a_worker_loads_who_writes_once_and_anew_when_another_is_asked_for(
         made.append(setup)
         return make_writer(setup)
 
-    monkeypatch.setattr("drumigen_daemon.jobs.process.make_writer", making)
+    monkeypatch.setattr("drumigen_daemon.jobs.rendering.make_writer", making)
     bars: list[int] = []
-    worker = Worker(bars.append)
+    worker = Renderer(bars.append)
     plain = Assignment(requested(bars=2), BANK)
     first = worker.answer(plain)
     assert isinstance(first, JobDone)
@@ -104,6 +104,6 @@ def test_a_worker_loads_who_writes_once_and_anew_when_another_is_asked_for(
 
 
 def test_a_worker_tells_why_there_is_no_song() -> None:
-    answer = Worker(lambda _: None).answer(Assignment(requested(meter="0/4"), BANK))
+    answer = Renderer(lambda _: None).answer(Assignment(requested(meter="0/4"), BANK))
     assert isinstance(answer, JobFailed)
     assert "metre" in answer.problem

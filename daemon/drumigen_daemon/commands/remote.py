@@ -106,7 +106,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def summary(status: Mapping[str, Any]) -> str:
-    """Return the reply to a status request in five lines."""
+    """Return the reply to a status request in five lines, or six where workers are asked."""
     counters = status["counters"]
     followed = f" to {status['master']}" if status["master"] else ""
     parts = {
@@ -126,7 +126,20 @@ def summary(status: Mapping[str, Any]) -> str:
         ),
         "timing": _timing(msgspec.convert(status["histograms"], dict[str, Histogram])),
     }
+    if "workers" in status:
+        parts["workers"] = _workers(status["workers"])
     return "".join(f"{name:<8}{said}\n" for name, said in parts.items())
+
+
+def _workers(told: Mapping[str, Any]) -> str:
+    """Return how it goes with the workers."""
+    rate = told["fresh_rate"]
+    fresh = "" if rate is None else f"; {100 * rate:.1f} % of the bars were fresh from them"
+    return (
+        f"{told['state']}, {told['live']} there; {told['bars']} bars by them, "
+        f"{told['local_bars']} here; of {told['asked']} requests {told['missed']} late, "
+        f"{told['refused']} refused, {told['corrupt']} corrupt, {told['lost']} lost{fresh}"
+    )
 
 
 def _timing(histograms: Mapping[str, Histogram]) -> str:
@@ -135,12 +148,14 @@ def _timing(histograms: Mapping[str, Histogram]) -> str:
         "notes late by": "output_lateness",
         "pulses off by": "clock_phase_error",
         "bars written in": "generation",
+        "asked workers for": "worker_round_trip",
+        "waited there": "worker_queue_wait",
     }
     return (
         "; ".join(
             f"{said} {_bounded(histograms[name])}"
             for said, name in told.items()
-            if histograms[name].count
+            if name in histograms and histograms[name].count
         )
         or "nothing to judge it by yet"
     )

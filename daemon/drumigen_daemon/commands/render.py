@@ -1,11 +1,14 @@
 """``drumigen render``: bars to a file as fast as they can be written, without ports or clock."""
 
 import argparse
+import asyncio
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from drumigen.kit import load_kit
+from drumigen.midi.file import song_from_bytes
 from drumigen.midi.song import Song
 from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm
@@ -16,11 +19,15 @@ from drumigen_daemon.commands.output import (
     check_folder,
     say,
     sound_file,
+    warn,
     write_song_to,
     wrote,
 )
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.jobs.messages import NoWorkersError
+from drumigen_daemon.jobs.queue import Job
+from drumigen_daemon.jobs.rendering import request_of
 from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
@@ -36,17 +43,45 @@ def main(options: argparse.Namespace) -> int:
     wav = sound_file(options.wav, output, default)
     for path in filter(None, (output, wav)):
         check_folder(path)
-    writer = make_writer(settings.generator_setup)
-    progress = Progress(options.bars, "bars")
-    bars = planned_bars(session, writer, options.bars, progress.show)
-    progress.end()
-    song = rendered(bars, session)
+    song = _far(settings, options.bars) if options.remote else _here(settings, options.bars)
     write_song_to(output, song)
     text = f"{counted(options.bars, 'bar')} of {style.title}, {session.meter}, "
     say(wrote(output, f"{text}{session.parameters.tempo:g} BPM, seed {session.seed}"), output)
     if wav:
         write_sound(song, session.parameters.kit, wav, output, settings.sound.font)
     return 0
+
+
+def _here(settings: Settings, count: int) -> Song:
+    session = settings.session
+    writer = make_writer(settings.generator_setup.at_home)
+    progress = Progress(count, "bars")
+    bars = planned_bars(session, writer, count, progress.show)
+    progress.end()
+    return rendered(bars, session)
+
+
+def _far(settings: Settings, count: int) -> Song:
+    """Return the song as a worker renders it; where there is none, as this machine does.
+
+    Raises:
+        DrumigenError: a worker cannot be told all of it, or it failed; one line.
+    """
+    setup = settings.generator_setup
+    if setup.workers is None:
+        warn("--remote: no broker is set (workers.broker): rendered on this machine")
+        return _here(settings, count)
+    # not imported above: the extra may be missing, and rendering here goes without it
+    jobs = importlib.import_module("drumigen_daemon.workers.jobs")
+    request = request_of(settings.session, count, setup)
+    progress = Progress(count, "bars")
+    try:
+        done: Job = asyncio.run(jobs.rendered_far(setup, request, progress.show, warn))
+    except NoWorkersError:  # and why was said
+        return _here(settings, count)
+    finally:
+        progress.end()
+    return song_from_bytes(done.midi)
 
 
 def write_sound(song: Song, kit: str, wav: Path, output: Path, font: str = "") -> None:

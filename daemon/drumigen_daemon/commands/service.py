@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from drumigen.atomic_file import write_atomically
 from drumigen.errors import ServiceError
 
 NAME: Final = "drumigen.service"
+WORKER_NAME: Final = "drumigen-worker.service"
 SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
-PLACEHOLDER: Final = "ExecStart=/opt/drumigen/bin/drumigen run\n"
+PLACEHOLDER: Final = re.compile(
+    r"^ExecStart=/opt/drumigen/bin/drumigen (run|worker)$", re.MULTILINE
+)
 """The line of the shipped units that is written anew for the drumigen at hand."""
 HIDDEN: Final = (Path("/home"), Path("/root"), Path("/tmp"), Path("/run/user"))  # noqa: S108
 """What the system unit's sandbox does not see."""
@@ -37,17 +41,28 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """The service manager of the machine, or of this user."""
+    """The service manager of the machine, or of this user; and which of our services is meant."""
 
     user: bool
+    worker: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of our unit."""
+        return WORKER_NAME if self.worker else NAME
+
+    @property
+    def title(self) -> str:
+        """What it is called in a sentence."""
+        return "the drumigen worker" if self.worker else "drumigen"
 
     @property
     def unit_file(self) -> Path:
         """Where our unit belongs."""
         if not self.user:
-            return SYSTEM_FOLDER / NAME
+            return SYSTEM_FOLDER / self.name
         folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        return Path(folder) / "systemd/user" / NAME
+        return Path(folder) / "systemd/user" / self.name
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -80,12 +95,13 @@ class Manager:
 
 def main(options: argparse.Namespace) -> int:
     """Carry out one of the three."""
-    manager = Manager(options.user)
+    manager = Manager(options.user, options.worker)
     if options.action == "status":
         return _status(manager)
     if options.action == "uninstall":
         return _uninstall(manager)
-    unit = unit_text(options.user, program_line(options.program, options.config))
+    job = "worker" if options.worker else "run"
+    unit = unit_text(manager, program_line(options.program, options.config, job))
     if options.user:
         unit = with_environment(unit, os.environ)
     if options.print:
@@ -94,13 +110,13 @@ def main(options: argparse.Namespace) -> int:
     return _install(manager, unit, options.program)
 
 
-def unit_text(user: bool, command: str) -> str:  # noqa: FBT001 - which of the two
-    """Return the unit for the system or the user, starting ``command``.
+def unit_text(manager: Manager, command: str) -> str:
+    """Return the unit for ``manager``, starting ``command``.
 
     Raises:
         ServiceError: ours is damaged.
     """
-    name = "drumigen-user.service" if user else NAME
+    name = manager.name.replace(".", "-user.") if manager.user else manager.name
     installed = _PACKAGE / "systemd" / name
     path = installed if installed.is_file() else _PACKAGE.parent.parent / "systemd" / name
     try:
@@ -108,10 +124,11 @@ def unit_text(user: bool, command: str) -> str:  # noqa: FBT001 - which of the t
     except OSError as error:
         message = f"{path}: {error.strerror}; install drumigen again"
         raise ServiceError(message) from error
-    if PLACEHOLDER not in text:
-        message = f"{path}: it has no line {PLACEHOLDER.strip()}; install drumigen again"
+    line = PLACEHOLDER.search(text)
+    if line is None:
+        message = f"{path}: it has no line ExecStart= of ours; install drumigen again"
         raise ServiceError(message)
-    return text.replace(PLACEHOLDER, f"ExecStart={command}\n")
+    return f"{text[: line.start()]}ExecStart={command}{text[line.end() :]}"
 
 
 def with_environment(unit: str, environment: Mapping[str, str]) -> str:
@@ -124,10 +141,10 @@ def with_environment(unit: str, environment: Mapping[str, str]) -> str:
     return unit.replace("ExecStart=", f"{kept}ExecStart=", 1)
 
 
-def program_line(program: Path | None, config: Path | None) -> str:
-    """Return the command that runs the daemon, for ``ExecStart=``."""
+def program_line(program: Path | None, config: Path | None, job: str = "run") -> str:
+    """Return the command that runs the daemon, or the worker, for ``ExecStart=``."""
     words = [str(program)] if program else _ourselves()
-    words.append("run")
+    words.append(job)
     if config:
         words += ["--config", str(config.resolve())]
     return " ".join(map(_quoted, words))
@@ -160,15 +177,15 @@ def _install(manager: Manager, unit: str, program: Path | None) -> int:
         raise ServiceError(_refusal(path, error)) from error
     try:
         manager.do("daemon-reload")
-        manager.do("enable", NAME)
+        manager.do("enable", manager.name)
     except ServiceError:
         # nobody answers, or refuses: nothing is installed, so nothing is left behind
         with contextlib.suppress(OSError):
             path.unlink() if before is None else write_atomically(path, before)
         raise
     sys.stdout.write(f"wrote {path}\n")
-    manager.do("restart", NAME)
-    sys.stdout.write("drumigen runs now, and from the next start of the machine on\n")
+    manager.do("restart", manager.name)
+    sys.stdout.write(f"{manager.title} runs now, and from the next start of the machine on\n")
     if manager.user and not _lingers():
         sys.stdout.write(
             "it starts when you log in; to start with the machine: loginctl enable-linger\n"
@@ -191,9 +208,10 @@ def _check_place(manager: Manager, program: Path | None) -> None:
 
 def _status(manager: Manager) -> int:
     wanted = ",".join(SHOWN)
-    shown = _properties(manager.do("show", NAME, f"--property={wanted}"))
+    shown = _properties(manager.do("show", manager.name, f"--property={wanted}"))
     if shown.get("LoadState") != "loaded":
-        sys.stdout.write("drumigen is not installed as a service: drumigen service install\n")
+        install = f"drumigen service install{' --worker' * manager.worker}"
+        sys.stdout.write(f"{manager.title} is not installed as a service: {install}\n")
         return NOT_RUNNING
     active = shown.get("ActiveState") == "active"
     parts = {
@@ -217,12 +235,12 @@ def _uninstall(manager: Manager) -> int:
         raise ServiceError(message)
     refused = ""
     try:
-        manager.do("disable", "--now", NAME)
+        manager.do("disable", "--now", manager.name)
     except ServiceError as error:
         # without a bus nothing of ours runs either: what it would find later is taken away
         refused = str(error)
     try:
-        for link in [*path.parent.glob(f"*.wants/{NAME}"), path]:
+        for link in [*path.parent.glob(f"*.wants/{manager.name}"), path]:
             link.unlink()
     except OSError as error:
         raise ServiceError(refused or _refusal(path, error)) from error

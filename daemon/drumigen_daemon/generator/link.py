@@ -14,6 +14,7 @@ from drumigen_daemon.generator.messages import (
     GeneratorSetup,
     Item,
     StillWriting,
+    WorkersReport,
     WrittenBar,
     batch_of,
 )
@@ -59,6 +60,8 @@ class GeneratorLink:
         self._asked_at = 0.0
         self._pace = Pace()
         self._refusals: set[str] = set()
+        self.workers: WorkersReport | None = None
+        """What the generator told last of the workers that it asks, if it asks any."""
         self.times = Tally(WRITING_BOUNDS)
         """Seconds that each batch took."""
         self.child: Child[BatchReply | StillWriting] = Child(
@@ -109,6 +112,7 @@ class GeneratorLink:
     def _answered(self, reply: BatchReply) -> None:
         if reply.number not in (0, self._batch):
             return
+        self.workers = reply.workers or self.workers
         if self._waiting:
             self.times.add(_now() - self._asked_at)
             self._measured()

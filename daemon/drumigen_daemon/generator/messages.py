@@ -9,6 +9,23 @@ from drumigen.bank.bank import Bank
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen_daemon.histogram import Histogram
+
+
+class WorkersAddress(msgspec.Struct, frozen=True):
+    """Where writers on other machines are asked; the password is not in it."""
+
+    broker: str
+    """A URL, ``redis://`` or ``rediss://``."""
+    password_file: str = ""
+    ca_file: str = ""
+    queue: str = "drumigen"
+    deadline: float = 0.5
+    """Seconds that an answer is waited for."""
+    max_queue: int = 256
+    """Requests that may wait in Redis."""
+    result_ttl: int = 3600
+    """Seconds for which a rendered song is kept."""
 
 
 class GeneratorSetup(msgspec.Struct, frozen=True):
@@ -27,6 +44,14 @@ class GeneratorSetup(msgspec.Struct, frozen=True):
     """Folder of one's own styles; empty for none."""
     log_level: str = "warning"
     """Least severe of what is logged: ``debug``, ``info``, ``warning`` or ``error``."""
+    workers: WorkersAddress | None = None
+    """Where the writer ``celery`` asks for bars."""
+
+    @property
+    def at_home(self) -> "GeneratorSetup":
+        """The same for bars that this machine writes whatever workers there are."""
+        writer = "model" if self.writer == "celery" else self.writer
+        return msgspec.structs.replace(self, writer=writer, workers=None)
 
 
 EVERYTHING: Final = 1_000
@@ -67,11 +92,13 @@ class BarRequest(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tru
     """0 (simple) to 100 (a solo) of what is played beside the time; None leaves it to the style."""
 
 
-class WrittenBar(msgspec.Struct, frozen=True):
+class WrittenBar(msgspec.Struct, frozen=True, omit_defaults=True):
     """A bar, and the request that it answers."""
 
     request: BarRequest
     bar: Bar
+    by_worker: bool = False
+    """Whether a worker wrote it, and not this machine's generator."""
 
 
 class Item(NamedTuple):
@@ -108,6 +135,41 @@ class Batch(msgspec.Struct, frozen=True):
         )
 
 
+class WorkersReport(msgspec.Struct, frozen=True):
+    """How it goes with the workers, as the generator sees it; counts since it started.
+
+    Each request has one outcome: ``asked`` is the sum of ``answered``, ``missed``, ``refused``,
+    ``corrupt`` and ``lost``.
+    """
+
+    state: str = "connecting"
+    """``connecting``, ``ready``, ``late``, ``full``, ``none``, ``mismatch`` or ``unreachable``."""
+    live: int = 0
+    """Workers with our model that were heard of in the last seconds."""
+    asked: int = 0
+    answered: int = 0
+    missed: int = 0
+    """Not answered by the deadline."""
+    refused: int = 0
+    """Refused by a worker: too busy, or another model or style than ours."""
+    corrupt: int = 0
+    """Answered by what is no answer."""
+    lost: int = 0
+    """The broker could not be reached, or its queue was full."""
+    bars: int = 0
+    """Bars that workers wrote."""
+    local_bars: int = 0
+    """Bars that this machine's CPU wrote in their place."""
+    queue_wait: Histogram = Histogram()
+    """Seconds from asking until a worker began, for each answer."""
+    batch_bars: Histogram = Histogram()
+    """Bars that the worker wrote together with ours, for each answer; no seconds."""
+    bar_time: Histogram = Histogram()
+    """Seconds that the worker took for each bar of that batch."""
+    round_trip: Histogram = Histogram()
+    """Seconds from asking until the answer was here."""
+
+
 class StillWriting(msgspec.Struct, frozen=True, tag=True):
     """A sign of life: batch ``number`` takes its time."""
 
@@ -123,6 +185,8 @@ class BatchReply(msgspec.Struct, frozen=True, tag=True):
     """What the writer cannot write..."""
     why: str = ""
     """...and what it said of the last of them; one line."""
+    workers: WorkersReport | None = None
+    """How it goes with the workers, if the writer asks any."""
 
 
 def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm) -> Batch:

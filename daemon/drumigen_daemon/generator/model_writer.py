@@ -16,7 +16,7 @@ from drumigen.form import Form
 from drumigen.kit import SNARES, TOMS, VOICES, Voice
 from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.conditions import SECTIONS, Conditions, density_of, tempo_heard
-from drumigen.model.generation import Contexts, Played, Row, generate_batch
+from drumigen.model.generation import CACHES_MAX, Contexts, Played, Row, generate_batch
 from drumigen.model.persona import (
     Persona,
     Profile,
@@ -70,12 +70,13 @@ _BLAND: Final = Profile((Persona(4.0, 75.0),))
 class ModelWriter:
     """Writes with the checkpoint of each style; what it cannot, the bank does, and the log says."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of them is a setting
         self,
         path: Path | None = None,
         device: str = "cpu",
         styles: StyleCatalogue | None = None,
         *,
+        caches: int = CACHES_MAX,
         top_k: int = 0,
         top_p: float = 1.0,
     ) -> None:
@@ -83,6 +84,7 @@ class ModelWriter:
 
         ``styles`` are by default the shipped ones.  Where a checkpoint of one of them cannot be
         used, the common one plays it.  ``top_k`` and ``top_p`` are those of :class:`Sampling`.
+        ``caches`` is how many contexts are kept read, of half a megabyte each.
 
         Raises:
             ModelLoadError: it cannot be used.
@@ -91,7 +93,8 @@ class ModelWriter:
         self._styles = styles or load_styles()
         self._device = device
         self._sampling = Sampling(top_k=top_k, top_p=top_p)
-        self._common = _Player(load_model(path, device), self._styles, self._sampling)
+        self._caches = caches
+        self._common = _Player(load_model(path, device), self._styles, self._sampling, caches)
         self._own: dict[str, _Player] = {}
         for style in self._styles:
             self._load_own(style)
@@ -143,7 +146,7 @@ class ModelWriter:
             return
         try:
             checkpoint = load_model(style.model, self._device)
-            self._own[style.name] = _Player(checkpoint, self._styles, self._sampling)
+            self._own[style.name] = _Player(checkpoint, self._styles, self._sampling, self._caches)
         except ModelLoadError as error:
             log.warning("%s: %s; the common drummer plays it", style.name, error)
 
@@ -151,12 +154,14 @@ class ModelWriter:
 class _Player:
     """One checkpoint, and what it has read."""
 
-    def __init__(self, checkpoint: Checkpoint, styles: StyleCatalogue, sampling: Sampling) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, styles: StyleCatalogue, sampling: Sampling, caches: int
+    ) -> None:
         self._checkpoint = checkpoint
         self._sampling = sampling
         self._styles = styles
         self._profiles = profiles_of(checkpoint.metadata)
-        self._contexts = Contexts()
+        self._contexts = Contexts(caches)
         # a bar is context to eight others, and what it was told costs drawing lots
         self._told = lru_cache(TOLD_MAX)(self._conditions)
 

@@ -25,9 +25,10 @@ from drumigen_daemon.generator.messages import (
     GeneratorSetup,
     Item,
     StillWriting,
+    WorkersReport,
     WrittenBar,
 )
-from drumigen_daemon.generator.writers import BarWriter, make_writer
+from drumigen_daemon.generator.writers import AsksWorkers, BarWriter, make_writer
 from drumigen_daemon.process.channel import Channel
 from drumigen_daemon.process.parent import end_with_parent
 
@@ -95,10 +96,11 @@ def answered(writer: BarWriter, batch: Batch) -> BatchReply:
     """Return what ``writer`` makes of ``batch``; what it cannot write is refused, that alone."""
     items = batch.items
     try:
-        return BatchReply(batch.number, _written(writer, items, batch.tempo))
+        bars = _written(writer, items, batch.tempo)
+        return BatchReply(batch.number, bars, workers=_report(writer))
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be written
         why = error
-    bars: list[WrittenBar] = []
+    bars = ()
     refused: list[BarRequest] = []
     for item in items:
         try:
@@ -107,7 +109,12 @@ def answered(writer: BarWriter, batch: Batch) -> BatchReply:
             refused.append(item.request)
             why = error
     said = " ".join(f"{type(why).__name__}: {why}".split())
-    return BatchReply(batch.number, tuple(bars), tuple(refused), said if refused else "")
+    why_not = said if refused else ""
+    return BatchReply(batch.number, bars, tuple(refused), why_not, _report(writer))
+
+
+def _report(writer: BarWriter) -> WorkersReport | None:
+    return writer.report if isinstance(writer, AsksWorkers) else None
 
 
 def _written(writer: BarWriter, items: tuple[Item, ...], tempo: Bpm) -> tuple[WrittenBar, ...]:
@@ -116,7 +123,11 @@ def _written(writer: BarWriter, items: tuple[Item, ...], tempo: Bpm) -> tuple[Wr
             message = f"there is no bar {item.request.number} in a song"
             raise ValueError(message)
     bars = writer.write(items, tempo)
-    return tuple(WrittenBar(item.request, bar) for item, bar in zip(items, bars, strict=True))
+    by_worker = writer.by_worker if isinstance(writer, AsksWorkers) else [False] * len(items)
+    return tuple(
+        WrittenBar(item.request, bar, far)
+        for item, bar, far in zip(items, bars, by_worker, strict=True)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from drumigen.bank.bank import load_bank
 from drumigen.catalogue import load_catalogue
@@ -13,7 +13,13 @@ from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, repaired
 from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.units import Bpm
-from drumigen_daemon.generator.messages import BarRequest, GeneratorSetup, Item, from_bank
+from drumigen_daemon.generator.messages import (
+    BarRequest,
+    GeneratorSetup,
+    Item,
+    WorkersReport,
+    from_bank,
+)
 from drumigen_daemon.process.plugins import installed
 
 log = logging.getLogger(__name__)
@@ -27,6 +33,19 @@ class BarWriter(Protocol):
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for; ``tempo`` is the song's now."""
+
+
+@runtime_checkable
+class AsksWorkers(Protocol):
+    """A writer that has others write, and tells how that goes."""
+
+    @property
+    def by_worker(self) -> Sequence[bool]:
+        """Of each bar of the last call of ``write``, whether a worker wrote it."""
+
+    @property
+    def report(self) -> WorkersReport:
+        """How it goes with the workers."""
 
 
 class BankWriter:
@@ -121,8 +140,23 @@ def _model(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
     return made
 
 
+def _celery(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
+    if setup.workers is None:
+        log.warning('generator.writer = "celery" needs workers.broker: the CPU here writes')
+        return _model(setup, styles)
+    try:
+        module = importlib.import_module("drumigen_daemon.workers.writer")
+    except ModuleNotFoundError as error:
+        needed = "pip install 'drumigen[workers]'"
+        log.warning("workers need %s: %s; the CPU here writes", error.name, needed)
+        return _model(setup, styles)
+    made: BarWriter = module.made(setup, styles, _model(setup, styles))
+    return made
+
+
 WRITERS: Final[Mapping[str, Callable[[GeneratorSetup, StyleCatalogue], BarWriter]]] = {
     "model": _model,
+    "celery": _celery,
     "bank": lambda _, styles: BankWriter(styles),
     "mock": lambda _, _styles: MockWriter(),
 }

@@ -24,6 +24,10 @@ class JobError(DrumigenError):
     """A song cannot be rendered, or there is no room for another."""
 
 
+class NoWorkersError(JobError):
+    """Nobody is there who would render a song."""
+
+
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A song to be rendered, as ``drumigen render`` does; what is left out the style decides."""
 

@@ -6,6 +6,7 @@ replaced; what it wants is limited there and checked here, like any control.
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
@@ -15,6 +16,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import SWITCH, known_styles, leaves_to_style, plain
 from drumigen_daemon.engine.messages import PlannedBar, TransportState
+from drumigen_daemon.generator.messages import WorkersReport
 from drumigen_daemon.mqtt.messages import (
     Ahead,
     AnyFromBridge,
@@ -166,6 +168,8 @@ class MqttLink:
             self._born = self._born or now
             up = round(now - self._born)
             telemetry = {"up_seconds": up, "lock": status.lock, **said["counters"]}
+            if "workers" in said:
+                telemetry["workers"] = {**said["workers"], **_milliseconds(status.workers)}
         return StateUpdate(self._values, song, telemetry)
 
     def _stands_at(self) -> Iterator[tuple[str, str]]:
@@ -227,6 +231,20 @@ def _bar(planned: PlannedBar, seconds: float | None) -> Mapping[str, Any]:
         "in_seconds": None if seconds is None else round(seconds, 3),
         "hits": [[hit.tick + hit.offset, hit.voice, hit.velocity] for hit in planned.bar.hits],
     }
+
+
+def _milliseconds(report: WorkersReport | None) -> dict[str, float | None]:
+    """Return what half of the requests to workers, and 99 of 100, do not exceed; None is beyond."""
+    if report is None:
+        return {}
+    told = {}
+    for name in ("queue_wait", "bar_time", "round_trip"):
+        for share in (50, 99):
+            bound = getattr(report, name).quantile(share / 100)
+            told[f"{name}_ms_p{share}"] = None if bound == math.inf else round(1000 * bound, 3)
+    bars = report.batch_bars
+    told["batch_bars_mean"] = round(bars.sum / bars.count, 1) if bars.count else None
+    return told
 
 
 def _version() -> str:

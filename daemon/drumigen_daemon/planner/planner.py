@@ -510,7 +510,19 @@ class Planner:
             counters,
             bars=counters.bars + 1,
             fallback_bars=counters.fallback_bars + entered.origin.fallback,
+            worker_bars=counters.worker_bars + self._by_worker(entered),
             by_origin=origins,
+        )
+
+    def _by_worker(self, entered: BarEntered) -> bool:
+        """Whether workers wrote all that sounds, and for this place."""
+        choice = self._sent.get(entered.number)
+        if choice is None or entered.origin is not Origin.GENERATED:
+            return False
+        by_worker = self._fallback.memory.by_worker
+        return all(
+            part.origin is Origin.GENERATED and by_worker(part.made_for or part.request)
+            for part in choice.parts
         )
 
     def _used(self, request: BarRequest) -> bool:

@@ -17,6 +17,9 @@ OWN_MAX: Final = 256
 VERSIONS_MAX: Final = 16
 """Written versions of one bar of one style that are kept: its fill, and what knobs went through."""
 
+BY_WORKERS_MAX: Final = 1024
+"""Requests of which it is remembered that a worker has written them."""
+
 StyleBar = tuple[str, int]
 """A style, and a bar of the song."""
 
@@ -30,6 +33,7 @@ class SongMemory:
         self._sounded_at: dict[StyleBar, WrittenBar] = {}
         self._written: dict[StyleBar, dict[BarRequest, Bar]] = {}
         self._own: dict[StyleBar, WrittenBar] = {}
+        self._by_workers: dict[BarRequest, None] = {}
 
     def __len__(self) -> int:
         """Return how many bars are held."""
@@ -43,6 +47,15 @@ class SongMemory:
         versions[request] = written.bar
         while len(versions) > VERSIONS_MAX:
             del versions[next(iter(versions))]
+        self._by_workers.pop(request, None)
+        if written.by_worker:
+            self._by_workers[request] = None
+            if len(self._by_workers) > BY_WORKERS_MAX:
+                del self._by_workers[next(iter(self._by_workers))]
+
+    def by_worker(self, request: BarRequest) -> bool:
+        """Tell whether a worker on another machine wrote what answers ``request``."""
+        return request in self._by_workers
 
     def keep_sounded(self, request: BarRequest, bar: Bar) -> None:
         """Take note that ``bar`` sounds in answer to ``request``."""

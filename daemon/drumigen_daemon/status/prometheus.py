@@ -135,12 +135,28 @@ _COUNTERS: Final[Mapping[str, str]] = {
     "resyncs": "Times that the song was moved against the clock.",
     "port_losses": "MIDI ports, or systems, that went away.",
     "controls_coalesced": "Control messages of a flood that gave way to later ones.",
+    "worker_bars": "Bars that sounded and were written by workers, for their place.",
+}
+
+_WORKER_COUNTERS: Final[Mapping[str, str]] = {
+    "asked": "Requests for bars to workers; the five below are their outcomes.",
+    "answered": "Requests that workers answered in time.",
+    "missed": "Requests that were not answered by their deadline.",
+    "refused": "Requests that a worker refused.",
+    "corrupt": "Requests that were answered by what is no answer.",
+    "lost": "Requests for which the broker could not be reached, or its queue was full.",
+    "bars": "Bars that workers wrote.",
+    "local_bars": "Bars that the CPU here wrote in place of workers.",
 }
 
 _HISTOGRAMS: Final[Mapping[str, str]] = {
     "output_lateness_seconds": "How late notes were handed to the MIDI system.",
     "clock_phase_error_seconds": "How far MIDI clock pulses came from where they were expected.",
     "generation_seconds": "How long the generator took for a batch of bars.",
+    "worker_queue_wait_seconds": "From asking workers for bars until one began.",
+    "worker_batch_bars": "Bars that a worker wrote together, for each answer.",
+    "worker_bar_time_seconds": "How long a worker took for each bar of a batch.",
+    "worker_round_trip_seconds": "From asking workers for bars until the answer was here.",
 }
 
 
@@ -166,7 +182,9 @@ def _lines(status: Status, more: Mapping[str, float]) -> Iterator[str]:
     for origin, count in counters["by_origin"].items():
         yield f'drumigen_bars_by_origin_total{{origin="{origin}"}} {count}'
     for name, histogram in histograms(status).items():
-        yield from _histogram(f"{name}_seconds", _HISTOGRAMS[f"{name}_seconds"], histogram)
+        full = name if name in _HISTOGRAMS else f"{name}_seconds"
+        yield from _histogram(full, _HISTOGRAMS[full], histogram)
+    yield from _workers(status)
     gauges: dict[str, tuple[str, Any]] = {
         "ready": ("Whether the ports are open and the first bar is there.", status.ready),
         "rolling": ("Whether it plays.", status.transport is TransportState.ROLLING),
@@ -178,6 +196,20 @@ def _lines(status: Status, more: Mapping[str, float]) -> Iterator[str]:
     for name, value in more.items():
         kind, about = _MORE[name]
         yield from _metric(name, kind, about, value)
+
+
+def _workers(status: Status) -> Iterator[str]:
+    """Yield what is counted of workers, where any are asked."""
+    report = status.workers
+    if report is None:
+        return
+    for name, about in _WORKER_COUNTERS.items():
+        yield from _metric(f"workers_{name}_total", "counter", about, getattr(report, name))
+    yield from _metric("workers_live", "gauge", "Workers that can write our bars.", report.live)
+    rate = status.fresh_rate
+    if rate is not None:
+        about = "Of the bars not heard before, the share that workers wrote for their place."
+        yield from _metric("fresh_bar_rate", "gauge", about, rate)
 
 
 def _head(name: str, kind: str, about: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import msgspec
 from drumigen.timeline import Meter, MeterMap, Timeline
 from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
 from drumigen_daemon.engine.messages import EngineCounters, Origin, PlannedBar, TransportState
+from drumigen_daemon.generator.messages import WorkersReport
 from drumigen_daemon.histogram import Histogram
 
 
@@ -22,6 +23,8 @@ class PlanCounters:
     """Bars that the generator delivered after their bar line, or not at all."""
     refused_bars: int = 0
     """Bars that no writer could write."""
+    worker_bars: int = 0
+    """Bars that sounded and were written by workers, for that place."""
     by_origin: dict[Origin, int] = field(default_factory=dict)
     generator_restarts: int = 0
     engine_restarts: int = 0
@@ -59,6 +62,8 @@ class Status:
     """Process ids of ``engine`` and ``generator``."""
     writing: Histogram = Histogram()
     """How long the generator took for each batch of bars."""
+    workers: WorkersReport | None = None
+    """How it goes with the workers, if the generator asks any."""
     plan: PlanCounters = PlanCounters()
     engine: EngineCounters = EngineCounters()
     ready: bool = False
@@ -67,6 +72,15 @@ class Status:
     """Times that the engine has told its state; grows at least once a second."""
     ahead: tuple[PlannedBar, ...] = ()
     """The bar that sounds or is to begin, and those planned after it."""
+
+    @property
+    def fresh_rate(self) -> float | None:
+        """Of the bars that were not heard before, the share that workers wrote; None without any.
+
+        Such a bar is written by a worker for its place; what is remembered counts neither way.
+        """
+        new = self.plan.bars - self.plan.by_origin.get(Origin.REMEMBERED, 0)
+        return self.plan.worker_bars / new if self.workers is not None and new > 0 else None
 
     def tick_at(self, now: Seconds) -> float:
         """Return where the playhead is."""
@@ -108,7 +122,22 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "processes": status.processes,
         "counters": described_counters(status),
         "histograms": msgspec.to_builtins(histograms(status)),
+        **described_workers(status),
     }
+
+
+def described_workers(status: Status) -> dict[str, Any]:
+    """Return how it goes with workers, under ``workers``; nothing where none are asked."""
+    report = status.workers
+    if report is None:
+        return {}
+    told = {
+        name: value
+        for name, value in msgspec.structs.asdict(report).items()
+        if not isinstance(value, Histogram)
+    }
+    rate = status.fresh_rate
+    return {"workers": {**told, "fresh_rate": None if rate is None else round(rate, 5)}}
 
 
 def described_counters(status: Status) -> dict[str, Any]:
@@ -121,8 +150,20 @@ def described_counters(status: Status) -> dict[str, Any]:
 
 def histograms(status: Status) -> dict[str, Histogram]:
     """Return all histograms by name."""
+    report = status.workers
+    of_workers = (
+        {}
+        if report is None
+        else {
+            "worker_queue_wait": report.queue_wait,
+            "worker_batch_bars": report.batch_bars,
+            "worker_bar_time": report.bar_time,
+            "worker_round_trip": report.round_trip,
+        }
+    )
     return {
         "output_lateness": status.engine.lateness,
         "clock_phase_error": status.engine.clock_error,
         "generation": status.writing,
+        **of_workers,
     }

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import importlib
 import logging
 import os
 import signal
@@ -19,9 +20,9 @@ from typing import Any, Final
 
 import uvicorn
 
-from drumigen.errors import ChannelClosedError, SettingsError
+from drumigen.errors import ChannelClosedError, DrumigenError, SettingsError
 from drumigen_daemon.controls.values import one_line
-from drumigen_daemon.jobs.queue import LocalJobs
+from drumigen_daemon.jobs.queue import JobQueue, LocalJobs
 from drumigen_daemon.process.channel import Unpacker, packed
 from drumigen_daemon.process.log_line import LogLevel, LogLine
 from drumigen_daemon.process.parent import end_with_parent
@@ -147,12 +148,34 @@ class WebProcess:
             tokens = None
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._give_signs())
-        jobs = LocalJobs(settings.queued_jobs, settings.results_s, self._hello.generator)
+        local = LocalJobs(settings.queued_jobs, settings.results_s, self._hello.generator.at_home)
+        jobs = self._jobs(local)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._give_signs())
             tasks.create_task(self._deliver())
-            tasks.create_task(jobs.run())
+            tasks.create_task(local.run())
             tasks.create_task(self._serve(jobs, tokens))
+
+    def _jobs(self, local: LocalJobs) -> JobQueue:
+        """Return where songs are rendered: by workers if there is a broker, else here."""
+        setup = self._hello.generator
+        if setup.workers is None or setup.writer not in ("celery", "model"):
+            return local
+        try:
+            # not imported above: a daemon without a broker needs neither Celery nor Redis
+            module = importlib.import_module("drumigen_daemon.workers.jobs")
+            queued = self._hello.settings.queued_jobs
+            jobs: JobQueue = module.made(
+                setup, local, queued, lambda text: self._say("warning", text)
+            )
+        except ModuleNotFoundError as error:
+            needed = "pip install 'drumigen[workers]'"
+            self._say("warning", f"workers need {error.name}: {needed}; songs are rendered here")
+            return local
+        except DrumigenError as error:
+            self._say("warning", f"{error}; songs are rendered here")
+            return local
+        return jobs
 
     async def _deliver(self) -> None:
         while True:
@@ -171,7 +194,7 @@ class WebProcess:
                 async with asyncio.timeout(SIGN_PERIOD):
                     await self._panels.changed.wait()
 
-    async def _serve(self, jobs: LocalJobs, tokens: Tokens | None) -> None:
+    async def _serve(self, jobs: JobQueue, tokens: Tokens | None) -> None:
         settings = self._settings
         sock = await self._listen()
         self._port = sock.getsockname()[1]
