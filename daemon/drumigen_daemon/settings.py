@@ -51,6 +51,7 @@ from drumigen_daemon.controls.values import (
     Allowed,
     absolute_path,
     choice,
+    choice_or_installed,
     one_line,
     one_of,
     one_of_or_installed,
@@ -59,7 +60,13 @@ from drumigen_daemon.controls.values import (
     use_styles,
     whole,
 )
-from drumigen_daemon.engine.messages import ClockSource, DropOut, EngineParameters, EngineSetup
+from drumigen_daemon.engine.messages import (
+    CLOCK_GROUP,
+    ClockSource,
+    DropOut,
+    EngineParameters,
+    EngineSetup,
+)
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
@@ -105,7 +112,7 @@ class MidiSettings:
 class ClockSettings:
     """Who gives the tempo, and how it is understood."""
 
-    source: Annotated[ClockSource, choice(ClockSource)] = ClockSource.AUTO
+    source: Annotated[str, choice_or_installed(ClockSource, CLOCK_GROUP)] = ClockSource.AUTO
     tempo: Annotated[float, TEMPO] = TEMPO_DEFAULT
     reading: Annotated[Reading, READING] = "normal"
     drop_out: Annotated[DropOut, choice(DropOut)] = DropOut.FREE_RUN

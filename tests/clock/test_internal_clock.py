@@ -22,9 +22,9 @@ def test_nudges_add_up_without_a_jump(nudges: list[float], bpm: float) -> None:
         due += by
         assert clock.timeline.tick_at(now) == pytest.approx(before, abs=1e-6 + 1e-3)
         now += 0.3
-        clock.settle(Seconds(now))
+        clock.advance(Seconds(now))
     now += 0.6 / BEND
-    clock.settle(Seconds(now))
+    clock.advance(Seconds(now))
     assert clock.timeline.tempo == plain.tempo
     late = plain.tick_at(now) - clock.timeline.tick_at(now)
     assert late * plain.seconds_per_tick == pytest.approx(due, abs=1e-6)

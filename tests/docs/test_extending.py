@@ -2,8 +2,10 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,13 @@ import pytest
 from drumigen.kit import load_kit
 from drumigen.midi.file import read_song
 from drumigen.midi.song import bars_from_song
+from drumigen.units import Tick
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXT = (DOCS / "EXTENDING.md").read_text("utf-8")
 BLOCKS = dict(
     zip(
-        ("claps", "claps.toml", "scribe", "scribe.toml"),
+        ("claps", "claps.toml", "scribe", "scribe.toml", "desk", "desk.toml"),
         re.findall(
             r"```(?:python|toml)\n(.*?)```", (DOCS / "EXTENDING.md").read_text("utf-8"), re.DOTALL
         ),
@@ -70,8 +73,36 @@ def test_the_midi_system_plays(tmp_path: Path) -> None:
     assert [line for line in lines if line.split()[1] == "out" and line.split()[2].startswith("9")]
 
 
+@pytest.mark.process
+def test_the_clock_is_followed(tmp_path: Path) -> None:
+    install("desk", tmp_path)
+    install("scribe", tmp_path)
+    desk = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ended = threading.Event()
+
+    def send_tempo() -> None:
+        while not ended.wait(0.05):
+            desk.sendto(b"300", ("127.0.0.1", 9128))
+
+    sender = threading.Thread(target=send_tempo)
+    sender.start()
+    try:
+        ran = drumigen(
+            tmp_path,
+            *("play", "--bars", "4", "--bpm", "100", "--backend", "scribe", "--output", "a.mid"),
+            *("--set", "clock.source=desk"),
+        )
+    finally:
+        ended.set()
+        sender.join()
+        desk.close()
+    assert ran.returncode == 0, ran.stderr
+    bars = read_song(tmp_path / "a.mid")
+    assert bars.tempo_map.tempo_at(Tick(3 * 7680)) == pytest.approx(300.0, abs=0.1)
+
+
 def test_a_part_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
-    for key in ("generator.writer", "midi.backend"):
+    for key in ("generator.writer", "midi.backend", "clock.source"):
         ran = drumigen(tmp_path, "render", "--set", f"{key}=nobody")
         assert ran.returncode != 0
         assert ran.stderr.count("\n") == 1

@@ -19,7 +19,7 @@ class InternalClock:
         """Ticks of the clock (80 per pulse) against seconds."""
         self._after_bend: tuple[Seconds, Timeline] | None = None
 
-    ours: Final = True
+    foretold: Final = True
     lock: Final = "internal"
     master: Final = ""
     steady: Final = True
@@ -28,6 +28,10 @@ class InternalClock:
     def tempo(self) -> Bpm:
         """The tempo; while a nudge bends it, as it is bent."""
         return self.timeline.tempo
+
+    def start_pulse(self, at: Seconds) -> int:
+        """Return :meth:`next_pulse`: it is our own beat, and it may begin at any time."""
+        return self.next_pulse(at)
 
     def set_tempo(self, tempo: Bpm, at: Seconds) -> bool:
         """Go on at ``tempo`` from ``at``."""
@@ -51,11 +55,11 @@ class InternalClock:
         return True
 
     @property
-    def settles_at(self) -> float:
-        """When :meth:`settle` has something to do; infinity if no tempo is bent."""
+    def due(self) -> float:
+        """When a bend ends; infinity if no tempo is bent."""
         return math.inf if self._after_bend is None else self._after_bend[0]
 
-    def settle(self, now: Seconds) -> bool:
+    def advance(self, now: Seconds) -> bool:
         """End a bend that has done its work by ``now``; tell whether the timeline has changed."""
         if self._after_bend is None or now < self._after_bend[0]:
             return False
@@ -65,7 +69,3 @@ class InternalClock:
     def next_pulse(self, at: Seconds) -> int:
         """Return the number of the first pulse at or after ``at``."""
         return math.ceil(self.timeline.tick_at(at) / TICKS_PER_PULSE - 1e-9)
-
-    def time_of(self, pulse: int) -> Seconds:
-        """Return when ``pulse`` is due."""
-        return self.timeline.time_of(pulse * TICKS_PER_PULSE)

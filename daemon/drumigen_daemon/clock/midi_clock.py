@@ -132,7 +132,8 @@ class ClockFollower:
         """Start afresh, at the last tempo."""
         self._reset()
 
-    ours: Final = False
+    foretold: Final = False
+    due: Final = math.inf  # who follows it asks for :attr:`coasts_at`
 
     @property
     def lock(self) -> str:
@@ -152,6 +153,10 @@ class ClockFollower:
         if self._state is not LockState.COASTING:
             return self.last_pulse + 1
         return max(self.last_pulse + 1, track.number + math.ceil((at - track.x) / track.v))
+
+    def start_pulse(self, at: Seconds) -> int:
+        """Return :meth:`next_pulse`, as MIDI has it."""
+        return self.next_pulse(at)
 
     def set_tempo(self, tempo: Bpm, at: Seconds) -> bool:  # noqa: ARG002 - of the protocol
         """Expect ``tempo`` as long as no pulse has told another."""
@@ -340,13 +345,13 @@ class ClockFollower:
             self._state = LockState.COASTING
             self._drop_outs += 1
 
-    def advance(self, now: Seconds) -> None:
+    def advance(self, now: Seconds) -> bool:
         """Let time pass without pulses: after more than two periods of silence, coast."""
-        if not abs(now) < _FOREVER:
-            return
-        self._now = max(now, self._now)
-        if now >= self.coasts_at:
-            self._drop_out()
+        if abs(now) < _FOREVER:
+            self._now = max(now, self._now)
+            if now >= self.coasts_at:
+                self._drop_out()
+        return False
 
     @property
     def coasts_at(self) -> float:

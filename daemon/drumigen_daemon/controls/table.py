@@ -39,10 +39,12 @@ from drumigen_daemon.controls.values import (
     TEXT_MAX,
     Allowed,
     choice,
+    choice_or_installed,
     plain,
     shown,
 )
 from drumigen_daemon.engine.messages import (
+    CLOCK_GROUP,
     ClockSource,
     Command,
     Continue,
@@ -58,7 +60,7 @@ from drumigen_daemon.session import Call, Quantum, Session, SongForm, Stutter
 
 _PARAMETERS: Final[Mapping[str, Allowed[Any]]] = {
     "tempo": TEMPO,
-    "source": choice(ClockSource),
+    "source": choice_or_installed(ClockSource, CLOCK_GROUP),
     "drop_out": choice(DropOut),
     "start_on_clock": SWITCH,
     "clock_out": SWITCH,

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -163,6 +163,12 @@ def choice(kind: type[E]) -> Allowed[E]:
     """Allow the values of an enumeration."""
     names = tuple(kind)
     return Allowed(_listed(names), (str,), lambda value: kind(value.strip().lower()), names=names)
+
+
+def choice_or_installed(kind: type[StrEnum], group: str) -> Allowed[str]:
+    """Allow what :func:`choice` does, and what installed packages bring, as below."""
+    ours = one_of_or_installed(tuple(kind), group)
+    return replace(ours, names=tuple(kind))
 
 
 def one_of(*names: str) -> Allowed[str]:

@@ -20,13 +20,15 @@ from drumigen.units import (
     Seconds,
     Tick,
 )
-from drumigen_daemon.clock.internal_clock import InternalClock
-from drumigen_daemon.clock.midi_clock import ClockFollower, ExpectedPulses, LockState
+from drumigen_daemon.clock.midi_clock import ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
+from drumigen_daemon.engine.clocks import Clocks
 from drumigen_daemon.engine.drop_out import SILENCE, SilenceVerdict, SilenceWatch
+from drumigen_daemon.engine.lost_start import LostStart
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, TransportState
-from drumigen_daemon.engine.player import CLOCK_PORT, Output, Player
+from drumigen_daemon.engine.output import Output
+from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.process.log_line import LogLevel
@@ -35,8 +37,6 @@ START, CONTINUE, STOP, SONG_POSITION = 0xFA, 0xFB, 0xFC, 0xF2
 
 START_MARGIN: Final = 0.002
 """Seconds from our Start to its first pulse, so that followers see them apart."""
-LOST_START_PULSES: Final = 24
-"""Pulses without a Start after which it counts as lost, where that is the setting."""
 
 
 class Conductor:
@@ -55,8 +55,9 @@ class Conductor:
         self._log = log
         self._parameters = EngineParameters()
         self._transport = Transport()
-        self._internal = InternalClock(self._parameters.tempo, now)
-        self.follower = ClockFollower(self._parameters.tempo)
+        self._clocks = Clocks(self._parameters.tempo, now, log)
+        self._internal = self._clocks.internal
+        self.follower = self._clocks.follower
         self.clock_errors = Tally(CLOCK_BOUNDS)
         """Seconds from where each pulse was expected to where it came."""
         self.resyncs = 0
@@ -68,8 +69,7 @@ class Conductor:
         self._timeline_moved = (
             False  # pulses have moved the timeline since the player was told of it
         )
-        self._first_pulse = 0
-        self._start_may_be_lost = True
+        self._lost_start = LostStart()
         self._warnings = ClockWarnings(log)
         self._choose_clock(now)
 
@@ -98,7 +98,7 @@ class Conductor:
     @property
     def jitter(self) -> Seconds:
         """Standard deviation of the followed clock's pulses; 0 for our own."""
-        return Seconds(0.0) if self._source.ours else self.follower.jitter
+        return Seconds(0.0) if self._source.foretold else self.follower.jitter
 
     @property
     def lock(self) -> str:
@@ -118,7 +118,7 @@ class Conductor:
     @property
     def expected_pulses(self) -> ExpectedPulses | None:
         """The clock pulses that would be no news, while the song rolls steadily along a clock."""
-        rolls = self._player.rolling and not self._source.ours
+        rolls = self._player.rolling and not self._source.foretold
         return self.follower.expected_pulses if rolls and self.steady else None
 
     # --- what the clock says ---------------------------------------------------------------
@@ -133,19 +133,18 @@ class Conductor:
         if expected is not None and self.follower.epoch == epoch:
             self.clock_errors.add(abs(at - expected.time_of(number * TICKS_PER_PULSE)))
         if at - heard_before > SILENCE:
-            self._first_pulse = number
-            self._start_may_be_lost = True
-        if self._source.ours and self._transport.state is TransportState.STOPPED:
+            self._lost_start.begins(number)
+        if self._source.foretold and self._transport.state is TransportState.STOPPED:
             self._choose_clock(at)
-        if self._source.ours:
+        if self._source.foretold:
             return
         if self._transport.pulse(number):
             self._epoch = self.follower.epoch
             self._roll()
         elif self._transport.state is TransportState.ROLLING:
             self._timeline_moved = True
-        elif self._parameters.start_on_clock and self._start_may_be_lost:
-            self._check_lost_start(number, at)
+        elif self._parameters.start_on_clock and self._lost_start.is_certain_at(number):
+            self._make_up_for_lost_start(at)
 
     def message(self, source: str, message: bytes, at: Seconds) -> None:
         """Take Start, Continue, Stop or a song position pointer from the master.
@@ -153,17 +152,17 @@ class Conductor:
         What says only what is so already changes nothing.  Else the next pulse is the position, at
         its own moment: a master may have set its clock anew.
         """
-        if self._parameters.source is ClockSource.INTERNAL:
+        if self._parameters.source not in (ClockSource.AUTO, ClockSource.MIDI):
             return
         status = message[0]
-        if self._source.ours:
+        if self._source.foretold:
             # who only tells a position may be about to start; who starts is the master
             if status == STOP or (status == SONG_POSITION and self._player.rolling):
                 return
             if status in (START, CONTINUE):
                 self.stop(at)
                 self._use(self.follower, at)
-        self._start_may_be_lost = False
+        self._lost_start.is_none()
         if status == STOP:
             self.stop(at)
         elif status == CONTINUE:
@@ -189,9 +188,9 @@ class Conductor:
         if self._timeline_moved:
             self._timeline_moved = False
             self._follow(now)
-        if self._internal.settle(now) and self._source.ours:
+        if self._source.foretold and self._source.advance(now):
             self._steer(now)
-        wake = self._internal.settles_at
+        wake = self._source.due
         if self._player.rolling:
             wake = min(wake, self._check_bar_line(now))
         self._warnings.look(self.follower)
@@ -202,15 +201,17 @@ class Conductor:
     def apply(self, parameters: EngineParameters, now: Seconds) -> None:
         """Take new settings; those of clock and transport act here."""
         before, self._parameters = self._parameters, parameters
-        if parameters.tempo != before.tempo:
-            for clock in (self._internal, self.follower):
-                if clock.set_tempo(parameters.tempo, now) and clock is self._source:
-                    self._steer(now)
+        if parameters.tempo != before.tempo and self._clocks.set_tempo(
+            parameters.tempo, now, self._source
+        ):
+            self._steer(now)
         if not self._player.rolling:
             if (parameters.source, parameters.clock_out) != (before.source, before.clock_out):
                 self._choose_clock(now)
             self._transport.read_as(self._reading())
-            self._roll_internal(now)  # if it waits for a clock that is not to be followed any more
+            self._roll_if_foretold(
+                now
+            )  # if it waits for a clock that is not to be followed any more
 
     def start(self, now: Seconds) -> None:
         """Roll from tick 0 at the next pulse; nothing if that is where the song is."""
@@ -227,7 +228,7 @@ class Conductor:
         if self._transport.state is TransportState.STOPPED:
             return
         if self._transport.state is TransportState.ROLLING:
-            self._tell_followers(bytes([STOP]), now)
+            self._player.clock.tell(bytes([STOP]), now)
         self._transport.stop(self._source.next_pulse(now))
         self._silence.at_rest()
         self._halt(now)
@@ -241,8 +242,8 @@ class Conductor:
         self._pause(now)
         self._transport.locate(tick)
         if rolling:
-            self._tell_followers(bytes([STOP]), now)
-        self._roll_internal(now)
+            self._player.clock.tell(bytes([STOP]), now)
+        self._roll_if_foretold(now)
         self._await_pulse(now)
 
     def re_one(self, now: Seconds) -> None:
@@ -270,9 +271,9 @@ class Conductor:
             self._log("warning", "a nudge moves our own clock only: use offset_ms instead")
 
     def _steer(self, now: Seconds) -> None:
-        """Have everything go on along our own clock's new line."""
+        """Have everything go on along the new timeline of a clock that is known beforehand."""
         self._player.recall(now)
-        self._player.steer_clock(self._internal.timeline)
+        self._player.clock.steer(self._clock)
         if self._player.rolling:
             self._player.follow(self.timeline, now)
 
@@ -281,6 +282,13 @@ class Conductor:
 
         A clock that it followed is taken to go on along it, until its pulses say otherwise.
         """
+        package = self._clocks.of_package(self._parameters.source, now)
+        if package is not None:
+            self._use(package, now)
+            pulse = package.next_pulse(now)
+            tick = round(timeline.tick_at(package.timeline.time_of(pulse * TICKS_PER_PULSE)))
+            self._join(pulse, tick, now)
+            return
         self._use(self.follower if external else self._internal, now)
         step = TICKS_PER_PULSE * self._transport.reading
         pulse = max(0, math.floor(timeline.tick_at(now) / step))
@@ -295,10 +303,13 @@ class Conductor:
         else:
             self._internal.timeline = clock
             self._use(self._internal, now)
+        self._join(pulse, tick, now)
+
+    def _join(self, pulse: int, tick: int, now: Seconds) -> None:
         self._epoch = self.follower.epoch
         self._transport.join(pulse, tick)
         self._held = None
-        self._player.roll(self.timeline, math.ceil(timeline.tick_at(now)))
+        self._player.roll(self.timeline, math.ceil(self.timeline.tick_at(now)))
 
     # --- how it is done --------------------------------------------------------------------
 
@@ -324,26 +335,23 @@ class Conductor:
     def _clock(self) -> Timeline:
         return self._source.timeline or self._internal.timeline
 
-    def _hearing(self, now: Seconds) -> bool:
-        return now - self.follower.last_pulse_at < SILENCE
-
     def _choose_clock(self, now: Seconds) -> None:
-        source = self._parameters.source
-        heard = source is ClockSource.AUTO and self._hearing(now)
-        follow = heard or source is ClockSource.MIDI
-        self._use(self.follower if follow else self._internal, now)
+        self._use(self._clocks.chosen(self._parameters.source, now), now)
 
     def _use(self, source: Clock, now: Seconds) -> None:
-        self._source = source
-        if not (source.ours and self._parameters.clock_out):
-            self._player.end_clock()
-        elif not self._player.sends_clock:
-            first = self._internal.next_pulse(Seconds(now + self._output.lead))
-            self._player.send_clock(self._internal.timeline, first)
+        changed = source is not self._source
+        if changed:
+            self._source = source
+            source.advance(now)
+        clock = self._player.clock
+        if not (source.foretold and self._parameters.clock_out):
+            clock.end()
+        elif changed or not clock.sends:
+            clock.start(self._clock, source.next_pulse(Seconds(now + self._output.lead)))
         self._transport.read_as(self._reading())
 
     def _reading(self) -> float:
-        if self._source.ours:
+        if self._source.foretold:
             return 1.0
         reading = self._parameters.reading_factor
         if TEMPO_MIN <= self.follower.tempo * reading <= TEMPO_MAX:
@@ -355,7 +363,7 @@ class Conductor:
         if self._transport.state is not TransportState.ROLLING:
             self._choose_clock(now)
         arm()
-        self._roll_internal(now)
+        self._roll_if_foretold(now)
         self._await_pulse(now)
 
     def _await_pulse(self, now: Seconds) -> None:
@@ -366,26 +374,22 @@ class Conductor:
             # a count that may be taken back is no place to put a song on
             self.follower.restart(now)
 
-    def _roll_internal(self, now: Seconds) -> None:
-        """Roll along our own clock, if we wait to roll and it is the one that counts."""
+    def _roll_if_foretold(self, now: Seconds) -> None:
+        """Roll along a clock that is known beforehand, if we wait to roll and it counts."""
         position = self._transport.position
-        if self._transport.state is not TransportState.ARMED or not self._source.ours:
+        if self._transport.state is not TransportState.ARMED or not self._source.foretold:
             return
-        pulse = self._internal.next_pulse(Seconds(now + self._output.lead + START_MARGIN))
+        pulse = self._source.start_pulse(Seconds(now + self._output.lead + START_MARGIN))
         self._transport.pulse(pulse)
-        at = Seconds(self._internal.time_of(pulse) - START_MARGIN / 2)
+        at = Seconds(self._clock.time_of(pulse * TICKS_PER_PULSE) - START_MARGIN / 2)
+        tell = self._player.clock.tell
         if position == 0:
-            self._tell_followers(bytes([START]), at)
+            tell(bytes([START]), at)
         else:
             sixteenths = min(position // TICKS_PER_SIXTEENTH, SONG_POSITION_MAX)
-            pointer = bytes([SONG_POSITION, sixteenths & 0x7F, sixteenths >> 7])
-            self._tell_followers(pointer, at)
-            self._tell_followers(bytes([CONTINUE]), at)
+            tell(bytes([SONG_POSITION, sixteenths & 0x7F, sixteenths >> 7]), at)
+            tell(bytes([CONTINUE]), at)
         self._roll()
-
-    def _tell_followers(self, message: bytes, at: Seconds) -> None:
-        if self._parameters.clock_out and self._source.ours:
-            self._output.send(CLOCK_PORT, message, at)
 
     def _roll(self) -> None:
         self._held = None
@@ -413,12 +417,9 @@ class Conductor:
         )
         self._transport.anchor(pulse, round(tick) + ticks)
 
-    def _check_lost_start(self, number: int, at: Seconds) -> None:
-        if number - self._first_pulse < LOST_START_PULSES:
-            return
-        self._start_may_be_lost = False
+    def _make_up_for_lost_start(self, at: Seconds) -> None:
         self._log("warning", "a clock without a Start: rolling as if it began with its first pulse")
-        self._transport.join(self._first_pulse, self._transport.position)
+        self._transport.join(self._lost_start.first_pulse, self._transport.position)
         self._roll_midway(at)
 
     def _follow(self, now: Seconds) -> None:
@@ -463,13 +464,13 @@ class Conductor:
 
     def _check_silence(self, now: Seconds) -> float:
         """Act if the clock that is followed has been silent for long; return when to look again."""
-        if self._source.ours:
+        if self._source.foretold:
             return math.inf
         turn, wake = SilenceVerdict.GO_ON, math.inf
         match self._transport.state:
             case TransportState.STOPPED:
                 self._silence.at_rest()
-                if not self._hearing(now):
+                if not self._clocks.hears(now):
                     self._choose_clock(now)
             case TransportState.ARMED:
                 turn, wake = self._silence.waits(now, self.follower, self._parameters)
@@ -481,5 +482,5 @@ class Conductor:
         elif turn is SilenceVerdict.OWN_CLOCK:
             self._silence.at_rest()
             self._use(self._internal, now)
-            self._roll_internal(now)
+            self._roll_if_foretold(now)
         return wake

@@ -56,7 +56,7 @@ class SilenceWatch:
         self, now: Seconds, follower: ClockFollower, parameters: EngineParameters
     ) -> tuple[SilenceVerdict, float]:
         """Mind the wait for a first pulse; return what to do, and when to ask again."""
-        free = parameters.source is ClockSource.AUTO
+        free = parameters.source == ClockSource.AUTO
         gone_at = follower.last_pulse_at + SILENCE
         if self._by_master:
             gone_at = max(self._armed_at, follower.last_pulse_at) + WAIT_FOR_MASTER

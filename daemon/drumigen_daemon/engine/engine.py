@@ -42,7 +42,8 @@ from drumigen_daemon.engine.messages import (
     TransportState,
     UseKit,
 )
-from drumigen_daemon.engine.player import NOTES_PORT, Output, Player
+from drumigen_daemon.engine.output import NOTES_PORT, Output
+from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.score import Score
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
 from drumigen_daemon.ports import PortChange
@@ -149,7 +150,7 @@ class Engine:
     def shut_down(self, now: Seconds) -> None:
         """End the song and everything that sounds, for good."""
         self._conductor.stop(now)
-        self._player.end_clock()
+        self._player.clock.end()
         self._player.recall(now)
         self._player.panic(now)
         self._collect()

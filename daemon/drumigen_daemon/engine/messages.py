@@ -78,6 +78,11 @@ class ClockSource(StrEnum):
     INTERNAL = "internal"
 
 
+CLOCK_GROUP: Final = "drumigen.clocks"
+"""Entry points of this group, called without arguments, return a
+:class:`~drumigen_daemon.clock.source.BeatSource`."""
+
+
 class DropOut(StrEnum):
     """What to do when the clock we follow falls silent while rolling."""
 
@@ -185,7 +190,8 @@ class EngineParameters(Command, frozen=True):
 
     tempo: Bpm = TEMPO_DEFAULT
     """Of the internal clock, and of a follower that has heard no pulse."""
-    source: ClockSource = ClockSource.AUTO
+    source: str = ClockSource.AUTO
+    """A :class:`ClockSource`, or the name of a clock that an installed package brings."""
     drop_out: DropOut = DropOut.FREE_RUN
     start_on_clock: bool = False
     """Roll when pulses come after silence although no Start was heard (a lost Start)."""
@@ -260,7 +266,7 @@ class EngineState(EngineReport, frozen=True):
 
     transport: TransportState
     lock: str
-    """``internal``, or the follower's lock state."""
+    """``internal``, or how well the clock that is followed is known."""
     timeline: Timeline
     """Song ticks against monotonic seconds; while not rolling it only gives the tempo."""
     tick: Tick

@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from drumigen.kit import KitMap, Voice
 from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.engine.bar_log import BarLog
+from drumigen_daemon.engine.clock_output import ClockOutput
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import PlannedBar, PlayedNote
+from drumigen_daemon.engine.output import NOTES_PORT, Output
 from drumigen_daemon.engine.score import Score
-from drumigen_daemon.ports.midi import CLOCK_PULSE
 
 LOOK_AHEAD = 0.6
 """Seconds of score that are kept sorted for playing; more than the largest early offset."""
@@ -50,28 +50,7 @@ ONE_MOMENT = 0.025
 """Seconds within which a stroke from before the song re-rolled is the one that is due now: a loop
 comes round, and its first stroke has left already.  At least the lead."""
 
-NOTES_PORT = "out"
-CLOCK_PORT = "clock"
-
 _ALL_NOTES_OFF, _ALL_SOUND_OFF = 123, 120
-
-
-class Output(Protocol):
-    """What the player needs of a MIDI backend; see :class:`~drumigen_daemon.ports.Backend`."""
-
-    @property
-    def lead(self) -> Seconds:
-        """How long before its time an event must be handed over."""
-
-    @property
-    def dropped(self) -> int:
-        """Note-ons that were long overdue when they could have left, and did not."""
-
-    def send(self, port: str, data: bytes, at: Seconds) -> None:
-        """Have ``data`` leave ``port`` at ``at``."""
-
-    def withdraw(self) -> Seconds:
-        """Take back what has not left; return the time from which on nothing will leave."""
 
 
 class _Cue(NamedTuple):
@@ -92,21 +71,14 @@ class _Stroke(NamedTuple):
     note: tuple[int, int]
 
 
-class _MessageKind(IntEnum):
-    ON = 0
-    OFF = 1
-    PULSE = 2
-
-
 @dataclass(frozen=True, slots=True)
 class _Handed:
     """A message given to the output, kept until its time has passed."""
 
     at: float
-    kind: _MessageKind
-    note: tuple[int, int] = (0, 0)
+    note: tuple[int, int]
     cue: _Cue | None = None
-    pulse: int = 0
+    """What is struck; None for a note-off."""
 
 
 class Player:
@@ -134,8 +106,8 @@ class Player:
         self._recalled_at = -math.inf
         self._promised = math.inf  # when we asked to be called
         self._stalled = False
-        self._clock_timeline: Timeline | None = None
-        self._next_pulse = 0
+        self.clock = ClockOutput(output)
+        """Our clock, for others to follow; moved along with the notes."""
         self._channels = set(kit.channels)
         self.log = BarLog()
         self.notes = 0
@@ -205,30 +177,12 @@ class Player:
             self._channels.update(kit.channels)
             self.recall(now)
 
-    @property
-    def sends_clock(self) -> bool:
-        """Whether clock pulses are being sent."""
-        return self._clock_timeline is not None
-
-    def send_clock(self, timeline: Timeline, from_pulse: int) -> None:
-        """Send a clock pulse at every 80 ticks of ``timeline`` from ``from_pulse`` on."""
-        self._clock_timeline = timeline
-        self._next_pulse = from_pulse
-
-    def end_clock(self) -> None:
-        """Send no more clock pulses."""
-        self._clock_timeline = None
-
-    def steer_clock(self, timeline: Timeline) -> None:
-        """Change the tempo of the clock being sent."""
-        if self._clock_timeline is not None:
-            self._clock_timeline = timeline
-
     def recall(self, now: Seconds) -> None:
         """Take back everything that has not left, and look at the score afresh."""
         self._recalled_at = float(now)
-        if self._handed:
+        if self._handed or self.clock.under_way:
             horizon = self._output.withdraw()
+            self.clock.take_back(horizon)
             back = [handed for handed in self._handed if handed.at >= horizon]
             self._handed = [handed for handed in self._handed if handed.at < horizon]
             for handed in reversed(back):
@@ -317,14 +271,14 @@ class Player:
             off_at, note = min(
                 ((at, n) for n, at in self._ringing.items()), default=(math.inf, (0, 0))
             )
-            pulse_at = self._pulse_time()
+            pulse_at = self.clock.due
             first = min(cue_at, off_at, pulse_at)
             if first > until + _TIME_SLACK:
                 return
             if first == off_at:
                 self._off(note, Seconds(off_at))
             elif first == pulse_at:
-                self._pulse(Seconds(pulse_at))
+                self.clock.hand_over()
             else:
                 self._strike(self._cues.pop(0), now)
 
@@ -332,7 +286,7 @@ class Player:
         wake = min(
             self._next_due(),
             min(self._ringing.values(), default=math.inf),
-            self._pulse_time(),
+            self.clock.due,
         )
         wake -= lead
         if self._timeline is not None:
@@ -414,7 +368,7 @@ class Player:
         self.notes += 1
         if late > 0.001:
             self.late_notes += 1
-        self._handed.append(_Handed(at, _MessageKind.ON, note, cue))
+        self._handed.append(_Handed(at, note, cue))
         self._strokes.append(_Stroke(at, note))
 
     def _has_left_for(self, at: float, note: tuple[int, int]) -> bool:
@@ -447,7 +401,7 @@ class Player:
         A timeline that bends puts what is handed over now before what was handed over for the old
         one; so does a Stop just before a stroke that can not be taken back any more.
         """
-        under_way = [h.at for h in self._handed if h.kind is _MessageKind.ON and h.note == note]
+        under_way = [h.at for h in self._handed if h.cue is not None and h.note == note]
         struck = [stroke.at for stroke in self._strokes if stroke.note == note]
         return max([at, *under_way, *struck])
 
@@ -456,31 +410,21 @@ class Player:
         at = Seconds(self._in_turn(note, at))
         channel, key = note
         self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
-        self._handed.append(_Handed(at, _MessageKind.OFF, note))
-
-    def _pulse_time(self) -> float:
-        if self._clock_timeline is None:
-            return math.inf
-        return self._clock_timeline.time_of(self._next_pulse * TICKS_PER_PULSE)
-
-    def _pulse(self, at: Seconds) -> None:
-        self._output.send(CLOCK_PORT, CLOCK_PULSE, at)
-        self._handed.append(_Handed(at, _MessageKind.PULSE, pulse=self._next_pulse))
-        self._next_pulse += 1
+        self._handed.append(_Handed(at, note))
 
     def _undo(self, handed: _Handed) -> None:
-        if handed.kind is _MessageKind.PULSE:
-            self._next_pulse = min(self._next_pulse, handed.pulse)
-        elif handed.kind is _MessageKind.OFF:
+        cue = handed.cue
+        if cue is None:
             self._ringing[handed.note] = handed.at
-        elif handed.cue is not None:
-            self._ringing.pop(handed.note, None)
-            self._played.discard((handed.cue.written, handed.cue.voice, handed.cue.nth))
-            with suppress(ValueError):  # of so many that it has been forgotten
-                self._strokes.remove(_Stroke(handed.at, handed.note))
-            self.notes -= 1
+            return
+        self._ringing.pop(handed.note, None)
+        self._played.discard((cue.written, cue.voice, cue.nth))
+        with suppress(ValueError):  # of so many that it has been forgotten
+            self._strokes.remove(_Stroke(handed.at, handed.note))
+        self.notes -= 1
 
     def _forget_left(self, now: float) -> None:
+        self.clock.forget_left(now)
         left = [handed for handed in self._handed if handed.at <= now]
         if not left:
             return
