@@ -7,17 +7,17 @@ BIN := $(VENV)/bin
 PLAYING := $(VENV)/.playing
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: play check lint docs test clean
+.PHONY: play check lint docs test test-virtual test-real test-fast clean
 
 # hear it: our own clock, a picture of the bar in the terminal, a .mid and a .wav to listen to
 play: $(PLAYING)
 	@.ci/packages play
 	$(BIN)/drumigen play $(if $(STYLE),--style $(STYLE)) --wav drumigen.wav
 
-# every check and every test
+# every check and every test; it says first what it will do and about how long that takes
 check: $(ENVIRONMENT)
 	@.ci/packages check
-	$(MAKE) --no-print-directory lint docs test
+	@VENV=$(VENV) .ci/check
 
 lint: $(ENVIRONMENT)
 	$(BIN)/ruff check .
@@ -30,10 +30,18 @@ docs: $(ENVIRONMENT)
 	$(BIN)/sphinx-build -q -W --keep-going -c docs/site . build/site
 
 # what runs on virtual time shares the cores; what has real parts has them to itself
-REAL := jack or broker or redis or process or pipewire or browser
-test: $(ENVIRONMENT)
+REAL := jack or broker or process or pipewire or browser or redis
+test: test-virtual test-real
+
+test-virtual: $(ENVIRONMENT)
 	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
+
+test-real: $(ENVIRONMENT)
 	$(BIN)/python -m pytest -m "$(REAL)"
+
+# for daily work: less than a minute on two cores, and it has something of every room
+test-fast: $(ENVIRONMENT)
+	$(BIN)/python -m pytest -q -n auto -m "not (slow or $(REAL))"
 
 $(PLAYING): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("drumigen needs Python 3.11 or later, not " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'

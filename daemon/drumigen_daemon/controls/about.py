@@ -33,7 +33,7 @@ GROUPS: Final = (
         (
             About("tempo", "of our own clock; a clock that is followed overrides it", "BPM"),
             About("tap", "tap the beat: the tempo follows from the second tap on"),
-            About("nudge", "push the beat ahead (+) or hold it back (-), once", "ms"),
+            About("nudge", "hold the beat back (+) or push it ahead (-), once", "ms"),
             About("source", "whose clock counts: somebody else's, ours, or whoever plays"),
             About("reading", "hear the clock at half or double tempo"),
             About("drop_out", "what to do when the clock falls silent"),
