@@ -99,6 +99,10 @@ class SinkBackend:
         for start in range(0, len(data), 3):
             self._inbox.put("pipe", data[start : start + 3], now)
 
+    def receivers(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
     def check(self) -> Sequence[PortChange]:
         """Return no change."""
         return ()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.daemon import Daemon
-from drumigen_daemon.engine.messages import Shutdown
+from drumigen_daemon.engine.messages import Shutdown, TransportState
 from drumigen_daemon.listen.link import ListenLink
 from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.parent import end_orphans
@@ -27,6 +28,7 @@ from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.process.supervision import Runner, beside
 from drumigen_daemon.settings import (
     Settings,
+    StartMode,
     adopted,
     journal_folder,
     learned_path,
@@ -35,6 +37,7 @@ from drumigen_daemon.settings import (
     socket_paths,
     token_path,
 )
+from drumigen_daemon.status.advice import advice
 from drumigen_daemon.status.prometheus import MetricsServer
 from drumigen_daemon.status.systemd import Notifier
 from drumigen_daemon.status.tempo_advice import TempoAdvice
@@ -42,6 +45,8 @@ from drumigen_daemon.web.link import WebLink, greeting
 
 log = logging.getLogger(__name__)
 
+_FIGURES: Final = re.compile(r"[0-9.]+")
+"""What may change in a line that says the same."""
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 ENGINE_ENDING_SECONDS_MAX: Final = 2.0
 """Seconds that the engine has to end once it was told to."""
@@ -120,6 +125,45 @@ def _make_journal(settings: Settings, daemon: Daemon) -> CaptureJournal | None:
     return journal
 
 
+class _StartAtOnce:
+    """Starts the song by itself, as soon as its first bar is there; once."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        daemon.begins_by_itself = True
+        daemon.listen(self._look)
+
+    def _look(self) -> None:
+        daemon = self._daemon
+        if not daemon.begins_by_itself:
+            return
+        status = daemon.status
+        begun = status.transport is not TransportState.STOPPED
+        if begun or status.ready:
+            daemon.begins_by_itself = False
+        if status.ready and not begun:
+            daemon.control("start")
+
+
+class _Waiting:
+    """Says in the log what the song waits for, whenever that changes."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._told: Mapping[str, str] = {}
+        daemon.listen(self._look)
+
+    def _look(self) -> None:
+        status = self._daemon.status
+        if not status.ready:
+            return
+        lines = {_FIGURES.sub("", line): line for line in advice(status)}
+        for kind, line in lines.items():
+            if kind not in self._told:
+                log.info("%s", line)
+        self._told = lines
+
+
 # --- how it is started and stopped ------------------------------------------------------------
 
 
@@ -176,6 +220,9 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     advice = TempoAdvice(daemon.styles)
     daemon.listen(lambda: advice.look(daemon.status))
     notifier = _make_notifier(daemon)
+    _Waiting(daemon)
+    if settings.clock.start is StartMode.AT_ONCE:
+        _StartAtOnce(daemon)
 
     def end() -> None:
         notifier.stopping()

@@ -37,6 +37,7 @@ from drumigen_daemon.engine.messages import (
     Panic,
     PortMoved,
     Ready,
+    ReceiversSeen,
     Rejoin,
     Start,
     Stop,
@@ -47,6 +48,7 @@ from drumigen_daemon.generator.messages import EVERYTHING, BarRequest, Item, Wri
 from drumigen_daemon.planner.planner import Planner
 from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.session import Call, Quantum, Session
+from drumigen_daemon.status.connections import Connections
 from drumigen_daemon.status.status import Status
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class ControlPlane:
             self.controls.value_of,
             lambda control: names if control in ("style", "blend") else (),
         )
+        self._connections = Connections()
         self._log = LimitedLog(log)
         self._planned_for = session
         self._status = Status(style=session.style)
@@ -131,6 +134,8 @@ class ControlPlane:
             plan=self.planner.counters,
             ready=self._status.ready and self._has_first_bar,
             ahead=self.planner.ahead,
+            source=session.parameters.source,
+            connections=self._connections.standing,
         )
 
     @property
@@ -197,15 +202,21 @@ class ControlPlane:
                 self.planner.bar_entered(report)
                 self._status = replace(self._status, bar_style=report.style, origin=report.origin)
             case EngineCounters():
-                self._status = replace(self._status, engine=report)
+                foreign = report.foreign_pulses > self._status.engine.foreign_pulses
+                self._status = replace(self._status, engine=report, hears_foreign=foreign)
             case Ready():
+                self._connections.begin(report)
                 self._status = replace(
                     self._status, backend=report.backend, ports=report.ports, detail=report.detail
                 )
             case ControlInput():
                 self._heard(report, now)
-            case PortMoved() if report.up and report.port in ("", FEEDBACK_PORT):
-                self._controllers.forget_shown()
+            case PortMoved():
+                self._connections.moved(report)
+                if report.up and report.port in ("", FEEDBACK_PORT):
+                    self._controllers.forget_shown()
+            case ReceiversSeen():
+                self._connections.receivers = report.names
 
     def engine_started(self, now: Seconds) -> None:
         """Tell a new engine everything: it holds nothing, and may have to take a song over."""

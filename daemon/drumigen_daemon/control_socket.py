@@ -27,6 +27,7 @@ from drumigen_daemon.controls.binding import Binding
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import one_line, whole
 from drumigen_daemon.engine.messages import PlayedBar
+from drumigen_daemon.status.advice import note_on
 from drumigen_daemon.status.status import Status, described
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,8 @@ class ControlSocket:
                 raise ControlError(message)
             if request.control is not None:
                 self._daemon.control(request.control, request.value)
-                yield _line({"ok": True})
+                note = note_on(request.control, self._daemon.status)
+                yield _line({"ok": True, **({"note": note} if note else {})})
             elif request.show is not None:
                 yield _line({"values": self._daemon.controls.shown(request.show)})
             elif request.learned:

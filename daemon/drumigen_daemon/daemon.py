@@ -68,6 +68,8 @@ class Daemon:
         self.capture = Capture(captured_bars)
         self.sound = ""
         """What sounds live, as the listening process says; for the status."""
+        self.begins_by_itself = False
+        """Whether the song is to begin as soon as it can; for the status."""
         self._listeners: list[Callable[[], None]] = []
         self._failed_listeners: set[Callable[[], None]] = set()
         self._ended = asyncio.Event()
@@ -122,6 +124,7 @@ class Daemon:
             status,
             generator=self.generator.state,
             sound=self.sound,
+            begins_by_itself=self.begins_by_itself,
             processes={"engine": self.engine.pid, "generator": self.generator.child.pid},
             plan=replace(
                 status.plan,

@@ -33,6 +33,8 @@ class Histogram(msgspec.Struct, frozen=True):
     counts: tuple[int, ...] = (0,)
     sum: float = 0.0
     """Of all values, in seconds."""
+    most: float = 0.0
+    """The largest value, in seconds."""
 
     @property
     def count(self) -> int:
@@ -60,14 +62,15 @@ class Tally:
         """Count none, in buckets up to each of ``bounds``, ascending."""
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0.0
+        self._sum = self._most = 0.0
 
     def add(self, seconds: float) -> None:
         """Count a value."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
+        self._most = max(self._most, seconds)
 
     @property
     def histogram(self) -> Histogram:
         """The counts so far."""
-        return Histogram(self._bounds, tuple(self._counts), self._sum)
+        return Histogram(self._bounds, tuple(self._counts), self._sum, self._most)

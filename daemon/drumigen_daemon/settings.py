@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
@@ -108,6 +109,15 @@ class MidiSettings:
     split_inputs: Annotated[bool, SWITCH] = False
 
 
+class StartMode(StrEnum):
+    """When the song begins."""
+
+    WAIT = "wait"
+    """When somebody says so."""
+    AT_ONCE = "at once"
+    """As soon as the daemon runs and the first bar is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClockSettings:
     """Who gives the tempo, and how it is understood."""
@@ -116,6 +126,7 @@ class ClockSettings:
     tempo: Annotated[float, TEMPO] = TEMPO_DEFAULT
     reading: Annotated[Reading, READING] = "normal"
     drop_out: Annotated[DropOut, choice(DropOut)] = DropOut.FREE_RUN
+    start: Annotated[StartMode, choice(StartMode)] = StartMode.WAIT
     start_on_clock: Annotated[bool, SWITCH] = False
     send_clock: Annotated[bool, SWITCH] = True
 

@@ -38,6 +38,21 @@ def listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
             continue
         mixed = report.name == "jack"
         yield from (f"  {row}" for row in rows(found, setup.plan, mixed=mixed))
+        yield from (f"  {row}" for row in missing(found, setup.plan))
+
+
+def missing(found: list[Peer], plan: PortPlan) -> Iterator[str]:
+    """Yield a line for each pattern in the settings that names nobody who is there."""
+    for ports, sends in ((plan.inputs, True), (plan.outputs, False)):
+        names = [name for peer in found if peer.sends is sends for name in _names(peer)]
+        for port in ports:
+            for pattern in port.connect:
+                if pattern not in port.patterns_of(*names):
+                    yield f"missing   {pattern!r}, wanted by {plan.client}:{port.name}"
+
+
+def _names(peer: Peer) -> tuple[str, ...]:
+    return peer.name, *peer.aliases
 
 
 def rows(found: list[Peer], plan: PortPlan, *, mixed: bool = False) -> Iterator[str]:
@@ -49,8 +64,10 @@ def rows(found: list[Peer], plan: PortPlan, *, mixed: bool = False) -> Iterator[
     for peer in found:
         ours = plan.inputs if peer.sends else plan.outputs
         if mixed and peer.sends:
-            ours = tuple(port for port in plan.controllers if port.wants(peer.name)) or ours
-        joined = [f"{plan.client}:{port.name}" for port in ours if port.wants(peer.name)]
+            ours = (
+                tuple(port for port in plan.controllers if port.patterns_of(*_names(peer))) or ours
+            )
+        joined = [f"{plan.client}:{port.name}" for port in ours if port.patterns_of(*_names(peer))]
         arrow = "->" if peer.sends else "<-"
         kind = "sends" if peer.sends else "receives"
         connected = f"  {arrow} {', '.join(joined)}" if joined else ""

@@ -1,7 +1,6 @@
 """``drumigen control``, ``status`` and ``export``: what speaks to the running daemon."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -69,7 +68,9 @@ def _control(options: argparse.Namespace) -> int:
         values = _ask(options, {"show": name})["values"]
         sys.stdout.write("".join(f"{line}\n" for line in shown(values)))
         return 0
-    _ask(options, {"control": name, "value": options.value})
+    note = _ask(options, {"control": name, "value": options.value}).get("note")
+    if note:
+        warn(note)
     return 0
 
 
@@ -106,7 +107,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def summary(status: Mapping[str, Any]) -> str:
-    """Return the reply to a status request in five lines, or six where workers are asked."""
+    """Return the reply to a status request: five lines, and one for each thing to do or to know."""
     counters = status["counters"]
     followed = f" to {status['master']}" if status["master"] else ""
     parts = {
@@ -125,10 +126,13 @@ def summary(status: Mapping[str, Any]) -> str:
             f"{counters['late_notes']} late, {counters['dropped_notes']} dropped"
         ),
         "timing": _timing(msgspec.convert(status["histograms"], dict[str, Histogram])),
+        **({"sound": status["sound"]} if status["sound"] else {}),
     }
     if "workers" in status:
         parts["workers"] = _workers(status["workers"])
-    return "".join(f"{name:<8}{said}\n" for name, said in parts.items())
+    lines = [f"{name:<8}{said}" for name, said in parts.items()]
+    lines += [f"{'':<8}{said}" for said in status["advice"]]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _workers(told: Mapping[str, Any]) -> str:
@@ -143,7 +147,7 @@ def _workers(told: Mapping[str, Any]) -> str:
 
 
 def _timing(histograms: Mapping[str, Histogram]) -> str:
-    """Return what 99 of 100 do not exceed, as far as the buckets tell."""
+    """Return what 99 of 100 do not exceed, as far as the buckets tell, and the very largest."""
     told = {
         "notes late by": "output_lateness",
         "pulses off by": "clock_phase_error",
@@ -162,10 +166,9 @@ def _timing(histograms: Mapping[str, Histogram]) -> str:
 
 
 def _bounded(histogram: Histogram) -> str:
-    bound = histogram.quantile(0.99)
-    if bound == math.inf:
-        return f"more than {1000 * histogram.bounds[-1]:g} ms"
-    return f"at most {1000 * bound:g} ms"
+    most = histogram.most
+    bound = min(histogram.quantile(0.99), most)
+    return f"{1000 * bound:.3g} ms (99 of 100), {1000 * most:.3g} ms at most"
 
 
 def _export(options: argparse.Namespace) -> int:

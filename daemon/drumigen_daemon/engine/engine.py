@@ -33,6 +33,7 @@ from drumigen_daemon.engine.messages import (
     Plan,
     PlayedBar,
     PortMoved,
+    ReceiversSeen,
     Rejoin,
     ReOne,
     SendFeedback,
@@ -87,6 +88,8 @@ class Engine:
         self._obeyed = 0
         self._repeated_bars = 0
         self._port_losses = 0
+        self._players: set[str] = set()
+        self._receivers: tuple[str, ...] | None = None
         self.stopped = False
         """True once it was shut down."""
         self._lateness = self._player.lateness if lateness is None else lateness
@@ -159,7 +162,8 @@ class Engine:
     def ports_changed(self, changes: Sequence[PortChange], now: Seconds) -> None:
         """Take what the backend noticed; whoever is back may still hold notes from before."""
         for change in changes:
-            self._reports.append(PortMoved(change.port, change.peer, change.up))
+            self._reports.append(PortMoved(change.port, change.peer, change.up, change.patterns))
+            self._played_by(change)
             name = " to ".join(part for part in (change.port, change.peer) if part)
             name = name or "the MIDI system"
             if change.up:
@@ -172,6 +176,24 @@ class Engine:
             else:
                 self._port_losses += 1
                 self._log("warning", f"lost {name}: waiting for it to come back")
+
+    def _played_by(self, change: PortChange) -> None:
+        """Keep count of who plays our notes."""
+        if not change.port:
+            self._players.clear()
+        elif change.port == NOTES_PORT:
+            (self._players.add if change.up else self._players.discard)(change.peer)
+
+    @property
+    def is_played(self) -> bool:
+        """Whether anybody is known to play our notes."""
+        return bool(self._players)
+
+    def receivers_seen(self, names: Sequence[str]) -> None:
+        """Take the ports that could play our notes."""
+        if tuple(names) != self._receivers:
+            self._receivers = tuple(names)
+            self._reports.append(ReceiversSeen(self._receivers))
 
     def advance(self, now: Seconds) -> Seconds:
         """Do everything that is due; return when to be called again at the latest."""

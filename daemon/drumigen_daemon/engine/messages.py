@@ -256,6 +256,8 @@ class Ready(EngineReport, frozen=True):
     ports: tuple[str, ...]
     detail: str = ""
     """One line: which MIDI system and why; realtime or not."""
+    wanted: tuple[tuple[str, str], ...] = ()
+    """The connections that are asked for: a port of ours, and a pattern of names."""
 
 
 class EngineState(EngineReport, frozen=True):
@@ -331,6 +333,14 @@ class PortMoved(EngineReport, frozen=True):
     port: str
     peer: str
     up: bool
+    patterns: tuple[str, ...] = ()
+    """Those that asked for it, of :attr:`Ready.wanted`."""
+
+
+class ReceiversSeen(EngineReport, frozen=True):
+    """The ports of others that could play our notes; told while none does, when they change."""
+
+    names: tuple[str, ...]
 
 
 class EngineCounters(EngineReport, frozen=True):
@@ -366,6 +376,7 @@ AnyReport = (
     | PlayedBar
     | ControlInput
     | PortMoved
+    | ReceiversSeen
     | LogLine
     | EngineCounters
 )

@@ -39,6 +39,8 @@ REPORTS_AT_ONCE: Final = 8
 """What makes up a piece of work: some 0.2 ms."""
 CHECK_PERIOD: Final = 0.5
 """Seconds between two looks at which ports came and went."""
+RECEIVERS_PERIOD: Final = 3.0
+"""Seconds between two looks at who could play our notes, while nobody does."""
 CHECK_GAP: Final = 0.02
 """A look may take this long, so it waits for such a gap between events..."""
 CHECK_DELAY_SECONDS_MAX: Final = 2.0
@@ -73,6 +75,7 @@ class EngineProcess:
         self._commands: deque[AnyCommand] = deque()
         self._reports: deque[AnyReport] = deque()
         self._check_due = time.monotonic() + CHECK_PERIOD
+        self._receivers_due = 0.0
         self._terminated = False
         # whoever named a backend has chosen; a queue of our own is no worse than another
         looks = setup.backend == "auto" and backend.name != "jack"
@@ -81,7 +84,12 @@ class EngineProcess:
         )
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        channel.send(Ready(backend.name, backend.port_names(), str(granted)))
+        wanted = tuple(
+            (port.name, pattern)
+            for port in (*setup.plan.inputs, *setup.plan.outputs)
+            for pattern in port.connect
+        )
+        channel.send(Ready(backend.name, backend.port_names(), str(granted), wanted))
         settle()
 
     def run(self) -> None:
@@ -169,6 +177,9 @@ class EngineProcess:
         changes = self._backend.check()
         if changes:
             self._engine.ports_changed(changes, self._backend.now())
+        if now >= self._receivers_due and not self._engine.is_played:
+            self._receivers_due = now + RECEIVERS_PERIOD
+            self._engine.receivers_seen(self._backend.receivers())
         gc.collect(0)
         return bool(changes)
 

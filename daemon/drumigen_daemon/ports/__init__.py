@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from drumigen.units import Seconds
@@ -30,8 +30,16 @@ class VirtualPort:
 
     def wants(self, full_name: str) -> bool:
         """Tell whether a pattern of this port matches ``full_name``."""
-        name = full_name.lower()
-        return any(_matches(pattern.lower(), name) for pattern in self.connect)
+        return bool(self.patterns_of(full_name))
+
+    def patterns_of(self, *names: str) -> tuple[str, ...]:
+        """Return the patterns of this port that match a port of one of these full names."""
+        lowered = [name.lower() for name in names]
+        return tuple(
+            pattern
+            for pattern in self.connect
+            if any(_matches(pattern.lower(), name) for name in lowered)
+        )
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -83,6 +91,8 @@ class Peer:
     name: str
     sends: bool
     """True for what an input of ours can hear, False for what an output can play."""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    """Other full names of it, where the system has such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,8 @@ class PortChange:
     up: bool
     note: str = ""
     """What the user should know about it, on one line."""
+    patterns: tuple[str, ...] = field(default=(), compare=False)
+    """Those of our port that ask for this one."""
 
 
 class Inbox(Protocol):
@@ -184,6 +196,12 @@ class Backend(Protocol):
 
     def receive(self) -> None:
         """Move what has arrived into the inbox; only for backends with :meth:`filenos`."""
+
+    def receivers(self) -> Sequence[str]:
+        """Return the full names of the ports of others that could play our notes.
+
+        Called now and then while nobody does; may block for some milliseconds, as :meth:`check`.
+        """
 
     def check(self) -> Sequence[PortChange]:
         """Notice what came and went, connect and reopen what can be; called about twice a second.

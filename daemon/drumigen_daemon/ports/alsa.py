@@ -165,6 +165,10 @@ class AlsaBackend:
         if self._session is not None:
             self._session.receive()
 
+    def receivers(self) -> Sequence[str]:
+        """Return the ports of other clients that can be played."""
+        return self._session.receivers() if self._session is not None else ()
+
     def check(self) -> Sequence[PortChange]:
         """Connect what the kernel announced since the last time; compare the clocks."""
         if self._session is None:
@@ -286,9 +290,18 @@ class _Session:
             ]
             self._connect_matching(end, connected)
             for address in sorted(self._peers_of(end) - end.peers.keys()):
-                end.peers[address] = self._name_of(address)
-                changes.append(PortChange(end.ours.name, end.peers[address], up=True))
+                name = end.peers[address] = self._name_of(address)
+                patterns = end.ours.patterns_of(name)
+                changes.append(PortChange(end.ours.name, name, up=True, patterns=patterns))
         return changes
+
+    def receivers(self) -> list[str]:
+        own = (self._client.client_id, _SYSTEM_CLIENT)
+        return [
+            f"{port.client_name}:{port.name}"
+            for port in self._client.list_ports(output=True)
+            if port.client_id not in own
+        ]
 
     def _create_port(self, name: str, caps: Any) -> "alsa_midi.Port":  # noqa: ANN401 - a flag
         kind = self._alsa.PortType

@@ -50,7 +50,10 @@ def peers() -> list[Peer]:
     """
     (client,) = Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
     try:
-        return sorted(Peer(port.name, port.is_output) for port in client.get_ports(is_midi=True))
+        return sorted(
+            Peer(port.name, port.is_output, tuple(port.aliases))
+            for port in client.get_ports(is_midi=True)
+        )
     finally:
         client.close()
 
@@ -152,6 +155,11 @@ class JackBackend:
 
     def receive(self) -> None:
         """Do nothing: JACK's thread fills the inbox."""
+
+    def receivers(self) -> Sequence[str]:
+        """Return the MIDI inputs of others on the server."""
+        session = self._session
+        return session.connections.receivers() if session is not None and not session.down else ()
 
     def check(self) -> Sequence[PortChange]:
         """Connect what appeared; when the server has gone, look for it once a second."""

@@ -63,10 +63,32 @@ class Connections:
                 continue  # a peer went while it was looked at: the next check sees it gone
             come, end.peers = connected - end.peers, connected
             changes += [
-                PortChange(end.ours.name, peer, up=True, note=self._loop_with(end, peer))
+                PortChange(
+                    end.ours.name,
+                    peer,
+                    up=True,
+                    note=self._loop_with(end, peer),
+                    patterns=self._patterns_of(end, peer),
+                )
                 for peer in sorted(come)
             ]
         return changes
+
+    def receivers(self) -> list[str]:
+        """Return the ports of others that could play our notes."""
+        own = tuple(client.name + ":" for client in self._clients)
+        found = self._client.get_ports(is_midi=True, is_input=True)
+        return [port.name for port in found if not port.name.startswith(own)]
+
+    def _patterns_of(self, end: End, peer: str) -> tuple[str, ...]:
+        """Return the patterns of ``end`` that ask for ``peer``, by its name or an alias."""
+        if not end.ours.connect:
+            return ()
+        try:
+            aliases = self._client.get_port_by_name(peer).aliases
+        except self._jack_error:  # gone again
+            aliases = []
+        return end.ours.patterns_of(peer, *aliases)
 
     def _loop_with(self, end: End, peer: str) -> str:
         """Return a warning if ``peer``'s client is now connected with us in both directions."""

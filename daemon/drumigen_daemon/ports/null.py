@@ -51,6 +51,10 @@ class NullBackend:
     def receive(self) -> None:
         """Do nothing: nothing ever comes."""
 
+    def receivers(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
     def check(self) -> Sequence[PortChange]:
         """Return no change."""
         return ()

@@ -154,6 +154,10 @@ class RtMidiBackend:
     def receive(self) -> None:
         """Do nothing: rtmidi's thread fills the inbox."""
 
+    def receivers(self) -> Sequence[str]:
+        """Return none: whether somebody listens to a virtual port, rtmidi does not tell."""
+        return ()
+
     def check(self) -> Sequence[PortChange]:
         """Open what appeared, close what went; when JACK has gone, look for it once a second.
 
@@ -318,7 +322,8 @@ class _Session:
                     self._let_go(peer)
                     continue
                 end.peers[name] = peer
-                changes.append(PortChange(end.ours.name, name, up=True))
+                patterns = end.ours.patterns_of(name)
+                changes.append(PortChange(end.ours.name, name, up=True, patterns=patterns))
         self._failed.clear()
         return changes
 

@@ -7,9 +7,17 @@ import msgspec
 
 from drumigen.timeline import Meter, MeterMap, Timeline
 from drumigen.units import TEMPO_DEFAULT, Seconds, Tick
-from drumigen_daemon.engine.messages import EngineCounters, Origin, PlannedBar, TransportState
+from drumigen_daemon.engine.messages import (
+    ClockSource,
+    EngineCounters,
+    Origin,
+    PlannedBar,
+    TransportState,
+)
 from drumigen_daemon.generator.messages import WorkersReport
 from drumigen_daemon.histogram import Histogram
+from drumigen_daemon.status.advice import advice
+from drumigen_daemon.status.connections import PortsStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,14 @@ class Status:
     """Ports are open and the first bar is there."""
     heartbeats: int = 0
     """Times that the engine has told its state; grows at least once a second."""
+    source: ClockSource = ClockSource.AUTO
+    """Who is to give the tempo."""
+    begins_by_itself: bool = False
+    """Whether the song is about to begin although nobody says so."""
+    hears_foreign: bool = False
+    """Whether a second clock was heard, and ignored, within the last second."""
+    connections: PortsStanding = PortsStanding()
+    """Who is connected with our ports, who is missing, and who could be."""
     ahead: tuple[PlannedBar, ...] = ()
     """The bar that sounds or is to begin, and those planned after it."""
 
@@ -115,6 +131,8 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "seed": status.seed,
         "backend": status.backend,
         "ports": status.ports,
+        "connections": asdict(status.connections),
+        "advice": advice(status),
         "engine": status.detail,
         "sound": status.sound,
         "generator": status.generator,
