@@ -45,7 +45,7 @@ def _about_song(status: "Status") -> Iterator[str]:
     elif status.transport is TransportState.ARMED:
         way_out = (
             "set clock.source to auto, or `drumigen control source internal`, to play without"
-            if status.source is ClockSource.MIDI
+            if status.source == ClockSource.MIDI
             else "our own clock takes over soon if none comes"
         )
         yield (
@@ -62,7 +62,7 @@ def _about_clock(status: "Status") -> Iterator[str]:
             f"coasting: {who} is silent, and the song runs on at {status.timeline.tempo:.1f} BPM; "
             "check the master and its cable, or `drumigen control source internal`"
         )
-    elif status.lock == "unlocked" and status.backend and status.source is not ClockSource.INTERNAL:
+    elif status.lock == "unlocked" and status.backend and status.source != ClockSource.INTERNAL:
         yield (
             f"unlocked: no MIDI clock is heard on {_port(status, 'in')}; connect one and have it "
             "send clock, or `drumigen control source internal`"

@@ -78,7 +78,7 @@ class Status:
     """Ports are open and the first bar is there."""
     heartbeats: int = 0
     """Times that the engine has told its state; grows at least once a second."""
-    source: ClockSource = ClockSource.AUTO
+    source: str = ClockSource.AUTO
     """Who is to give the tempo."""
     begins_by_itself: bool = False
     """Whether the song is about to begin although nobody says so."""
