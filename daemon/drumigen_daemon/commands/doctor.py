@@ -67,6 +67,18 @@ class Finding:
         return one_line(f"{self.mark:<5} {self.about:<12} {self.said}")
 
 
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("--backend", help="MIDI system to look at: auto, jack, alsa or rtmidi")
+    to.add_argument(
+        "--loopback",
+        nargs="*",
+        metavar="PORT",
+        help="time notes from an output to an input: two ports, or one by whose name both go; "
+        "without any, the MIDI system alone",
+    )
+
+
 def main(options: argparse.Namespace) -> int:
     """Print what was found; return 1 if drumigen cannot play."""
     failed = False

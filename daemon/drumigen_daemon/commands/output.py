@@ -13,7 +13,7 @@ from drumigen.errors import OutputError
 from drumigen.midi.file import song_to_bytes
 from drumigen.midi.song import Song
 from drumigen.text import one_line
-from drumigen_daemon.cli import LIKE_MIDI
+from drumigen_daemon.commands.arguments import LIKE_MIDI
 
 STDOUT: Final = Path("-")
 CLEAR: Final = "\033[K"

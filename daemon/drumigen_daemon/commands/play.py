@@ -23,6 +23,7 @@ from drumigen_daemon.app import (
 )
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
+from drumigen_daemon.commands.arguments import add_file_flags, add_song_flags, count
 from drumigen_daemon.commands.output import (
     check_folder,
     say,
@@ -51,6 +52,16 @@ FRAME: Final = 0.05
 KEYS: Final = "space start, stop  s style  f fill  r re-roll  h hold  d drop  t tap  q end"
 ACTION_KEYS: Final = {"f": "fill", "r": "re-roll", "t": "tap"}
 SWITCH_KEYS: Final = {"h": "hold", "d": "drop"}
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_song_flags(to)
+    to.add_argument(
+        "--bars", type=count(0), default=16, metavar="N", help="how many; 0 plays on (16)"
+    )
+    to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
+    add_file_flags(to)
 
 
 def main(options: argparse.Namespace) -> int:

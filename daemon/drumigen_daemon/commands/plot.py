@@ -10,6 +10,7 @@ from drumigen.errors import PatternError
 from drumigen.plot import Panel, piano_roll
 from drumigen.units import Bpm
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_set, count
 from drumigen_daemon.commands.output import STDOUT, say, write_output, wrote
 from drumigen_daemon.commands.performance import read_performance
 from drumigen_daemon.commands.render import at_home
@@ -18,6 +19,27 @@ from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars
 
 PANELS_MAX: Final = 4
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="MIDI file to draw")
+    to.add_argument(
+        "--style",
+        action="append",
+        default=[],
+        dest="styles",
+        metavar="NAME",
+        help="style to draw; again for another beside it",
+    )
+    to.add_argument("--bars", type=count(1), default=2, metavar="N", help="how many (2)")
+    to.add_argument("--from", type=count(1), default=1, dest="first", metavar="N", help="bar (1)")
+    to.add_argument("--bpm", "--tempo", metavar="BPM", help="tempo of styles, 20 to 400")
+    to.add_argument("--metre", "--meter", metavar="N/D", help="metre of styles, such as 7/8")
+    to.add_argument("--seed", metavar="N", help="the same seed plays the same song")
+    to.add_argument("--kit", metavar="KIT", help="kit that files are read by")
+    to.add_argument("--output", type=Path, metavar="FILE.svg", help="picture to write, or -")
+    add_set(to)
 
 
 def main(options: argparse.Namespace) -> int:

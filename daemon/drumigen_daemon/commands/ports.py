@@ -6,10 +6,17 @@ from collections.abc import Iterator
 
 from drumigen.errors import PortError
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_set
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.ports import Peer, PortPlan
 from drumigen_daemon.ports.choose import peers, survey
 from drumigen_daemon.settings import Settings
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("--backend", help="only this MIDI system")
+    add_set(to)
 
 
 def main(options: argparse.Namespace) -> int:

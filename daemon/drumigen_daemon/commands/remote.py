@@ -16,6 +16,7 @@ from drumigen.midi.song import transcribed
 from drumigen.text import counted
 from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_file_flags, add_socket, count
 from drumigen_daemon.commands.output import (
     check_folder,
     say,
@@ -33,6 +34,38 @@ from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
 
 EXPORTED: Final = "drumigen-export.mid"
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes, whichever of the three it is."""
+    add_socket(to)
+    {"control": _add_control, "status": _add_status, "export": _add_export}[
+        to.get_default("command")
+    ](to)
+
+
+def _add_control(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--list", action="store_true", help="list what can be controlled")
+    to.add_argument("--show", action="store_true", help="show what every control is set to")
+    to.add_argument(
+        "--learned", action="store_true", help="list what was learned; control forget removes it"
+    )
+    to.add_argument("name", nargs="?", help="what, as in: drumigen control tempo 128")
+    to.add_argument("value", nargs="?", help="its new value; without one, what it is set to")
+
+
+def _add_status(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _add_export(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--bars", type=count(1), default=64, metavar="N", help="the last N bars (64)")
+    to.add_argument(
+        "--notation",
+        action="store_true",
+        help="a chart for a notation program: on the grid, with lengths to read",
+    )
+    add_file_flags(to)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_file_flags, add_song_flags, count
 from drumigen_daemon.commands.output import (
     Progress,
     check_folder,
@@ -31,6 +32,18 @@ from drumigen_daemon.jobs.rendering import request_of
 from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.session import Session
 from drumigen_daemon.settings import Settings
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_song_flags(to)
+    to.add_argument("--bars", type=count(1), default=16, metavar="N", help="how many (16)")
+    to.add_argument("--top-k", metavar="N", help="draw among the N likeliest events; 0 is all")
+    to.add_argument("--top-p", metavar="P", help="draw among the likeliest of this chance together")
+    to.add_argument(
+        "--remote", action="store_true", help="have a worker render it (docs/WORKERS.md)"
+    )
+    add_file_flags(to)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -93,6 +93,15 @@ class Manager:
         return done.stdout
 
 
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("action", choices=("install", "status", "uninstall"))
+    to.add_argument("--user", action="store_true", help="this user's, for JACK and PipeWire")
+    to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
+    to.add_argument("--print", action="store_true", help="only show the unit that install writes")
+    to.add_argument("--worker", action="store_true", help="the worker's service, not the drummer's")
+
+
 def main(options: argparse.Namespace) -> int:
     """Carry out one of the three."""
     manager = Manager(options.user, options.worker)

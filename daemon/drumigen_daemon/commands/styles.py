@@ -4,10 +4,20 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from drumigen.styles import Style
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_set
 from drumigen_daemon.controls.values import known_styles, one_line
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("name", nargs="?", metavar="NAME", help="only this style, and all about it")
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint whose styles are listed")
+    to.add_argument("--json", action="store_true", help="everything, for programs")
+    add_set(to)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -8,12 +8,21 @@ from typing import Final
 
 from drumigen.errors import SettingsError
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_set
 from drumigen_daemon.settings import TOKEN_NAME, Settings, token_path
 from drumigen_daemon.web.addresses import own_addresses
 from drumigen_daemon.web.tokens import load_tokens
 
 SERVICE_STATE: Final = Path("/var/lib/drumigen")
 """What systemd gives the system's service to keep things in."""
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument("action", choices=("pair",))
+    to.add_argument("--watch", action="store_true", help="for a bandmate who only watches")
+    to.add_argument("--new", action="store_true", help="make new tokens: all have to pair again")
+    add_set(to)
 
 
 def main(options: argparse.Namespace) -> int:

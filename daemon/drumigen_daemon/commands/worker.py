@@ -5,14 +5,28 @@ import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 from drumigen.errors import SettingsError
 from drumigen_daemon.cli import settings_of
+from drumigen_daemon.commands.arguments import add_set
 from drumigen_daemon.process.log_format import log_to_stderr
 from drumigen_daemon.process.parent import PARENT, end_with_parent
 
 NICENESS = 15
 """Of songs: bars come first."""
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    to.add_argument(
+        "--lane",
+        choices=("both", "bars", "songs"),
+        default="both",
+        help="bars for those who play, songs on request, or both",
+    )
+    to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint that writes the bars")
+    add_set(to)
 
 
 def main(options: argparse.Namespace) -> int:
