@@ -26,17 +26,14 @@ from drumigen_daemon.mqtt.link import MqttLink
 from drumigen_daemon.process.parent import end_orphans
 from drumigen_daemon.process.realtime import go_before_others
 from drumigen_daemon.process.supervision import Runner, beside
-from drumigen_daemon.settings import (
-    Settings,
-    StartMode,
-    adopted,
+from drumigen_daemon.settings.paths import (
     journal_folder,
     learned_path,
-    restart_needed,
     scenes_path,
     socket_paths,
     token_path,
 )
+from drumigen_daemon.settings.sections import Settings, StartMode, adopted, restart_needed
 from drumigen_daemon.status.advice import advice
 from drumigen_daemon.status.prometheus import MetricsServer
 from drumigen_daemon.status.systemd import Notifier

@@ -14,7 +14,8 @@ from drumigen import __version__
 from drumigen.errors import DrumigenError, PortError, SettingsError
 from drumigen_daemon.controls.values import shown
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE
-from drumigen_daemon.settings import ALLOWED, Given, Settings, find_file, hint, load_settings
+from drumigen_daemon.settings.loading import Given, find_file, hint, load_settings
+from drumigen_daemon.settings.sections import ALLOWED, Settings
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2

@@ -29,7 +29,7 @@ from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
 from drumigen_daemon.ports.choose import BackendReport
 from drumigen_daemon.session import Session
-from drumigen_daemon.settings import Settings
+from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.status.status import Status, described
 
 COMMANDS = ("play", "run", "render", "ports", "doctor", "control", "status", "export")

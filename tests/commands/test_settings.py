@@ -13,19 +13,10 @@ from drumigen.resources import config_path
 from drumigen.timeline import Meter
 from drumigen_daemon.engine.messages import ClockSource
 from drumigen_daemon.session import Quantum
-from drumigen_daemon.settings import (
-    ALLOWED,
-    Given,
-    Settings,
-    adopted,
-    find_file,
-    journal_folder,
-    learned_path,
-    load_settings,
-    restart_needed,
-    scenes_path,
-    socket_paths,
-)
+from drumigen_daemon.settings import loading
+from drumigen_daemon.settings.loading import Given, find_file, load_settings
+from drumigen_daemon.settings.paths import journal_folder, learned_path, scenes_path, socket_paths
+from drumigen_daemon.settings.sections import ALLOWED, Settings, adopted, restart_needed
 
 any_file = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -317,7 +308,9 @@ def test_a_kit_lies_beside_the_settings_file(tmp_path: Path) -> None:
     assert read(tmp_path, "[output]\nkit = 'mine.toml'").output.kit == str(kit)
 
 
-def test_the_file_is_looked_for_in_order(tmp_path: Path) -> None:
+def test_the_file_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = tmp_path / "etc" / "drumigen.toml"
+    monkeypatch.setattr(loading, "SYSTEM_FILE", system)
     own = tmp_path / "xdg" / "drumigen" / "drumigen.toml"
     own.parent.mkdir(parents=True)
     own.touch()
@@ -327,6 +320,9 @@ def test_the_file_is_looked_for_in_order(tmp_path: Path) -> None:
     asked.touch()
     environment = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
     assert find_file(None, {"HOME": str(tmp_path)}) is None
+    system.parent.mkdir()
+    system.touch()
+    assert find_file(None, {"HOME": str(tmp_path)}) == system
     assert find_file(None, environment) == own
     environment["DRUMIGEN_CONFIG"] = str(named)
     assert find_file(None, environment) == named

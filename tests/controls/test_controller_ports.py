@@ -7,7 +7,7 @@ from drumigen_daemon.controls.binding import Binding, ControllerMap, load_contro
 from drumigen_daemon.controls.control_map import ControlMap
 from drumigen_daemon.engine.messages import ControlInput
 from drumigen_daemon.ports import controller_ports
-from drumigen_daemon.settings import ControlSettings, Settings
+from drumigen_daemon.settings.sections import ControlSettings, Settings
 
 CC = 0xB0
 

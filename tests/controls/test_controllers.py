@@ -28,7 +28,7 @@ from drumigen_daemon.engine.messages import (
 )
 from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
-from drumigen_daemon.settings import load_settings
+from drumigen_daemon.settings.loading import load_settings
 
 CC, PC = 0xB0, 0xC0
 

@@ -16,7 +16,7 @@ from drumigen.styles import load_styles
 from drumigen_daemon.controls.binding import Binding, load_controller
 from drumigen_daemon.controls.learning import load_learned, save_binding
 from drumigen_daemon.controls.scenes import SceneBook
-from drumigen_daemon.settings import load_settings
+from drumigen_daemon.settings.loading import load_settings
 
 DEEP = {
     "dotted key": "a" + ".a" * 40_000 + " = 1\n",

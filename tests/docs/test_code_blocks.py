@@ -15,7 +15,7 @@ from drumigen.feel.feel import Feel
 from drumigen.feel.groove import groove_toml
 from drumigen.kit import load_kit
 from drumigen_daemon.controls.binding import load_controller
-from drumigen_daemon.settings import load_settings
+from drumigen_daemon.settings.loading import load_settings
 from fixtures_jack import wait_for
 from pages import BLOCKS, ROOT, Block, name_of
 from stage_fixtures import Daemon

@@ -11,7 +11,7 @@ import pytest
 from drumigen import __version__
 from drumigen_daemon import cli
 from drumigen_daemon.controls.table import ALIASES, CONTROLS
-from drumigen_daemon.settings import ALLOWED
+from drumigen_daemon.settings.sections import ALLOWED
 from pages import PAGES, ROOT, inline_code, name_of
 
 FOLDERS = (ROOT, ROOT / "daemon" / "drumigen_daemon", ROOT / "drumigen", ROOT / "docs")

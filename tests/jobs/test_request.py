@@ -11,7 +11,8 @@ from drumigen_daemon.generator.messages import BANK, GeneratorSetup
 from drumigen_daemon.generator.writers import BarWriter, make_writer
 from drumigen_daemon.jobs.messages import Assignment, JobDone, JobFailed, JobRequest
 from drumigen_daemon.jobs.rendering import Renderer, session_of
-from drumigen_daemon.settings import ALLOWED, Given, Settings, load_settings
+from drumigen_daemon.settings.loading import Given, load_settings
+from drumigen_daemon.settings.sections import ALLOWED, Settings
 
 RENDERED: dict[str, tuple[str, Any]] = {
     "song.style": ("style", "funk"),

@@ -295,7 +295,7 @@ def test_ready_waits_for_the_ports_and_not_for_the_generator(
         "from drumigen_daemon.process import child\n"
         "from drumigen_daemon.app import end_on_signals, make_daemon, run_daemon\n"
         "from drumigen_daemon.status.systemd import Notifier\n"
-        "from drumigen_daemon.settings import Settings, MidiSettings\n"
+        "from drumigen_daemon.settings.sections import Settings, MidiSettings\n"
         "real = child.spawn\n"
         "def spawn(module, *arguments):\n"
         "    if 'generator' in module: module = 'odd_child'; arguments = ('says nothing',)\n"

@@ -28,7 +28,8 @@ from drumigen_daemon.engine.loopback import measure
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.offline import planned_bars
 from drumigen_daemon.ports.choose import choose, survey
-from drumigen_daemon.settings import Settings, find_file
+from drumigen_daemon.settings.loading import find_file
+from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.sound.fluidsynth import HOW_TO_GET
 from drumigen_daemon.sound.fonts import sound_font
 

@@ -38,7 +38,7 @@ from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
 from drumigen_daemon.process.log_format import log_to_stderr
 from drumigen_daemon.process.realtime import go_before_others
-from drumigen_daemon.settings import Settings
+from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.status.status import Status
 
 READY_SECONDS_MAX: Final = 3.0

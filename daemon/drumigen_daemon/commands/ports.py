@@ -10,7 +10,7 @@ from drumigen_daemon.commands.arguments import add_set
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.ports import Peer, PortPlan
 from drumigen_daemon.ports.choose import peers, survey
-from drumigen_daemon.settings import Settings
+from drumigen_daemon.settings.sections import Settings
 
 
 def add_arguments(to: argparse.ArgumentParser) -> None:

@@ -31,7 +31,8 @@ from drumigen_daemon.controls.about import ORDER, listing, standing
 from drumigen_daemon.controls.table import VALUES, own_name
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.histogram import Histogram
-from drumigen_daemon.settings import ControlSettings, Settings, socket_paths
+from drumigen_daemon.settings.paths import socket_paths
+from drumigen_daemon.settings.sections import ControlSettings, Settings
 
 EXPORTED: Final = "drumigen-export.mid"
 

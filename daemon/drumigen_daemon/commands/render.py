@@ -31,7 +31,7 @@ from drumigen_daemon.jobs.queue import Job
 from drumigen_daemon.jobs.rendering import request_of
 from drumigen_daemon.offline import planned_bars, rendered
 from drumigen_daemon.session import Session
-from drumigen_daemon.settings import Settings
+from drumigen_daemon.settings.sections import Settings
 
 
 def add_arguments(to: argparse.ArgumentParser) -> None:

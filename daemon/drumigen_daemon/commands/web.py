@@ -9,7 +9,8 @@ from typing import Final
 from drumigen.errors import SettingsError
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.arguments import add_set
-from drumigen_daemon.settings import TOKEN_NAME, Settings, token_path
+from drumigen_daemon.settings.paths import TOKEN_NAME, token_path
+from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.web.addresses import own_addresses
 from drumigen_daemon.web.tokens import load_tokens
 

@@ -1,26 +1,20 @@
-"""Settings: what was given in the file, then in the environment, then as flags; all of it checked.
+"""What can be set before the daemon starts: a class for each section of the file.
 
 Every value is checked by the range that the control of the same meaning has, so that a settings
 file can ask for no more than a performer can.
 """
 
-import os
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
 from drumigen.arrange import Section
 from drumigen.catalogue import styles_folder
-from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import Voice
 from drumigen.mix import Mix
-from drumigen.resources import load_toml
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.controls.binding import ControllerMap
@@ -53,12 +47,9 @@ from drumigen_daemon.controls.values import (
     absolute_path,
     choice,
     choice_or_installed,
-    one_line,
     one_of,
     one_of_or_installed,
-    shown,
     text,
-    use_styles,
     whole,
 )
 from drumigen_daemon.engine.messages import (
@@ -72,23 +63,16 @@ from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
 from drumigen_daemon.listen.settings import SoundSettings
-from drumigen_daemon.mqtt.messages import PASSWORD_VARIABLE, MqttSettings
+from drumigen_daemon.mqtt.messages import MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
 from drumigen_daemon.session import FeelKnobs, Quantum, Session, SongForm
 from drumigen_daemon.web.messages import WebSettings
-from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE, WorkersSettings
-
-FILE_NAME: Final = "drumigen.toml"
-CONFIG_VARIABLE: Final = "DRUMIGEN_CONFIG"
-SYSTEM_FILE: Final = Path("/etc/drumigen") / FILE_NAME
-SOCKET_NAME: Final = "drumigen.sock"
-TOKEN_NAME: Final = "web-token"  # noqa: S105 - the name of a file
+from drumigen_daemon.workers.settings import WorkersSettings
 
 BACKENDS: Final = ("auto", "jack", "alsa", "rtmidi", "null")
 BACKEND_GROUP: Final = "drumigen.ports"
 """Entry points that are MIDI systems, see :mod:`drumigen_daemon.ports.choose`."""
 LEVELS: Final = ("debug", "info", "warning", "error")
-
 Reading = Literal["half", "normal", "double"]
 Patterns = Annotated[tuple[str, ...], TEXTS]
 
@@ -342,12 +326,6 @@ class Settings:
         return EngineSetup(plan, midi.backend, api, self.engine.realtime_priority)
 
 
-NO_SETTINGS: Final = (CONFIG_VARIABLE, PASSWORD_VARIABLE, WORKERS_PASSWORD_VARIABLE)
-"""Variables that look like settings and are none."""
-
-STYLE_SOURCES: Final = ("styles.folder", "generator.model")
-"""Keys that say which styles there are."""
-
 LIVE_SECTIONS: Final = ("clock", "song", "feel", "output", "mqtt", "web", "log")
 """Sections that a reload takes into the running daemon; the others need a restart."""
 
@@ -365,149 +343,6 @@ def _allowed() -> dict[str, dict[str, Allowed[Any]]]:
 
 ALLOWED: Final[Mapping[str, Mapping[str, Allowed[Any]]]] = _allowed()
 """What every key of every section takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value for a key, and where it was given."""
-
-    key: str
-    """``section.key``."""
-    value: object
-    origin: str
-    """As named in errors: file and key, a variable, or a flag."""
-    strict: bool = False
-    """Text stands only for itself: in files, where numbers have a form of their own."""
-
-
-def load_settings(
-    path: Path | None,
-    environment: Mapping[str, str],
-    flags: Sequence[Given] = (),
-    *,
-    keep_styles: bool = False,
-) -> Settings:
-    """Return the defaults, overridden by the file, the environment and the flags, in this order.
-
-    Styles are looked for where the settings say, unless ``keep_styles`` are those known before.
-
-    Raises:
-        SettingsError: a value is wrong or unknown; one line that says which and what is allowed.
-    """
-    given = [*(_in_file(path) if path else ()), *_in_environment(environment), *flags]
-    given.sort(key=lambda each: each.key not in STYLE_SOURCES)  # names of styles come after them
-    values: dict[str, dict[str, Any]] = {}
-    settled = keep_styles
-    for each in given:
-        if not settled and each.key not in STYLE_SOURCES:
-            settled = True
-            _use_styles(values, environment)
-        section, _, key = each.key.partition(".")
-        try:
-            value = ALLOWED[section][key].take(each.value, strict=each.strict)
-        except ControlError as error:
-            message = one_line(f"{each.origin}: {error}")
-            raise SettingsError(message) from error
-        values.setdefault(section, {})[key] = value
-    if not settled:
-        _use_styles(values, environment)
-    defaults = Settings()
-    changed = {name: replace(getattr(defaults, name), **keys) for name, keys in values.items()}
-    return replace(defaults, **changed)
-
-
-def _use_styles(values: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
-    model = values.get("generator", {}).get("model", "")
-    folder = values.get("styles", {}).get("folder", "")
-    use_styles(styles_folder(folder, environment), Path(model) if model else None)
-
-
-def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """Return the settings file to use: the one asked for, the user's, the system's, or None.
-
-    Raises:
-        SettingsError: a file was asked for and is not there.
-    """
-    for path, asker in (
-        (explicit, "--config"),
-        (Path(environment.get(CONFIG_VARIABLE, "")), CONFIG_VARIABLE),
-    ):
-        if path is not None and str(path) != ".":
-            if not path.is_file():
-                message = one_line(f"{asker}: there is no file {path}; check the path")
-                raise SettingsError(message)
-            return path
-    candidates = [SYSTEM_FILE]
-    folder = environment.get("XDG_CONFIG_HOME") or _below_home(environment, ".config")
-    if folder:
-        candidates.insert(0, Path(folder) / "drumigen" / FILE_NAME)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def socket_paths(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return where the control socket may be, best first; the daemon takes the first."""
-    if settings.control.socket:
-        return (Path(settings.control.socket).expanduser(),)
-    folders = [
-        environment.get("RUNTIME_DIRECTORY", "").partition(":")[0],  # given by systemd
-        environment.get("XDG_RUNTIME_DIR", ""),
-        "/run/drumigen",
-    ]
-    user = os.getuid() if hasattr(os, "getuid") else environment.get("USERNAME", "user")
-    own = Path(tempfile.gettempdir()) / f"drumigen-{user}"
-    usable = [Path(folder) for folder in folders if folder and os.access(folder, os.W_OK)]
-    return tuple(folder / SOCKET_NAME for folder in (*usable, own))
-
-
-def learned_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
-    """Return where learned bindings are kept; None where there is no home for them."""
-    given = settings.control.learned
-    return _kept_at(given, "learned.toml", environment, ("XDG_CONFIG_HOME", ".config"))
-
-
-def scenes_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
-    """Return where scenes are kept; None where there is no home for them."""
-    given = settings.control.scenes
-    return _kept_at(given, "scenes.json", environment, ("XDG_STATE_HOME", ".local/state"))
-
-
-def _kept_at(
-    given: str, name: str, environment: Mapping[str, str], home: tuple[str, str]
-) -> Path | None:
-    """Return the path ``given``, else ``name`` in systemd's state folder or the user's own.
-
-    ``home`` is the variable that names the user's folder, and where it is below the home.
-    """
-    if given:
-        return Path(given).expanduser()
-    state = _state_directory(environment)
-    if state:
-        return Path(state) / name
-    variable, below = home
-    folder = environment.get(variable) or _below_home(environment, below)
-    return Path(folder) / "drumigen" / name if folder else None
-
-
-def _state_directory(environment: Mapping[str, str]) -> str:
-    """Return the folder that systemd gives a service for what it keeps; empty if none."""
-    return environment.get("STATE_DIRECTORY", "").partition(":")[0]
-
-
-def _below_home(environment: Mapping[str, str], folder: str) -> str:
-    home = environment.get("HOME", "")
-    return home and f"{home}/{folder}"
-
-
-def token_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
-    """Return where the panel's pairing tokens are kept; None where there is no home for them."""
-    given = settings.web.token_file
-    return _kept_at(given, TOKEN_NAME, environment, ("XDG_STATE_HOME", ".local/state"))
-
-
-def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:
-    """Return where played bars are kept: the folder set, or the one that systemd gives, or None."""
-    folder = settings.capture.folder or _state_directory(environment)
-    return Path(folder) if folder else None
 
 
 def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
@@ -537,65 +372,3 @@ def adopted(session: Session, before: Settings, after: Settings) -> Session:
     return replace(
         session, **changed, parameters=msgspec.structs.replace(session.parameters, **tuned)
     )
-
-
-def _in_file(path: Path) -> list[Given]:
-    given = []
-    for section, table in load_toml(path, SettingsError).items():
-        if section not in ALLOWED:
-            _unknown(f"{path}: no section [{shown(section)[1:-1]}]", section, ALLOWED)
-        if not isinstance(table, dict):
-            message = f"{path}: {section} = {shown(table)}: write a section, [{section}]"
-            raise SettingsError(message)
-        for key, value in table.items():
-            if key not in ALLOWED[section]:
-                name = f"{section}.{shown(key)[1:-1]}"
-                _unknown(f"{path}: no setting {name}", key, ALLOWED[section])
-            found = value
-            if (section, key) == ("output", "kit") and str(value).endswith(".toml"):
-                found = str(path.parent / str(value))  # it lies beside this file
-            given.append(Given(f"{section}.{key}", found, f"{path}: {section}.{key}", strict=True))
-    return given
-
-
-def _in_environment(environment: Mapping[str, str]) -> list[Given]:
-    given = []
-    for name, value in environment.items():
-        # others may well set DRUMIGEN_PORT for a service of that name; ours have a section
-        prefix, _, rest = name.partition("_")
-        section, _, key = rest.lower().partition("_")
-        known = section in ALLOWED and name not in NO_SETTINGS
-        if prefix != "DRUMIGEN" or not known:
-            continue
-        if key not in ALLOWED[section]:
-            names = [f"DRUMIGEN_{section}_{known}".upper() for known in ALLOWED[section]]
-            _unknown(f"environment: no setting {shown(name)[1:-1]}", name, names)
-        given.append(Given(f"{section}.{key}", value, name))
-    return given
-
-
-def hint(key: str) -> str:
-    """Return what a ``section.key`` that is no setting was meant to be, as far as we can guess."""
-    section, _, name = key[:100].strip().lower().rpartition(".")
-    by_name = {name: f"{part}.{name}" for part, names in ALLOWED.items() for name in names}
-    near = get_close_matches(name, ALLOWED.get(section, ()), n=1)
-    if near:
-        return f"did you mean {section}.{near[0]}?"
-    whole = by_name.get(name) or next(
-        (by_name[each] for each in get_close_matches(name, by_name, n=1)), None
-    )
-    if whole:
-        return f"did you mean {whole}?"
-    if section in ALLOWED:
-        return f"[{section}] has {', '.join(ALLOWED[section])}"
-    return f"the sections are {', '.join(ALLOWED)}"
-
-
-def _meant(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
-    near = get_close_matches(name[:100], list(known), n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-
-
-def _unknown(complaint: str, name: str, known: Mapping[str, object] | Sequence[str]) -> None:
-    message = one_line(f"{complaint}: {_meant(name, known)}")
-    raise SettingsError(message)

@@ -1,0 +1,1 @@
+"""What can be set before the daemon starts, where it is read from, and where things are kept."""
