@@ -181,6 +181,6 @@ def test_commands_do_what_they_say(home: Path, terminal: Terminal, page: str) ->
                 if line.strip():
                     terminal.type(line)
         elif block.file:
-            path = home / block.file.removeprefix("~/")
+            path = home / block.file.removeprefix("~").lstrip("/")  # never into /etc
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
