@@ -58,6 +58,7 @@ COMMANDS: Final = (
     ("doctor", "doctor", "check this machine, and say how to mend what is wrong"),
     ("control", "remote", "change something in the running daemon"),
     ("status", "remote", "say what the running daemon does"),
+    ("watch", "watch", "show what the running daemon plays, and steer it by keys"),
     ("train", "train", "train a drummer on a folder of MIDI files"),
     ("eval", "evaluate", "hold a drummer against human takes"),
     ("plot", "plot", "draw bars: what sounds when, how loud, how far off the grid"),

@@ -1,7 +1,8 @@
 """The local socket: one JSON request a line, one JSON reply a line; and a client for it.
 
 ``{"control": "tempo", "value": 128}``, ``{"show": "tempo"}`` (an empty text shows all),
-``{"learned": true}``, ``{"status": true}`` or ``{"export": 16}``; what goes wrong is answered by
+``{"learned": true}``, ``{"status": true}``, ``{"view": true}`` (what a screen shows) or
+``{"export": 16}``; what goes wrong is answered by
 ``{"error": "one line"}``.  Whatever a client does, the daemon plays on: lines, clients and patience
 are limited, and a reply is made in pieces.
 """
@@ -29,6 +30,7 @@ from drumigen_daemon.controls.values import one_line, whole
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.status.advice import note_on
 from drumigen_daemon.status.status import Status, described
+from drumigen_daemon.status.view_state import Planned, view_state
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ class DaemonForSocket(Protocol):
         """What was learned from controllers."""
 
     @property
+    def planner(self) -> Planned:
+        """What is played next."""
+
+    @property
     def status(self) -> Status:
         """Where everything stands."""
 
@@ -77,6 +83,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     show: str | None = None
     learned: bool = False
     status: bool = False
+    view: bool = False
     export: int | None = None
 
 
@@ -161,6 +168,7 @@ class ControlSocket:
             request = _DECODER.decode(line)
             given = (request.control, request.show, request.export)
             asked = [*(each is not None for each in given), request.status, request.learned]
+            asked.append(request.view)
             if sum(asked) != 1:
                 message = 'ask one thing: {"control": NAME}, {"status": true} or {"export": BARS}'
                 raise ControlError(message)
@@ -173,6 +181,8 @@ class ControlSocket:
             elif request.learned:
                 rows = [{"control": row.name, "source": row.source} for row in self._daemon.learned]
                 yield _line({"learned": rows})
+            elif request.view:
+                yield _line({"view": view_state(self._daemon, _now())})
             elif request.status:
                 yield _line({"status": described(self._daemon.status, _now())})
             else:

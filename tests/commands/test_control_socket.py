@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 from drumigen_daemon.session import Session
 from drumigen_daemon.status.status import Status
+from drumigen_daemon.status.view_state import ViewState
 
 
 class FakeDaemon:
@@ -33,6 +35,13 @@ class FakeDaemon:
         self.capture = Capture(10_000)
         self.controls = Controls(known_styles(), Session())
         self.learned = (Binding("swing", cc=20, channel=1, bits=14),)
+        self.planner = self
+
+    def sent_bar(self, number: int) -> None:
+        """Have none."""
+
+    def is_fill(self, number: int) -> bool:
+        return number == 3
 
     @property
     def status(self) -> Status:
@@ -357,3 +366,10 @@ def test_a_daemon_that_hangs_up_is_reported(path: Path) -> None:
         with pytest.raises(ControlError, match="does not answer"):
             ask([path], {"status": True})
         caller.join()
+
+
+@pytest.mark.usefixtures("opened")
+async def test_what_a_screen_shows_is_told(path: Path) -> None:
+    reply = await asked(path, {"view": True})
+    state = msgspec.convert(reply["view"], ViewState)
+    assert (state.style, state.bars_to_fill) == ("rock", 3)

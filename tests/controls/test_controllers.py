@@ -10,7 +10,6 @@ from drumigen.errors import ControlError, SettingsError
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import Seconds
-from drumigen_daemon.commands.play import SongPlay
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
 from drumigen_daemon.controls.learning import load_learned
@@ -28,7 +27,6 @@ from drumigen_daemon.engine.messages import (
 )
 from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
-from drumigen_daemon.settings.loading import load_settings
 
 CC, PC = 0xB0, 0xC0
 
@@ -194,19 +192,3 @@ async def test_without_a_port_for_it_nothing_is_shown() -> None:
     stage.hear(CC, 118, 127)
     await stage.settle()
     assert stage.told(SendFeedback) == []
-
-
-async def test_keys_of_the_first_minute_are_controls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
-    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
-    performance = SongPlay(load_settings(None, {}), 0, Path("song.mid"), None)
-    controls = performance.daemon.controls
-    for key in "hdf":
-        performance._key(key)
-    await asyncio.sleep(0)
-    assert (controls.value_of("hold"), controls.value_of("drop")) == (True, True)
-    assert performance.daemon.planner._arrangement.form.fills
-    performance._key("h")
-    performance._key("s")
-    assert controls.value_of("hold") is False
-    assert controls.value_of("style") != "rock"

@@ -1,17 +1,21 @@
-"""``drumigen play``: the first minute. Plays by its own clock, shows it, and writes it down."""
+"""``drumigen play``: the first minute.  Plays, shows it, and writes it down.
+
+By its own clock, unless a master leads.
+"""
 
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from drumigen.kit import Voice
+from drumigen.errors import SettingsError
 from drumigen.text import counted
 from drumigen.units import Seconds
 from drumigen_daemon.app import (
@@ -33,13 +37,21 @@ from drumigen_daemon.commands.output import (
     wrote,
 )
 from drumigen_daemon.commands.render import at_home, default_file, write_sound
+from drumigen_daemon.commands.screen import is_screen, open_lines, open_screen
+from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.daemon import Daemon
-from drumigen_daemon.engine.messages import ClockSource, Origin, TransportState
+from drumigen_daemon.engine.messages import Origin, TransportState
 from drumigen_daemon.process.log_format import log_to_stderr
 from drumigen_daemon.process.realtime import go_before_others
+from drumigen_daemon.settings.paths import socket_paths
 from drumigen_daemon.settings.sections import Settings
+from drumigen_daemon.status.advice import note_on
+from drumigen_daemon.status.keys import Keyboard, Move
 from drumigen_daemon.status.status import Status
+from drumigen_daemon.status.view_state import view_state
+
+log = logging.getLogger(__name__)
 
 READY_SECONDS_MAX: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
@@ -49,9 +61,6 @@ STOP_SECONDS_MAX: Final = 1.0
 STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
 FRAME: Final = 0.05
-KEYS: Final = "space start, stop  s style  f fill  r re-roll  h hold  d drop  t tap  q end"
-ACTION_KEYS: Final = {"f": "fill", "r": "re-roll", "t": "tap"}
-SWITCH_KEYS: Final = {"h": "hold", "d": "drop"}
 
 
 def add_arguments(to: argparse.ArgumentParser) -> None:
@@ -67,7 +76,6 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Play, then write what was played."""
     preset = {
-        "clock.source": ClockSource.INTERNAL.value,
         "sound.listen": "on",
         "sound.delay_ms": 150,
     }
@@ -103,8 +111,8 @@ class SongPlay:
         self._bars = bars
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
-        self._shown = -1
-        self._voices: set[Voice] = set()
+        self._keyboard = Keyboard((), str)
+        self._draw: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Play to the end, or until interrupted.
@@ -121,7 +129,8 @@ class SongPlay:
             run_daemon(self.daemon, {"web": web.run, "sound": self._listening.run}), name="daemon"
         )
         playing = asyncio.create_task(self._play(), name="play")
-        await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
+        async with _control_socket(self._settings, self.daemon):
+            await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
         playing.cancel()
         self.daemon.end()
         results = await asyncio.gather(running, playing, return_exceptions=True)
@@ -130,25 +139,30 @@ class SongPlay:
                 raise result
 
     async def _play(self) -> None:
-        await self._until(self._is_ready, READY_SECONDS_MAX)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SOUND_SECONDS_MAX):
-                await self._listening.decided.wait()
-        for line in self._about_sound():
-            say(line, self._output)
-        self.daemon.control("start")
-        with contextlib.ExitStack() as stack:
-            if sys.stdout.isatty():
-                draw = stack.enter_context(_screen(self))
-                if sys.stdin.isatty():
-                    stack.enter_context(_keys(self._key))
-            else:
-                draw = self._print_bar
-            while not self._ending.is_set() and not self._is_over():
-                draw()
+        styles = known_styles()
+        keyboard = Keyboard(styles.names, lambda name: styles.find(name).name)
+        opened = (
+            open_screen(keyboard, self._move)
+            if is_screen()
+            else open_lines(keyboard, self._move, self._bars)
+        )
+        with opened as draw:
+            self._draw = lambda: draw(view_state(self.daemon, Seconds(time.monotonic())))
+            self._keyboard = keyboard
+            await self._until(self._is_ready, READY_SECONDS_MAX)
+            await self._until(lambda _: self._listening.decided.is_set(), SOUND_SECONDS_MAX)
+            if not is_screen():
+                for line in self._about_sound():
+                    say(line, self._output)
+            if not self._is_ended:
+                self.daemon.control("start")
+            while not (self._is_ended or self._is_over()):
+                self._draw()
                 await self._pause()
             self.daemon.control("stop")
-            await self._until(lambda s: s.transport is TransportState.STOPPED, STOP_SECONDS_MAX)
+            await self._until(
+                lambda s: s.transport is TransportState.STOPPED, STOP_SECONDS_MAX, even_so=True
+            )
             await self._listening.rung_out()
 
     def _about_sound(self) -> Iterator[str]:
@@ -166,12 +180,26 @@ class SongPlay:
             instead.append("write a sound file by --wav")
         yield f"sound: {self.daemon.sound or 'none live yet'}; {', or '.join(instead)}"
 
-    async def _until(self, reached: Callable[[Status], bool], patience: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while not reached(self.daemon.status) and not self._ending.is_set():
+    async def _until(
+        self, reached: Callable[[Status], bool], seconds: float, *, even_so: bool = False
+    ) -> None:
+        """Draw until ``reached``, for so long at most, and no longer than it is to be played.
+
+        With ``even_so`` it makes no difference that it has ended.
+        """
+        end = time.monotonic() + seconds
+        while not reached(self.daemon.status) and time.monotonic() < end:
+            if self._is_ended and not even_so:
+                return
+            self._draw()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FRAME):
                     self._changed.clear()
                     await self._changed.wait()
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._ending.is_set() or self._keyboard.ended
 
     async def _pause(self) -> None:
         """Wait a frame, or less if the end is nearer."""
@@ -197,84 +225,23 @@ class SongPlay:
         end = status.timeline.time_of(last)
         return end - STOP_MARGIN - time.monotonic()
 
-    def _key(self, key: str) -> None:
-        daemon = self.daemon
-        if key in ("q", "\x03"):
-            self._ending.set()
-        elif key == " ":
-            stopped = daemon.status.transport is TransportState.STOPPED
-            daemon.control("start" if stopped else "stop")
-        elif key == "s":
-            names = known_styles().names
-            daemon.control("style", names[(names.index(daemon.status.style) + 1) % len(names)])
-        elif key in ACTION_KEYS:
-            daemon.control(ACTION_KEYS[key])
-        elif key in SWITCH_KEYS:
-            name = SWITCH_KEYS[key]
-            daemon.control(name, not daemon.controls.value_of(name))
-
-    def _print_bar(self) -> None:
-        from drumigen_daemon.status.terminal import bar_line  # noqa: PLC0415 - rich is slow to load
-
-        status = self.daemon.status
-        number = status.place_at(Seconds(time.monotonic()))[0] - 1
-        if self._bars and number >= self._bars:
-            return  # the last stroke
-        if status.transport is TransportState.ROLLING and number != self._shown:
-            self._shown = number
-            bar = self.daemon.planner.sent_bar(number)
-            sys.stdout.write(bar_line(status, bar, number, self._bars) + "\n")
-            sys.stdout.flush()
+    def _move(self, move: Move) -> None:
+        control, value = move
+        self.daemon.control(control, value)
+        note = note_on(control, self.daemon.status)
+        if note:
+            log.warning("%s", note)
 
 
-@contextlib.contextmanager
-def _screen(performance: SongPlay) -> Iterator[Callable[[], None]]:
-    """Draw on the terminal while open."""
-    from rich.console import Console  # noqa: PLC0415 - slow to load, and not needed in a pipe
-    from rich.live import Live  # noqa: PLC0415
-
-    from drumigen_daemon.status.terminal import view, voices_of  # noqa: PLC0415
-
-    daemon = performance.daemon
-    voices: set[Voice] = set()
-    hint = KEYS if sys.stdin.isatty() else "Ctrl-C ends"
-    with Live(console=Console(), auto_refresh=False, transient=False) as live:
-
-        def draw() -> None:
-            now = Seconds(time.monotonic())
-            status = daemon.status
-            bar = daemon.planner.sent_bar(status.place_at(now)[0] - 1)
-            if bar is not None:
-                voices.update(voices_of(bar.bar))
-            live.update(view(status, bar, now, tuple(voices), hint), refresh=True)
-
-        yield draw
-
-
-@contextlib.contextmanager
-def _keys(pressed: Callable[[str], None]) -> Iterator[None]:
-    """Call ``pressed`` with each key, without waiting for Enter; on Windows never."""
-    if sys.platform == "win32":
-        yield
-        return
-    import termios  # noqa: PLC0415 - Windows lacks them
-    import tty  # noqa: PLC0415
-
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        for key in os.read(descriptor, 64).decode("ascii", "ignore"):
-            pressed(key)
-
-    tty.setcbreak(descriptor)
-    loop.add_reader(descriptor, read)
+@contextlib.asynccontextmanager
+async def _control_socket(settings: Settings, daemon: Daemon) -> AsyncIterator[None]:
+    """Let ``drumigen control`` and ``watch`` speak to this song, unless to another already."""
     try:
+        async with ControlSocket(socket_paths(settings, os.environ)[0], daemon):
+            yield
+    except SettingsError as error:
+        log.info("%s", error)
         yield
-    finally:
-        loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _write(performance: SongPlay, settings: Settings, path: Path, wav: Path | None) -> int:

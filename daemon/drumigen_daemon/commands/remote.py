@@ -202,7 +202,12 @@ def _timing(histograms: Mapping[str, Histogram]) -> str:
 def _bounded(histogram: Histogram) -> str:
     most = histogram.most
     bound = min(histogram.quantile(0.99), most)
-    return f"{1000 * bound:.3g} ms (99 of 100), {1000 * most:.3g} ms at most"
+    return f"{_ms(bound)} (99 of 100), {_ms(most)} at most"
+
+
+def _ms(seconds: float) -> str:
+    ms = 1000 * seconds
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.3g} ms"
 
 
 def _export(options: argparse.Namespace) -> int:

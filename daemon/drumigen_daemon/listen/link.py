@@ -183,7 +183,7 @@ class ListenLink:
             case Unheard():
                 self._sounding = None
                 self._daemon.sound = f"none live: {message.reason}"
-                log.warning("sound: %s", self._daemon.sound)
+                log.info("sound: %s", self._daemon.sound)
                 self.decided.set()
             case ListenSign():
                 self._sign = message

@@ -316,6 +316,10 @@ class Planner:
             return Seconds(0.0)
         return Seconds(playhead.timeline.time_of(self._arrangement.end_of(playhead.bar)) - now)
 
+    def is_fill(self, number: int) -> bool:
+        """Tell whether bar ``number`` has a fill, as far as is known now."""
+        return self._arrangement.fill_from(number) is not None
+
     def sent_bar(self, number: int) -> PlannedBar | None:
         """Return bar ``number`` as the engine has it, if it was sent lately."""
         choice = self._sent.get(number)

@@ -1,51 +1,128 @@
-"""What `drumigen play` shows: the playhead over the bar that sounds, and where everything stands.
+"""What the screens show: the playhead over the bar that sounds, and where everything stands.
 
-With ``drumigen play``, which draws it, the only user of rich.
+The only module, beside the one that opens the screen, that imports rich.
 """
 
-from collections.abc import Sequence
+import os
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
 from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar
-from drumigen.units import TICKS_PER_SIXTEENTH, Seconds
-from drumigen_daemon.engine.messages import Origin, PlannedBar
-from drumigen_daemon.status.status import Status
+from drumigen.text import counted
+from drumigen.units import TICKS_PER_SIXTEENTH
+from drumigen_daemon.engine.messages import PlannedBar, TransportState
+from drumigen_daemon.status.keys import HINTS
+from drumigen_daemon.status.view_state import ViewState
 
 GHOST_BELOW: Final = 46
 ACCENT_FROM: Final = 100
+WIDTH_MOST: Final = 120
+"""Columns; on a wider screen the eye would have to travel."""
+_BORDER: Final = 4
+_GAP: Final = 3
 _NAME_WIDTH: Final = 11
-
 _ALWAYS: Final = (Voice.CLOSED_HAT, Voice.SNARE, Voice.KICK)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a terminal can show."""
+
+    width: int = 80
+    height: int = 24
+    unicode: bool = True
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Nothing, a ghost, a stroke and an accent."""
+        return ("·", "○", "●", "◉") if self.unicode else (".", "o", "x", "X")
+
+
+def shows_unicode(environment: Mapping[str, str], encoding: str) -> bool:
+    """Tell whether a terminal shows more than ASCII: by its locale, and by what can be written.
+
+    Python writes UTF-8 in the C locale as well, but the terminal may not know it.
+    """
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    locale = next((environment[name] for name in names if environment.get(name)), "")
+    known = "utf" in locale.lower() if locale or os.name == "posix" else True
+    return known and "utf" in encoding.lower()
+
+
 def view(
-    status: Status, bar: PlannedBar | None, now: Seconds, seen: Sequence[Voice] = (), hint: str = ""
+    state: ViewState,
+    look: Look = Look(),
+    seen: Iterable[Voice] = (),
+    prompt: str = "",
+    notice: str = "",
 ) -> RenderableType:
-    """Return the whole view at ``now``; ``seen`` are voices to keep a line for."""
-    tick = status.tick_at(now)
-    grid: list[Text] = []
-    if bar is not None:
-        playhead = int((tick - bar.start) // TICKS_PER_SIXTEENTH)
-        grid = _grid(bar.bar, playhead, seen)
-    lines = [_place(status, now), *grid, _story(status, bar), Text(hint, style="dim")]
-    return Panel(Group(*lines), title="drumigen", title_align="left", expand=False, width=78)
+    """Return the whole screen; ``seen`` are voices to keep a line for.
+
+    ``prompt`` is asked in place of the keys, ``notice`` is what was said last.  What does not fit
+    is left out, the least needed first; nothing is wrapped within a word or a key.
+    """
+    lines = _fitted(state, look, seen, prompt, notice)
+    border = box.ROUNDED if look.unicode else box.ASCII
+    width = min(look.width, WIDTH_MOST)
+    return Panel(
+        Group(*lines), title="drumigen", title_align="left", width=width, box=border, padding=(0, 1)
+    )
 
 
-def bar_line(status: Status, bar: PlannedBar | None, number: int, bars: int) -> str:
-    """Return the line that stands for a bar where there is no terminal to draw on."""
+def _fitted(
+    state: ViewState, look: Look, seen: Iterable[Voice], prompt: str, notice: str
+) -> list[Text]:
+    room, inner = look.height - 2, min(look.width, WIDTH_MOST) - _BORDER
+    place = _flowed(_place(state, look), inner)
+    keys = [Text(prompt, style="bold")] if prompt else _flowed(_keys(), inner)
+    told = [line for each in state.advice for line in textwrap.wrap(each, inner)]
+    advice = [Text(line, style="yellow") for line in told]
+    if notice:
+        advice.insert(0, Text(notice[:inner], style="bold yellow"))
+    marks = _flowed(_marks(state), inner)
+    story = _flowed(_story(state), inner)
+    voices = _voices(state, seen)
+    # the least needed goes first, until the rest fits
+    while len(place) + len(voices) + len(marks) + len(story) + len(advice) + len(keys) > room:
+        if len(story) > 1:
+            story.pop()
+        elif len(advice) > 2:
+            advice.pop()
+        elif len(keys) > 2:
+            keys.pop()
+        elif story:
+            story.pop()
+        elif len(voices) > len(_ALWAYS):
+            voices.remove(next(voice for voice in voices if voice not in _ALWAYS))
+        elif len(keys) > 1:
+            keys.pop()
+        elif advice:
+            advice.pop()
+        elif len(place) > 1:
+            place.pop()
+        else:
+            break
+    return [*place, *_grid(state, look, voices, inner), *marks, *story, *advice, *keys]
+
+
+def bar_line(state: ViewState, bars: int) -> str:
+    """Return the line that stands for the bar where there is no terminal to draw on."""
     total = f"/{bars}" if bars else ""
-    where = f"bar {number + 1}{total}"
+    where = f"bar {state.bar}{total}"
+    bar = state.sounding
     if bar is None:
-        return f"{where}  {status.bar_style}"
-    hits = len(bar.bar.hits)
+        return f"{where}  {state.style}"
     return (
-        f"{where:<10} {bar.style:<13} {bar.bar.meter}  {status.timeline.tempo:g} BPM  "
-        f"{hits:>3} hits  {bar.origin}"
+        f"{where:<10} {bar.style:<13} {bar.bar.meter}  {state.tempo:g} BPM  "
+        f"{len(bar.bar.hits):>3} hits  {bar.origin}"
     )
 
 
@@ -54,56 +131,113 @@ def voices_of(bar: Bar) -> set[Voice]:
     return {hit.voice for hit in bar.hits}
 
 
-def _place(status: Status, now: Seconds) -> Text:
-    bar, beat, meter = status.place_at(now)
-    text = Text()
-    text.append(f"{bar:>4}.{beat}", style="bold")
-    text.append(f"   {meter}   ")
-    text.append(f"{status.timeline.tempo:.1f} BPM", style="bold")
-    text.append(f"   {status.bar_style or status.style}   ")
-    text.append(status.transport.value)
-    text.append(f"   clock {status.lock}", style="green" if status.lock == "locked" else "")
-    return text
+def _flowed(parts: Iterable[Text], width: int) -> list[Text]:
+    """Return ``parts`` on as many lines as they need, none of them broken."""
+    lines: list[Text] = []
+    for part in parts:
+        if not part.plain:
+            continue
+        part.truncate(width, overflow="ellipsis")
+        if lines and lines[-1].cell_len + _GAP + part.cell_len <= width:
+            lines[-1].append(" " * _GAP).append_text(part)
+        else:
+            lines.append(part)
+    return lines
 
 
-def _grid(bar: Bar, playhead: int, seen: Sequence[Voice]) -> list[Text]:
-    used = {*voices_of(bar), *seen, *_ALWAYS}
-    return [_row(voice, bar, playhead) for voice in FROM_TOP if voice in used]
+def _place(state: ViewState, look: Look) -> Iterator[Text]:
+    yield Text(f"{state.bar:>3}.{state.beat}", style="bold")
+    yield Text(state.meter)
+    yield Text(f"{state.tempo:.1f} BPM", style="bold")
+    arrow = "→" if look.unicode else "->"
+    pending = f" {arrow} {state.next_style}" if state.next_style else ""
+    yield Text(f"{state.style}{pending}", style="bold" if pending else "")
+    rolling = state.transport is TransportState.ROLLING
+    yield Text(state.transport.value, style="green" if rolling else "yellow")
+    good = state.lock in ("locked", "internal")
+    who = f" to {state.master}" if state.master else ""
+    yield Text(f"clock {state.lock}{who}", style="" if good else "yellow")
 
 
-def _row(voice: Voice, bar: Bar, playhead: int) -> Text:
+def _marks(state: ViewState) -> Iterator[Text]:
+    if state.section != "none":
+        yield Text(f"section {state.section}", style="bold")
+    if state.bars_to_fill == 0:
+        yield Text("fill", style="magenta")
+    elif state.bars_to_fill is not None:
+        yield Text(f"fill in {counted(state.bars_to_fill, 'bar')}", style="dim")
+    for flag in state.flags:
+        yield Text(flag.upper(), style="bold cyan")
+    if state.muted:
+        yield Text(f"muted: {', '.join(state.muted)}", style="cyan")
+
+
+def _story(state: ViewState) -> Iterator[Text]:
+    if state.origin:
+        yield Text.assemble(
+            ("this bar ", "dim"), (state.origin, "yellow" if state.fallback else "")
+        )
+    yield Text(f"kit {state.kit}", style="dim")
+    yield Text(f"seed {state.seed}", style="dim")
+    yield Text(f"through {state.backend or 'nothing yet'}", style="dim")
+    if state.late_notes:
+        yield Text(counted(state.late_notes, "late note"), style="yellow")
+    if state.sound:
+        yield Text(state.sound, style="dim")
+
+
+def _keys() -> Iterator[Text]:
+    for key, does in HINTS:
+        yield Text.assemble((key, "bold"), " ", (does, "dim"))
+
+
+def _voices(state: ViewState, seen: Iterable[Voice]) -> list[Voice]:
+    if state.sounding is None:
+        return []
+    used = {*voices_of(state.sounding.bar), *seen, *_ALWAYS}
+    return [voice for voice in FROM_TOP if voice in used]
+
+
+def _grid(state: ViewState, look: Look, voices: Sequence[Voice], inner: int) -> Iterator[Text]:
+    bar, following = state.sounding, state.following
+    if bar is None:
+        return
+    playhead = state.playhead // TICKS_PER_SIXTEENTH
+    for voice in voices:
+        row = Text(f"{VOICES[voice].title:<{_NAME_WIDTH}} ")
+        row.append_text(_row(voice, bar, playhead, look))
+        if following is not None:
+            coming = _row(voice, following, -1, look)
+            if row.cell_len + _GAP + 2 + coming.cell_len <= inner:
+                coming.stylize("dim")
+                row.append(" │ " if look.unicode else " | ", style="dim").append_text(coming)
+        row.truncate(inner)
+        yield row
+
+
+def _row(voice: Voice, bar: PlannedBar, playhead: int, look: Look) -> Text:
     loudest: dict[int, int] = {}
-    for hit in bar.hits:
+    for hit in bar.bar.hits:
         if hit.voice is voice:
             step = hit.tick // TICKS_PER_SIXTEENTH
             loudest[step] = max(loudest.get(step, 0), hit.velocity)
-    row = Text(f"{VOICES[voice].title:<{_NAME_WIDTH}} ")
-    per_beat = max(1, bar.meter.beat_ticks // TICKS_PER_SIXTEENTH)
-    for step in range(bar.meter.sixteenths):
+    row = Text()
+    meter = bar.bar.meter
+    per_beat = max(1, meter.beat_ticks // TICKS_PER_SIXTEENTH)
+    for step in range(meter.sixteenths):
         if step and step % per_beat == 0:
             row.append(" ")
         velocity = loudest.get(step, 0)
         style = "bold" if velocity >= ACCENT_FROM else "" if velocity else "dim"
-        row.append(_cell(velocity), style=f"{style} reverse" if step == playhead else style)
+        cell = _cell(velocity, look)
+        row.append(cell, style=f"{style} reverse" if step == playhead else style)
     return row
 
 
-def _cell(velocity: int) -> str:
+def _cell(velocity: int, look: Look) -> str:
+    none, ghost, stroke, accent = look.cells
     if velocity <= 0:
-        return "·"
+        return none
     if velocity < GHOST_BELOW:
-        return "○"
-    return "◉" if velocity >= ACCENT_FROM else "●"
-
-
-def _story(status: Status, bar: PlannedBar | None) -> Text:
-    text = Text()
-    origin = status.origin or (bar.origin if bar is not None else None)
-    if origin is not None:
-        text.append("this bar ", style="dim")
-        text.append(origin.value, style="yellow" if Origin(origin).fallback else "")
-    text.append(f"   kit {status.kit}   seed {status.seed}", style="dim")
-    text.append(f"   through {status.backend or 'nothing yet'}", style="dim")
-    if status.engine.late_notes:
-        text.append(f"   {status.engine.late_notes} late notes", style="yellow")
-    return text
+        return ghost
+    return accent if velocity >= ACCENT_FROM else stroke
