@@ -16,6 +16,6 @@ def test_every_style_is_kept_in_two_metres() -> None:
     assert len(KEPT) >= 36
 
 
-@pytest.mark.parametrize(("name", "session"), songs(), ids=str)
+@pytest.mark.parametrize(("name", "session"), list(songs()), ids=KEPT)
 def test_a_song_is_the_one_that_it_was(name: str, session: Session) -> None:
     assert hash_of(session) == KEPT[name]
