@@ -29,6 +29,7 @@ from drumigen_daemon.process.supervision import Runner, beside
 from drumigen_daemon.settings.paths import (
     journal_folder,
     learned_path,
+    live_generator_setup,
     scenes_path,
     socket_paths,
     token_path,
@@ -63,7 +64,7 @@ def make_daemon(settings: Settings) -> Daemon:
         settings.session,
         known_styles(),
         settings.engine_setup_for(maps),
-        settings.generator_setup,
+        live_generator_setup(settings, os.environ),
         settings.capture.bars,
         controllers=ControllerSetup(
             maps,

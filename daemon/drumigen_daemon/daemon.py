@@ -133,6 +133,7 @@ class Daemon:
             ),
             writing=self.generator.times.histogram,
             workers=self.generator.workers,
+            device=self.generator.device,
         )
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -260,6 +261,7 @@ class Daemon:
         for write in turn.files:
             self._files.put_nowait(write)
         bar_seconds = self.plane.bar_seconds
+        self.generator.song(rolls=self.plane.rolling)
         room = self.generator.room(bar_seconds)
         if room:
             items, tempo = self.plane.requests(room)

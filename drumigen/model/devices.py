@@ -1,10 +1,12 @@
 """Which device the network runs on, and the memory there; torch is loaded only for a GPU."""
 
+import ctypes
 import importlib
 import logging
 import os
 import platform
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +22,10 @@ KINDS: Final = ("cuda", "mps", "cpu")
 """The best first."""
 INSTALL_TORCH: Final = "pip install 'drumigen[gpu]'"
 
-_GPU_FILES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
-"""What a GPU's driver leaves on Linux: NVIDIA's, AMD's, and Windows' below WSL."""
+_NVIDIA_FILES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
+"""What NVIDIA's driver leaves on Linux, and Windows' below WSL."""
+_AMD_FILES: Final = ("/dev/kfd",)
+_CUDA_LIBRARIES: Final = ("libcuda.so.1", "libcuda.so", "nvcuda.dll")
 
 
 def gpu_may_be_here() -> bool:
@@ -30,9 +34,33 @@ def gpu_may_be_here() -> bool:
         return platform.machine() == "arm64"
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
-    if sys.platform == "win32":
-        return (Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32/nvcuda.dll").exists()
-    return any(Path(path).exists() for path in _GPU_FILES)
+    if sys.platform != "win32" and any(Path(path).exists() for path in _AMD_FILES):
+        return True
+    files = sys.platform == "win32" or any(Path(path).exists() for path in _NVIDIA_FILES)
+    return files and cuda_devices() > 0
+
+
+@cache
+def cuda_devices() -> int:
+    """Return how many GPUs NVIDIA's driver has for us, asked without torch."""
+    for name in _CUDA_LIBRARIES:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int()
+        found = library.cuInit(0) == 0 and library.cuDeviceGetCount(ctypes.byref(count)) == 0
+        return count.value if found else 0
+    return 0
+
+
+def driver() -> str:
+    """Return what tells one GPU driver from another, without torch; empty where nothing does."""
+    try:
+        lines = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return platform.version()
+    return lines[0] if lines else ""
 
 
 class Faults:

@@ -432,13 +432,21 @@ def test_without_a_gpu_no_device_asks_for_torch(path: Path) -> None:
 
 def test_where_a_gpu_may_be_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(devices, "_GPU_FILES", ("/dev/null",))
+    monkeypatch.setattr(devices, "_NVIDIA_FILES", ("/dev/null",))
+    monkeypatch.setattr(devices, "_AMD_FILES", ())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 1)
     assert devices.gpu_may_be_here()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert not devices.gpu_may_be_here()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(devices, "_GPU_FILES", ())
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 0)  # a driver without a GPU
+    assert not devices.gpu_may_be_here()
+    monkeypatch.setattr(devices, "_AMD_FILES", ("/dev/null",))
+    assert devices.gpu_may_be_here()
+    monkeypatch.setattr(devices, "_AMD_FILES", ())
+    monkeypatch.setattr(devices, "_NVIDIA_FILES", ())
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 1)
     assert not devices.gpu_may_be_here()
 
 

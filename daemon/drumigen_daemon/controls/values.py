@@ -279,6 +279,14 @@ def _listed_in(text: str) -> list[Any]:
     return [part.strip() for part in text.split(",")]
 
 
+def _device(value: str) -> str:
+    name = value.strip().lower()
+    kind, colon, index = name.partition(":")
+    if kind == "cuda" and colon and index.isdecimal() and len(index) <= 3:
+        return f"cuda:{int(index)}"
+    return DEVICES[DEVICES.index(name)]
+
+
 def _model(value: str) -> str:
     if value and not Path(value).expanduser().is_file():
         raise ValueError
@@ -363,7 +371,9 @@ SWITCH: Final = Allowed("on or off", (bool, int), _switch)
 METER: Final = Allowed("a metre like 4/4 or 7/8", (str,), Meter.parse)
 READING: Final = one_of("half", "normal", "double")
 VOICE: Final = choice(Voice)
+DEVICES: Final = ("cpu", "auto", "cuda", "mps")
 KIT: Final = Allowed("the name of a kit, or the path of a .toml file", (str,), _kit)
+DEVICE: Final = Allowed("cpu, auto, mps, cuda, or one of several as in cuda:1", (str,), _device)
 MODEL: Final = Allowed("the path of a checkpoint that is there", (str,), _model)
 STYLE: Final = Allowed(
     "the name of a style, or the path of a .toml file",

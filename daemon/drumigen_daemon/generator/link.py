@@ -11,6 +11,7 @@ from drumigen.units import Bpm, Seconds
 from drumigen_daemon.generator.messages import (
     BarRequest,
     BatchReply,
+    DeviceReport,
     GeneratorSetup,
     Item,
     StillWriting,
@@ -62,12 +63,17 @@ class GeneratorLink:
         self._refusals: set[str] = set()
         self.workers: WorkersReport | None = None
         """What the generator told last of the workers that it asks, if it asks any."""
+        self._setup = setup
+        self._song = 0
+        self._rolls = False
+        self.device = DeviceReport()
+        """What the network runs on."""
         self.times = Tally(WRITING_BOUNDS)
         """Seconds that each batch took."""
-        self.child: Child[BatchReply | StillWriting] = Child(
+        self.child: Child[BatchReply | DeviceReport | StillWriting] = Child(
             module,
             msgspec.json.encode(setup).decode(),
-            kind=BatchReply | StillWriting,
+            kind=BatchReply | DeviceReport | StillWriting,
             on_message=self._heard,
             on_start=lambda: None,  # it says itself when it has loaded
             on_loss=self._lost,
@@ -90,18 +96,26 @@ class GeneratorLink:
         """Keep a generator alive until cancelled."""
         await self.child.run()
 
+    def song(self, *, rolls: bool) -> None:
+        """Take note of whether a song rolls; within one the writer changes only by a fault."""
+        self._song += rolls and not self._rolls
+        self._rolls = rolls
+
     def ask(self, items: Sequence[Item], tempo: Bpm, bar_seconds: float) -> None:
         """Ask for a batch; the answer goes to ``on_bars``."""
         self._batch += 1
         self._waiting = True
         self._asked_at = _now()
         self._pace.asked(len(items), bar_seconds, self._asked_at)
-        batch = batch_of(self._batch, tuple(items), tempo)
+        song = self._song if self._rolls else 0
+        batch = batch_of(self._batch, tuple(items), tempo, song)
         self.child.send(batch, answer_within=REPLY_SECONDS_MAX)
 
-    def _heard(self, message: BatchReply | StillWriting) -> None:
+    def _heard(self, message: BatchReply | DeviceReport | StillWriting) -> None:
         if isinstance(message, BatchReply):
             self._answered(message)
+        elif isinstance(message, DeviceReport):
+            self._told_of_device(message)
         elif _now() - self._asked_at < WRITING_MAX:
             self.child.expect(REPLY_SECONDS_MAX)
         else:
@@ -138,8 +152,23 @@ class GeneratorLink:
         elif was and not self._pace.too_slow:
             log.info("the generator keeps up again: %.2f s a bar", seconds)
 
+    def _told_of_device(self, report: DeviceReport) -> None:
+        faults = max(report.faults, self.device.faults)
+        said = report.said or self.device.said
+        state = "failed" if faults and report.state == "cpu" else report.state
+        self.device = msgspec.structs.replace(report, state=state, faults=faults, said=said)
+        self._on_change()
+
     def _lost(self) -> None:
         self._pace.forget()
+        if self._waiting and self.device.state == "playing":
+            # what took the whole process along cannot say so, and would do it again
+            said = f"{self.device.device} took the generator along; the CPU writes"
+            log.error("%s", said)
+            faults = self.device.faults + 1
+            self.device = DeviceReport(state="failed", faults=faults, said=said)
+            self._setup = msgspec.structs.replace(self._setup, device="cpu")
+            self.child.start_next_with(msgspec.json.encode(self._setup).decode())
         self._ready = False
         self._waiting = False
         self._on_loss()

@@ -36,10 +36,14 @@ class GeneratorSetup(msgspec.Struct, frozen=True):
     model: str = ""
     """Path of a checkpoint; empty for the shipped one."""
     device: str = "cpu"
+    """``cpu``, ``auto``, ``mps``, ``cuda``, ``cuda:1`` ...; what else than the CPU is used only by
+    a generator that plays."""
     top_k: int = 0
     """Draw among so many of the likeliest events; 0 among all."""
     top_p: float = 1.0
     """Draw among the likeliest that together have this chance, above 0 to 1; 1 among all."""
+    verdicts: str = ""
+    """File in which it is kept which device is quicker; empty for none."""
     styles: str = ""
     """Folder of one's own styles; empty for none."""
     log_level: str = "warning"
@@ -99,6 +103,8 @@ class WrittenBar(msgspec.Struct, frozen=True, omit_defaults=True):
     bar: Bar
     by_worker: bool = False
     """Whether a worker wrote it, and not this machine's generator."""
+    by_bank: bool = False
+    """Whether the bar bank wrote it, as what was to write could not."""
 
 
 class Item(NamedTuple):
@@ -126,6 +132,8 @@ class Batch(msgspec.Struct, frozen=True):
     number: int
     tempo: Bpm = TEMPO_DEFAULT
     parts: tuple[Continuation, ...] = ()
+    song: int = 0
+    """Counts songs that were started; 0 while none rolls.  Within a song the writer stays."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -170,6 +178,25 @@ class WorkersReport(msgspec.Struct, frozen=True):
     """Seconds from asking until the answer was here."""
 
 
+class DeviceReport(msgspec.Struct, frozen=True, tag=True):
+    """What the network runs on; told whenever it changes."""
+
+    device: str = "cpu"
+    """What writes: ``cpu``, ``cuda``, ``mps`` ...; ``none`` where the bank does, for the network
+    cannot be loaded."""
+    state: str = "cpu"
+    """``cpu``, ``absent`` (no GPU, or no torch), ``trying``, ``loading``, ``slower`` (than the
+    CPU), ``waiting`` (for the next start of a song), ``playing`` or ``failed``."""
+    cpu_seconds: float = 0.0
+    """What the next bars and fills of all styles took on the CPU, and..."""
+    device_seconds: float = 0.0
+    """...on the device; 0 where it was not measured."""
+    faults: int = 0
+    """Devices that failed."""
+    said: str = ""
+    """The last fault, or what is missing; one line."""
+
+
 class StillWriting(msgspec.Struct, frozen=True, tag=True):
     """A sign of life: batch ``number`` takes its time."""
 
@@ -189,13 +216,13 @@ class BatchReply(msgspec.Struct, frozen=True, tag=True):
     """How it goes with the workers, if the writer asks any."""
 
 
-def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm) -> Batch:
+def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm, song: int = 0) -> Batch:
     """Return ``items`` as one message, in which a shared context is sent once."""
     shared: dict[int, tuple[tuple[WrittenBar, ...], list[BarRequest]]] = {}
     for item in items:
         shared.setdefault(id(item.context), (item.context, []))[1].append(item.request)
     parts = tuple(Continuation(context, tuple(requests)) for context, requests in shared.values())
-    return Batch(number, tempo, parts)
+    return Batch(number, tempo, parts, song)
 
 
 def from_bank(bank: Bank, request: BarRequest) -> Bar:

@@ -100,6 +100,8 @@ class ModelWriter:
             self._load_own(style)
         self._bank = BankWriter(self._styles)
         self._failed = False
+        self.by_bank: Sequence[bool] = ()
+        """Of each bar of the last call of :meth:`write`, whether the bank wrote it."""
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for."""
@@ -126,6 +128,7 @@ class ModelWriter:
                 continue
             found = zip(places, bars, strict=True)
             written.update((place, bar) for place, bar in found if bar.hits)
+        self.by_bank = [place not in written for place in range(len(items))]
         return [
             written[place] if place in written else self._bank.write([item], tempo)[0]
             for place, (item, tempo) in enumerate(zip(items, tempi, strict=True))

@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -22,18 +23,24 @@ from drumigen_daemon.generator.messages import (
     BarRequest,
     Batch,
     BatchReply,
+    DeviceReport,
     GeneratorSetup,
     Item,
     StillWriting,
     WorkersReport,
     WrittenBar,
 )
-from drumigen_daemon.generator.writers import AsksWorkers, BarWriter, make_writer
+from drumigen_daemon.generator.writers import (
+    AsksWorkers,
+    BarWriter,
+    MayUseBank,
+    StandIn,
+    UsesDevices,
+    make_live_writer,
+)
 from drumigen_daemon.process.channel import Channel
 from drumigen_daemon.process.parent import end_with_parent
-
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Read by numpy's and torch's libraries when they load: the other cores are for the beat."""
+from drumigen_daemon.process.realtime import ONE_THREAD
 
 SIGN_PERIOD: Final = 1.0
 """Seconds between two signs of life while a batch is being written."""
@@ -52,7 +59,7 @@ def main() -> int:
 def serve(
     channel: Channel[Batch],
     setup: GeneratorSetup,
-    make: Callable[[GeneratorSetup], BarWriter] = make_writer,
+    make: Callable[[GeneratorSetup], BarWriter] = make_live_writer,
 ) -> None:
     """Answer batches by the writer that ``make`` makes of ``setup`` until the channel closes."""
     if hasattr(os, "setpriority"):
@@ -62,17 +69,48 @@ def serve(
     logging.basicConfig(level=setup.log_level.upper(), format="%(levelname)s: %(message)s")
     writer = make(setup)
     gc.freeze()  # a search for garbage among what was loaded takes as long as a bar
+    device = writer if isinstance(writer, UsesDevices) else None
+    news, teller = socket.socketpair()
+    for end in (news, teller):
+        end.setblocking(False)
     try:
-        channel.send(BatchReply(0))
+        channel.send(*first_words(writer))
+        if device is not None:
+            device.start(lambda: _ring(teller))
         while True:
-            select.select([channel], [channel] if channel.blocked else [], [])
+            blocked = [channel.fileno()] if channel.blocked else []
+            select.select([channel.fileno(), news.fileno()], blocked, [])
             channel.flush()
+            if device is not None and _rung(news):
+                channel.send(device.report)
             for batch in channel.receive():
+                if device is not None:
+                    device.song(batch.song)
+                    if _rung(news):
+                        channel.send(device.report)
                 with signs_of_life(channel, batch.number):
                     reply = answered(writer, batch)
                 channel.send(reply)
     except ChannelClosedError:
         return
+
+
+def first_words(writer: BarWriter) -> tuple[DeviceReport | BatchReply, ...]:
+    """Return what is said once ``writer`` is loaded: what it runs on, and that it is ready."""
+    if isinstance(writer, StandIn):
+        return DeviceReport("none", "failed", said=writer.why), BatchReply(0)
+    return DeviceReport(), BatchReply(0)
+
+
+def _ring(bell: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):  # it rings already
+        bell.send(b"!")
+
+
+def _rung(bell: socket.socket) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        return bool(bell.recv(4096))
+    return False
 
 
 @contextlib.contextmanager
@@ -124,9 +162,10 @@ def _written(writer: BarWriter, items: tuple[Item, ...], tempo: Bpm) -> tuple[Wr
             raise ValueError(message)
     bars = writer.write(items, tempo)
     by_worker = writer.by_worker if isinstance(writer, AsksWorkers) else [False] * len(items)
+    by_bank = writer.by_bank if isinstance(writer, MayUseBank) else [False] * len(items)
     return tuple(
-        WrittenBar(item.request, bar, far)
-        for item, bar, far in zip(items, bars, by_worker, strict=True)
+        WrittenBar(item.request, bar, far, bank)
+        for item, bar, far, bank in zip(items, bars, by_worker, by_bank, strict=True)
     )
 
 

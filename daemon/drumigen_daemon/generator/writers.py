@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
+import msgspec
+
 from drumigen.bank.bank import load_bank
 from drumigen.catalogue import load_catalogue
 from drumigen.errors import DrumigenError, ModelError, ModelLoadError
@@ -15,6 +17,7 @@ from drumigen.styles import StyleCatalogue, load_styles
 from drumigen.units import Bpm
 from drumigen_daemon.generator.messages import (
     BarRequest,
+    DeviceReport,
     GeneratorSetup,
     Item,
     WorkersReport,
@@ -48,6 +51,28 @@ class AsksWorkers(Protocol):
         """How it goes with the workers."""
 
 
+@runtime_checkable
+class MayUseBank(Protocol):
+    """A writer that has the bank write what it cannot, and tells which bars those are."""
+
+    @property
+    def by_bank(self) -> Sequence[bool]:
+        """Of each bar of the last call of ``write``, whether the bank wrote it."""
+
+
+@runtime_checkable
+class UsesDevices(Protocol):
+    """A writer that looks for a device to write on, and tells how that goes."""
+
+    report: DeviceReport
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Look for one, beside what is written; ``changed``, at each new report, from anywhere."""
+
+    def song(self, number: int) -> None:
+        """Take note of which song the next bars are of; 0 is none that rolls."""
+
+
 class BankWriter:
     """Walks through the phrases of each style's bar bank."""
 
@@ -71,6 +96,21 @@ class BankWriter:
             return mock_bar(request.meter, request.style)
 
 
+class StandIn:
+    """The bank, in place of a writer that cannot be loaded: what it writes is said to be its."""
+
+    def __init__(self, bank: BankWriter, why: str) -> None:
+        """Let ``bank`` write; ``why`` nobody else does, in one line."""
+        self._bank = bank
+        self.why = why
+        self.by_bank: Sequence[bool] = ()
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        """Return a bar for each item."""
+        self.by_bank = [True] * len(items)
+        return self._bank.write(items, tempo)
+
+
 class MockWriter:
     """Always writes the same bar: kick on 1 and 3, snare on 2 and 4, eighth-note hats."""
 
@@ -88,9 +128,11 @@ class GuardedWriter:
         self._writer = writer
         self._bank = bank
         self._failed = False
+        self.by_bank: Sequence[bool] = ()
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for."""
+        self.by_bank = [False] * len(items)
         try:
             bars = list(self._writer.write(items, tempo))
             found = [bar.meter for bar in bars]
@@ -101,6 +143,7 @@ class GuardedWriter:
             if not self._failed:
                 log.exception("the writer %s failed; the bar bank plays instead", self._name)
             self._failed = True
+            self.by_bank = [True] * len(items)
             return self._bank.write(items, tempo)
         return [repaired(bar) for bar in bars]
 
@@ -118,25 +161,27 @@ def make_writer(setup: GeneratorSetup) -> BarWriter:
             return GuardedWriter(setup.writer, point.load()(setup), bank)
         except Exception:  # a package that is not ours may fail as it likes
             log.exception("the writer %s cannot be used; the bar bank plays", setup.writer)
-            return bank
+            return StandIn(bank, f"the writer {setup.writer} cannot be used")
     log.warning("no writer is called %s; the bar bank plays", setup.writer)
-    return bank
+    return StandIn(bank, f"no writer is called {setup.writer}")
 
 
 def _model(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
+    """Return the network on the device that is asked for by name, else on the CPU."""
     # not imported above: the control plane knows this module, and needs neither numpy nor torch
     module = importlib.import_module("drumigen_daemon.generator.model_writer")
+    model = Path(setup.model) if setup.model else None
+    device = "cpu" if setup.device == "auto" else setup.device
     try:
         made: BarWriter = module.ModelWriter(
-            Path(setup.model) if setup.model else None,
-            setup.device,
-            styles,
-            top_k=setup.top_k,
-            top_p=setup.top_p,
+            model, device, styles, top_k=setup.top_k, top_p=setup.top_p
         )
     except ModelLoadError as error:
+        if device != "cpu":
+            log.warning("%s; the network runs on the CPU", error)
+            return _model(msgspec.structs.replace(setup, device="cpu"), styles)
         log.warning("%s; the bar bank plays instead", error)
-        return BankWriter(styles)
+        return StandIn(BankWriter(styles), str(error))
     return made
 
 
@@ -152,6 +197,29 @@ def _celery(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
         return _model(setup, styles)
     made: BarWriter = module.made(setup, styles, _model(setup, styles))
     return made
+
+
+def make_live_writer(setup: GeneratorSetup) -> BarWriter:
+    """Return the writer that is asked for, for who plays live: a device is used once it is ready.
+
+    Until then, and where it fails, the network runs on the CPU.
+    """
+    cpu = make_writer(msgspec.structs.replace(setup, device="cpu"))
+    if setup.writer != "model" or setup.device == "cpu" or isinstance(cpu, StandIn):
+        return cpu
+    module = importlib.import_module("drumigen_daemon.generator.device_writer")
+    model = Path(setup.model) if setup.model else None
+    styles = load_catalogue(Path(setup.styles) if setup.styles else None, model)
+    writers = importlib.import_module("drumigen_daemon.generator.model_writer")
+
+    def load(device: str) -> BarWriter:
+        made: BarWriter = writers.ModelWriter(
+            model, device, styles, top_k=setup.top_k, top_p=setup.top_p
+        )
+        return made
+
+    live: BarWriter = module.DeviceWriter(setup, cpu, load, [style.name for style in styles])
+    return live
 
 
 WRITERS: Final[Mapping[str, Callable[[GeneratorSetup, StyleCatalogue], BarWriter]]] = {

@@ -86,7 +86,7 @@ class Fallback:
             return BarPart(tick, request, landed(request, bar), Origin.REMEMBERED)
         if found is not None:
             bar = landed(request, found[0])
-            return BarPart(tick, request, bar, Origin.GENERATED, used=request)
+            return BarPart(tick, request, bar, found[1], used=request)
         return None
 
     def _written_elsewhere(self, tick: Tick, request: BarRequest, playhead: int) -> BarPart | None:
@@ -96,6 +96,8 @@ class Fallback:
             origin = Origin.OLDER
         if other is None:
             return None
+        if self.memory.origin(other.request) is Origin.BANK:
+            origin = Origin.BANK
         return _stand_in(tick, request, other.bar, origin, other.request, used=other.request)
 
     def _made_up(self, tick: Tick, request: BarRequest, *, varied_enough: bool) -> BarPart:

@@ -101,7 +101,8 @@ class Prefetch:
         It is still to be written, though nobody will hear it: the bars after it continue it, and
         so the song is the one that it would have been.
         """
-        if not (request in self._refused or self._memory.own(request) is not None):
+        answered = request in self._refused or self._memory.by_bank(request)
+        if not answered and self._memory.own(request) is None:
             self._owed[request.style, request.number] = request
             if len(self._owed) > CATCH_UP_BARS:
                 del self._owed[next(iter(self._owed))]

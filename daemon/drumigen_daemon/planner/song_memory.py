@@ -16,6 +16,8 @@ OWN_MAX: Final = 256
 """Bars that are remembered as they were to be where something else sounded."""
 VERSIONS_MAX: Final = 16
 """Written versions of one bar of one style that are kept: its fill, and what knobs went through."""
+BY_BANK_MAX: Final = 1024
+"""Requests of which it is remembered that the generator had the bank write them."""
 
 BY_WORKERS_MAX: Final = 1024
 """Requests of which it is remembered that a worker has written them."""
@@ -34,6 +36,7 @@ class SongMemory:
         self._written: dict[StyleBar, dict[BarRequest, Bar]] = {}
         self._own: dict[StyleBar, WrittenBar] = {}
         self._by_workers: dict[BarRequest, None] = {}
+        self._by_bank: dict[BarRequest, None] = {}
 
     def __len__(self) -> int:
         """Return how many bars are held."""
@@ -45,6 +48,11 @@ class SongMemory:
         versions = self._written.setdefault((request.style, request.number), {})
         versions.pop(request, None)
         versions[request] = written.bar
+        self._by_bank.pop(request, None)
+        if written.by_bank:
+            self._by_bank[request] = None
+            if len(self._by_bank) > BY_BANK_MAX:
+                del self._by_bank[next(iter(self._by_bank))]
         while len(versions) > VERSIONS_MAX:
             del versions[next(iter(versions))]
         self._by_workers.pop(request, None)
@@ -101,7 +109,15 @@ class SongMemory:
         if request in self._sounded:
             return self._sounded[request], Origin.REMEMBERED
         written = self._written.get((request.style, request.number), {}).get(request)
-        return None if written is None else (written, Origin.GENERATED)
+        return None if written is None else (written, self.origin(request))
+
+    def origin(self, request: BarRequest) -> Origin:
+        """Return who wrote what answers ``request``: the generator's writer, or its bank."""
+        return Origin.BANK if self.by_bank(request) else Origin.GENERATED
+
+    def by_bank(self, request: BarRequest) -> bool:
+        """Tell whether the generator had its bank answer ``request``, for its writer could not."""
+        return request in self._by_bank
 
     def near(self, request: BarRequest) -> WrittenBar | None:
         """Return the latest bar written for the same place under other conditions."""

@@ -101,6 +101,10 @@ class Child(Generic[T]):
         """Expect a sign of life within so many seconds: a child that gives none hangs."""
         self._silent, self._may_be_silent = 0.0, within
 
+    def start_next_with(self, *arguments: str) -> None:
+        """Give the next child, if there is to be one, other arguments."""
+        self._arguments = arguments
+
     def kill(self) -> None:
         """End the child without mercy; :meth:`run` then starts another."""
         if self._process is not None:

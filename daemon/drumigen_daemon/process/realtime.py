@@ -17,6 +17,9 @@ CONTROL_NICENESS: Final = -10
 _PR_SET_TIMERSLACK: Final = 29  # <linux/prctl.h>
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <asm-generic/mman.h>
 
+ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Read by numpy's and torch's libraries when they load: the other cores are for the beat."""
+
 
 @dataclass(frozen=True, slots=True)
 class Realtime:

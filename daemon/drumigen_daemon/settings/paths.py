@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.settings.sections import Settings
 
 SOCKET_NAME: Final = "drumigen.sock"
@@ -71,6 +74,14 @@ def token_path(settings: Settings, environment: Mapping[str, str]) -> Path | Non
     """Return where the panel's pairing tokens are kept; None where there is no home for them."""
     given = settings.web.token_file
     return _kept_at(given, TOKEN_NAME, environment, ("XDG_STATE_HOME", ".local/state"))
+
+
+def live_generator_setup(settings: Settings, environment: Mapping[str, str]) -> GeneratorSetup:
+    """Return what the generator of a daemon is told: as others are, and where verdicts are kept."""
+    kept = _kept_at("", "devices.json", environment, ("XDG_STATE_HOME", ".local/state"))
+    return msgspec.structs.replace(
+        settings.generator_setup, verdicts="" if kept is None else str(kept)
+    )
 
 
 def journal_folder(settings: Settings, environment: Mapping[str, str]) -> Path | None:

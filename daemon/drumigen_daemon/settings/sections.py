@@ -22,6 +22,7 @@ from drumigen_daemon.controls.values import (
     BLEND,
     BUILD_BARS,
     COUNT_IN,
+    DEVICE,
     FILL_EVERY,
     KIT,
     METER,
@@ -168,7 +169,8 @@ class GeneratorSettings:
     writer: Annotated[str, one_of_or_installed(tuple(WRITERS), WRITER_GROUP)] = "model"
     model: Annotated[str, MODEL] = ""
     """Path of a checkpoint; empty for the shipped one."""
-    device: Annotated[str, one_of("cpu", "auto", "cuda", "mps")] = "cpu"
+    device: Annotated[str, DEVICE] = "auto"
+    """What the network runs on; ``auto`` is a GPU where that is quicker, else the CPU."""
     top_k: Annotated[int, TOP_K] = 0
     """Draw among so many of the likeliest events; 0 among all."""
     top_p: Annotated[float, TOP_P] = 1.0

@@ -122,6 +122,7 @@ _COUNTERS: Final[Mapping[str, str]] = {
     "late_bars": "Bars that the generator delivered after their bar line.",
     "refused_bars": "Bars that the generator could not write.",
     "generator_restarts": "Generators that had to be replaced.",
+    "device_faults": "GPUs that failed, after which the network ran on the CPU.",
     "engine_restarts": "Engines that had to be replaced.",
     "notes": "Notes that left.",
     "late_notes": "Notes that left more than 1 ms late: deadline misses.",
@@ -185,10 +186,18 @@ def _lines(status: Status, more: Mapping[str, float]) -> Iterator[str]:
         full = name if name in _HISTOGRAMS else f"{name}_seconds"
         yield from _histogram(full, _HISTOGRAMS[full], histogram)
     yield from _workers(status)
+    yield from _head("device", "gauge", "What the network runs on, and how it came to that.")
+    report = status.device
+    yield f'drumigen_device{{device="{report.device}",state="{report.state}"}} 1'
     gauges: dict[str, tuple[str, Any]] = {
         "ready": ("Whether the ports are open and the first bar is there.", status.ready),
         "rolling": ("Whether it plays.", status.transport is TransportState.ROLLING),
         "locked": ("Whether the tempo is known.", status.lock in ("locked", "internal")),
+        "device_trial_cpu_seconds": (
+            "What the next bars and fills of all styles took on the CPU when a GPU was tried.",
+            report.cpu_seconds,
+        ),
+        "device_trial_seconds": ("What they took on the GPU.", report.device_seconds),
         "tempo_bpm": ("Quarter notes per minute.", round(status.timeline.tempo, 3)),
     }
     for name, (about, value) in gauges.items():

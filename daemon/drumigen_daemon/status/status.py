@@ -14,7 +14,7 @@ from drumigen_daemon.engine.messages import (
     PlannedBar,
     TransportState,
 )
-from drumigen_daemon.generator.messages import WorkersReport
+from drumigen_daemon.generator.messages import DeviceReport, WorkersReport
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.status.advice import advice
 from drumigen_daemon.status.connections import PortsStanding
@@ -72,6 +72,8 @@ class Status:
     """How long the generator took for each batch of bars."""
     workers: WorkersReport | None = None
     """How it goes with the workers, if the generator asks any."""
+    device: DeviceReport = DeviceReport()
+    """What the network runs on."""
     plan: PlanCounters = PlanCounters()
     engine: EngineCounters = EngineCounters()
     ready: bool = False
@@ -136,6 +138,7 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "engine": status.detail,
         "sound": status.sound,
         "generator": status.generator,
+        "device": msgspec.structs.asdict(status.device),
         "ready": status.ready,
         "processes": status.processes,
         "counters": described_counters(status),
@@ -163,7 +166,7 @@ def described_counters(status: Status) -> dict[str, Any]:
     engine = msgspec.structs.asdict(status.engine)
     for histogram in ("lateness", "clock_error"):
         del engine[histogram]
-    return {**asdict(status.plan), **engine}
+    return {**asdict(status.plan), "device_faults": status.device.faults, **engine}
 
 
 def histograms(status: Status) -> dict[str, Histogram]:
