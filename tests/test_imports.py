@@ -21,7 +21,11 @@ def loaded_by(module: str) -> set[str]:
             "drumigen_daemon.commands.run",
             {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "aiomqtt", "paho", "http"},
         ),
-        ("drumigen_daemon.engine.process", {"torch", "rich", "numpy", "asyncio", "mido", "paho"}),
+        (
+            "drumigen_daemon.engine.process",
+            {"torch", "rich", "numpy", "asyncio", "mido", "paho", "tempfile", "random"},
+        ),
+        ("drumigen_daemon.commands.play", {"torch", "rich", "numpy", "http"}),
         ("drumigen_daemon.mqtt.process", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
         ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
         ("drumigen", {"torch", "numpy", "msgspec", "mido", "dataclasses", "json", "logging"}),

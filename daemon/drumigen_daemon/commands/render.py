@@ -12,7 +12,6 @@ from drumigen.midi.file import song_from_bytes
 from drumigen.midi.song import Song
 from drumigen.text import counted
 from drumigen.units import TEMPO_DEFAULT, Bpm
-from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.cli import settings_of
 from drumigen_daemon.commands.arguments import add_file_flags, add_song_flags, count
 from drumigen_daemon.commands.output import (
@@ -107,6 +106,8 @@ def write_sound(song: Song, kit: str, wav: Path, output: Path, font: str = "") -
     """
     seconds = max(1, round(song.tempo_map.seconds_at(song.end)))
     progress = Progress(seconds, "seconds of sound")
+    from drumigen_daemon.capture.wav import write_wav  # noqa: PLC0415 - numpy is slow to load
+
     write_wav(
         song,
         load_kit(kit),

@@ -6,13 +6,13 @@ not there: libjack waits for ever, prints, or crashes the process, and must not 
 
 import contextlib
 import ctypes
-import ctypes.util
 import glob
 import os
 import sys
 import threading
 from collections import deque
-from ctypes.util import find_library
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
@@ -156,22 +156,25 @@ def _import_library() -> ModuleType:
     loaded = sys.modules.get("jack")
     if loaded is not None:
         return loaded
-    ctypes.util.find_library = _find_library
+    import ctypes.util as loader  # noqa: PLC0415 - it loads much, and is needed here only
+
+    of_list = loader.find_library
+    loader.find_library = partial(_find_library, of_list)
     try:
         import jack as library  # noqa: PLC0415 - absent on some machines, and it loads libjack
     finally:
-        ctypes.util.find_library = find_library
+        loader.find_library = of_list
     module: ModuleType = library
     return module
 
 
-def _find_library(name: str) -> str | None:
+def _find_library(of_list: Callable[[str], str | None], name: str) -> str | None:
     """Find libjack for JACK-Client, which only asks the loader's list of installed libraries.
 
     PipeWire's is in no such list: ``pw-jack`` names its folder in LD_LIBRARY_PATH, and without
     that it is looked for where the distributions put it.
     """
-    found = find_library(name)
+    found = of_list(name)
     if found is not None or name != "jack":
         return found
     for path in ("libjack.so.0", *_pipewire_libraries()):
