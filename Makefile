@@ -1,61 +1,44 @@
 # The two commands of the README: `make play` and `make check`.  Each sets up what it needs.
+#
+# They work from any folder (make -C, make -f), in paths with spaces, and in a checkout that may not be
+# written to.  So nothing here is a file to be made: .ci/environment knows what is up to date.
 
-PYTHON ?= python3
-VENV ?= .venv
-BIN := $(VENV)/bin
-# what playing needs is small; what the checks need brings torch, linters and the rivals of the benchmarks
-PLAYING := $(VENV)/.playing
-ENVIRONMENT := $(VENV)/.installed
+ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
+export PYTHON VENV
+# begins a recipe that needs all that the checks need: in the checkout, with its programs in $$bin
+RUN = set -e; VENV=$$("$(ROOT)/.ci/environment" check); export VENV; bin=$$VENV/bin; cd "$(ROOT)"
 
 .PHONY: play check lint docs test test-virtual test-real test-fast clean
 
-# hear it: our own clock, a picture of the bar in the terminal, a .mid and a .wav to listen to
-play: $(PLAYING)
-	@.ci/packages play
-	$(BIN)/drumigen play $(if $(STYLE),--style $(STYLE)) --wav drumigen.wav
+# hear it: our own clock, a picture of the bar in the terminal, live sound, a .mid and a .wav
+play:
+	@set -e; VENV=$$("$(ROOT)/.ci/environment" play); "$(ROOT)/.ci/packages" play; \
+	exec "$$VENV/bin/drumigen" play $(if $(STYLE),--style '$(STYLE)') --wav
 
 # every check and every test; it says first what it will do and about how long that takes
-check: $(ENVIRONMENT)
-	@.ci/packages check
-	@VENV=$(VENV) .ci/check
+check:
+	@$(RUN); .ci/packages check; exec .ci/check
 
-lint: $(ENVIRONMENT)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+lint:
+	@$(RUN); set -x; "$$bin/ruff" check .; "$$bin/ruff" format --check .; "$$bin/mypy"; "$$bin/lint-imports"
 
 # the site, in build/site: begin with build/site/index.html
-docs: $(ENVIRONMENT)
-	$(BIN)/sphinx-build -q -W --keep-going -c docs/site . build/site
+docs:
+	@$(RUN); set -x; "$$bin/sphinx-build" -q -W --keep-going -c docs/site . build/site
 
 # what runs on virtual time shares the cores; what has real parts has them to itself
 REAL := jack or broker or process or pipewire or browser or redis
 test: test-virtual test-real
 
-test-virtual: $(ENVIRONMENT)
-	$(BIN)/python -m pytest -n auto -m "not ($(REAL))"
+test-virtual:
+	@$(RUN); set -x; "$$bin/python" -m pytest -n auto -m "not ($(REAL))"
 
-test-real: $(ENVIRONMENT)
-	$(BIN)/python -m pytest -m "$(REAL)"
+test-real:
+	@$(RUN); set -x; "$$bin/python" -m pytest -m "$(REAL)"
 
 # for daily work: less than a minute on two cores, and it has something of every room
-test-fast: $(ENVIRONMENT)
-	$(BIN)/python -m pytest -q -n auto -m "not (slow or $(REAL))"
-
-$(PLAYING): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("drumigen needs Python 3.11 or later, not " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@echo "installing drumigen and what playing needs: about 30 MB to download"
-	$(BIN)/python -m pip install --constraint constraints.txt --editable . | grep --line-buffered -E "^(Downloading|Installing|Successfully|ERROR)" || true
-	@$(BIN)/python -c 'import drumigen_daemon.cli'
-	@touch $@
-
-$(ENVIRONMENT): $(PLAYING)
-	@echo "installing what the checks need, torch among it: some gigabytes where pip finds a build for GPUs"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
-	@touch $@
+test-fast:
+	@$(RUN); set -x; "$$bin/python" -m pytest -q -n auto -m "not (slow or $(REAL))"
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	cd "$(ROOT)" && rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
