@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS_MAX: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
-SOUND_SECONDS_MAX: Final = 10.0
+SOUND_SECONDS_MAX: Final = 20.0
 """Seconds to wait until it is known whether there is sound, lest the first bars go unheard."""
 STOP_SECONDS_MAX: Final = 1.0
 STOP_MARGIN: Final = 0.015

@@ -15,7 +15,7 @@ WINDOW: Final = 2.0
 LATELY: Final = 0.3
 """Seconds of readings that tell that the system lost time..."""
 LOST: Final = 0.025
-"""...when they are all behind by so many seconds: more than half of the longest period."""
+"""...when they are all behind by so many seconds, and by half the height of a step."""
 SLEW: Final = 0.001
 """Seconds that the line moves in a second: two crystals differ by less, and nobody hears it."""
 SETTLED: Final = 0.4
@@ -49,7 +49,8 @@ class RenderClock:
             readings.popleft()
         best = max(each for _, each in readings)
         lately = [each for at, each in readings if at >= now - LATELY]
-        if best - max(lately) > LOST and self.settled:
+        step = max(lately) - min(lately)
+        if best - max(lately) > max(LOST, step / 2) and self.settled:
             readings.clear()
             readings.append((float(now), max(lately)))
             self._ahead = max(lately)
