@@ -70,6 +70,13 @@ class Bar:
         return tuple(hit for hit in self.hits if hit.tick == tick)
 
 
+def spliced(before: Bar, after: Bar, tick: int) -> Bar:
+    """Return ``after`` with what ``before`` has written up to ``tick`` in place of its own."""
+    hits = [hit for hit in before.hits if hit.tick < tick]
+    hits += [hit for hit in after.hits if hit.tick >= tick]
+    return Bar(after.meter, tuple(hits))
+
+
 def struck(velocity: int, factor: float) -> int:
     """Return ``velocity`` made so many times as hard, within 1 to 127.
 

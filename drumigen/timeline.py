@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Self
 
 from drumigen.errors import PatternError
-from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick, seconds_per_tick
 
 _DENOMINATORS = (2, 4, 8, 16)
 
@@ -28,7 +28,7 @@ class Timeline:
     @property
     def seconds_per_tick(self) -> float:
         """Length of one tick in seconds."""
-        return 60.0 / (self.tempo * TICKS_PER_BEAT)
+        return seconds_per_tick(self.tempo)
 
     def time_of(self, tick: float) -> Seconds:
         """Return when ``tick`` sounds, in monotonic seconds."""
@@ -179,7 +179,7 @@ class TempoMap:
     def _seconds(self) -> tuple[float, ...]:
         """When each change sounds."""
         spans = (
-            (after - before) * _seconds_per_tick(tempo)
+            (after - before) * seconds_per_tick(tempo)
             for (before, tempo), (after, _) in pairwise(self.changes)
         )
         return tuple(accumulate(spans, initial=0.0))
@@ -195,7 +195,7 @@ class TempoMap:
         """Return the seconds from tick 0 to ``tick``."""
         number = self._change_at(tick)
         start, tempo = self.changes[number]
-        return self._seconds[number] + (tick - start) * _seconds_per_tick(tempo)
+        return self._seconds[number] + (tick - start) * seconds_per_tick(tempo)
 
     def milliseconds(self, start: float, end: float) -> float:
         """Return how long it is from tick ``start`` to tick ``end``; negative if that is before."""
@@ -222,7 +222,3 @@ def bar_lines(meters: Iterable[Meter]) -> tuple[Tick, ...]:
     """Return the tick at which each bar begins, where one follows another from tick 0 on."""
     starts = accumulate((meter.ticks for meter in meters), initial=0)
     return tuple(map(Tick, starts))[:-1]
-
-
-def _seconds_per_tick(tempo: Bpm) -> float:
-    return 60.0 / (tempo * TICKS_PER_BEAT)

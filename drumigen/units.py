@@ -27,3 +27,18 @@ TEMPO_DEFAULT = Bpm(120.0)
 
 SONG_POSITION_MAX = 16_383
 """Largest song position pointer, in sixteenths (14 bits)."""
+
+
+def seconds_per_tick(tempo: float) -> float:
+    """Return how long a tick lasts at ``tempo`` BPM."""
+    return 60.0 / (tempo * TICKS_PER_BEAT)
+
+
+def ms_per_tick(tempo: float) -> float:
+    """Return how many milliseconds a tick lasts at ``tempo`` BPM."""
+    return 60_000 / (tempo * TICKS_PER_BEAT)
+
+
+def ticks_per_ms(tempo: float) -> float:
+    """Return how many ticks a millisecond holds at ``tempo`` BPM."""
+    return tempo * TICKS_PER_BEAT / 60_000

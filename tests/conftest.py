@@ -5,9 +5,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # many daemons run here, some at once: the panel's port is opened by those that name it
 os.environ.setdefault("DRUMIGEN_WEB_PORT", "0")
+
+# a busy machine is no error of a test
+settings.register_profile("drumigen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("drumigen")
 
 # whose fixtures every test may name
 pytest_plugins = (

@@ -4,14 +4,14 @@
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from drumigen.fitting import fit
 from drumigen.kit import load_kit
 from drumigen.midi.file import read_song
 from drumigen.midi.song import Song, bars_from_song
-from drumigen.pattern import Bar
+from drumigen.pattern import Bar, spliced
 from drumigen.resources import bank_path
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT
@@ -110,4 +110,4 @@ def _ending_in(groove: Bar, fill: Bar) -> Bar:
     if not fill.hits:
         return groove
     start = fill.hits[0].tick // TICKS_PER_BEAT * TICKS_PER_BEAT
-    return replace(fill, hits=(*(hit for hit in groove.hits if hit.tick < start), *fill.hits))
+    return spliced(groove, fill, start)

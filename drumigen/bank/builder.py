@@ -18,7 +18,7 @@ from drumigen.midi.song import Marker, Song, TempoMark, bars_from_song, song_fro
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, problems, repaired
 from drumigen.resources import bank_path
 from drumigen.timeline import Meter
-from drumigen.units import TICKS_PER_BEAT, Bpm, Tick
+from drumigen.units import TICKS_PER_BEAT, Bpm, Tick, ms_per_tick
 
 METER = Meter()
 BARS_MAX = 48
@@ -189,7 +189,9 @@ def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
 
 def _roughness(bars: Sequence[Bar], tempo: Bpm) -> float:
     """Return milliseconds of spread on the quarters, and a price for restlessness."""
-    on_beat = [hit.offset * _ms(tempo) for bar in bars for hit in bar.hits if _is_on_beat(hit)]
+    on_beat = [
+        hit.offset * ms_per_tick(tempo) for bar in bars for hit in bar.hits if _is_on_beat(hit)
+    ]
     pairs = pairwise(bars)
     change = 1 - statistics.mean(_alike(_shape(one), _shape(two)) for one, two in pairs)
     no_kick = sum(all(hit.voice is not Voice.KICK for hit in bar.at(0)) for bar in bars)
@@ -211,16 +213,11 @@ def _fills(take: Part, handicap: float, usual: float) -> Iterator[Part]:
             and _longest_rest(bar) <= TICKS_PER_BEAT
         ):
             (centred,) = _kick_raised(_centred((bar,)))
-            off = statistics.mean(abs(hit.offset) for hit in centred.hits) * _ms(take.tempo)
+            off = statistics.mean(abs(hit.offset) for hit in centred.hits) * ms_per_tick(take.tempo)
             loud = statistics.mean(hit.velocity for hit in struck)
             drums = len({hit.voice for hit in struck})
             score = handicap + off - loud / 20 - 4 * drums
             yield replace(take, bars=(centred,), score=score)
-
-
-def _ms(tempo: Bpm) -> float:
-    """Return the milliseconds of a tick."""
-    return 60_000 / (tempo * TICKS_PER_BEAT)
 
 
 def _longest_rest(bar: Bar) -> int:

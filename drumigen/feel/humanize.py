@@ -15,7 +15,7 @@ from drumigen.feel.ornaments import ornamented
 from drumigen.feel.swing import Placed, own_lateness, straight, warped
 from drumigen.kit import Voice
 from drumigen.pattern import OFFSET_MAX, Bar, Hit
-from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
+from drumigen.units import TEMPO_DEFAULT, TICKS_PER_SIXTEENTH, Tick, ms_per_tick, ticks_per_ms
 
 RESIDUAL_TEMPO: Final = 100.0
 """BPM at which the residual has the size that a Feel states."""
@@ -59,8 +59,8 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
     where = SongBar(seed, song_bar, song_bar * bar.meter.ticks if start is None else start)
     share = feel.amount / 100
     bpm = round(tempo)
-    ticks_per_ms = bpm * TICKS_PER_BEAT / 60_000
-    full = ornamented(bar, feel.ornaments, share, where, round(GRACE_MS * ticks_per_ms))
+    in_ticks = ticks_per_ms(bpm)
+    full = ornamented(bar, feel.ornaments, share, where, round(GRACE_MS * in_ticks))
     placed = straight(full, feel.swing_unit)
     swing = {voice: feel.swing_of(voice) for voice in {place.hit.voice for place in placed}}
     unit = feel.swing_unit.ticks
@@ -75,7 +75,7 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
     for place, deviation, velocity in zip(placed, deviations, levels, strict=True):
         voice, tick = place.hit.voice, place.tick
         percent = swing[voice] if place.swings else 50.0
-        late = warped(tick, percent, unit) - tick + deviation * ticks_per_ms
+        late = warped(tick, percent, unit) - tick + deviation * in_ticks
         offset = max(-OFFSET_MAX, min(OFFSET_MAX, round(late)))
         before = last.get(voice)
         if before and before.tick < tick and tick + offset <= before.sounding_tick:
@@ -93,9 +93,9 @@ def _deviations(placed: Sequence[Placed], feel: Feel, where: SongBar, bpm: int) 
     made_up = math.sqrt(1 - keep**2)
     noise = _NOISES[feel.model](placed, feel, where) if made_up else own
     size = made_up * (RESIDUAL_TEMPO / bpm) ** RESIDUAL_EXPONENT
-    ms_per_tick = 60_000 / (bpm * TICKS_PER_BEAT)
+    in_ms = ms_per_tick(bpm)
     return [
-        _template(place, feel, where.number) + keep * ms_per_tick * residual + size * deviation
+        _template(place, feel, where.number) + keep * in_ms * residual + size * deviation
         for place, residual, deviation in zip(placed, own, noise, strict=True)
     ]
 

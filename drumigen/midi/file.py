@@ -10,7 +10,7 @@ import mido
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import MidiFileError, PatternError
 from drumigen.midi import smf
-from drumigen.midi.smf import META, NOTE_ON, Event, parsed
+from drumigen.midi.smf import META, Event, parsed
 from drumigen.midi.song import (
     TICK_MAX,
     Marker,
@@ -21,6 +21,7 @@ from drumigen.midi.song import (
     bars_from_song,
     song_from_bars,
 )
+from drumigen.midi.status import NOTE_ON
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, Tick
 

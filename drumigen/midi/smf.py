@@ -13,9 +13,8 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from drumigen.errors import MidiFileError
+from drumigen.midi.status import NOTE_OFF, NOTE_ON
 
-NOTE_OFF: Final = 0x80
-NOTE_ON: Final = 0x90
 META: Final = 0xFF
 MARKER, TRACK_NAME, END_OF_TRACK, SET_TEMPO, TIME_SIGNATURE = 0x06, 0x03, 0x2F, 0x51, 0x58
 _WANTED: Final = frozenset((MARKER, TRACK_NAME, END_OF_TRACK, SET_TEMPO, TIME_SIGNATURE))

@@ -12,7 +12,7 @@ from drumigen.midi.notation import written
 from drumigen.pattern import Bar, Hit
 from drumigen.text import counted
 from drumigen.timeline import Meter, MeterChange, MeterMap, TempoMap
-from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
+from drumigen.units import TEMPO_DEFAULT, TICKS_PER_SIXTEENTH, Bpm, Tick, ticks_per_ms
 
 MICROSECONDS_PER_MINUTE = 60_000_000
 TEMPO_MICROSECONDS_MAX = 0xFF_FF_FF
@@ -225,7 +225,6 @@ def song_from_bars(
     A hit that sounds before tick 0 is moved there; a choked voice ends where the choking one
     starts.
     """
-    ticks_per_ms = tempo * TICKS_PER_BEAT / 60_000
     start, meter = 0, None
     meters: list[MeterMark] = []
     strokes: list[tuple[int, Hit]] = []
@@ -241,7 +240,7 @@ def song_from_bars(
         target = kit.note_of(hit.voice)
         chokers = [sounding[by].tick for by in sounding if hit.voice in kit.chokes(by)]
         until = min((by for by in chokers if by > tick), default=TICK_MAX)
-        gate = max(1, round(target.gate_ms * ticks_per_ms))
+        gate = max(1, round(target.gate_ms * ticks_per_ms(tempo)))
         note = Note(Tick(tick), target.channel, target.note, hit.velocity, min(gate, until - tick))
         sounding[hit.voice] = note
         notes.append(note)

@@ -30,7 +30,7 @@ from drumigen.training.rhythm import (
 )
 from drumigen.training.strokes import Floats, Strokes, strokes_of
 from drumigen.training.takes import Take
-from drumigen.units import TICKS_PER_BEAT, Bpm
+from drumigen.units import Bpm, ms_per_tick, ticks_per_ms
 
 PLAYERS: Final = ("drumigen", "on a plain grid", "uniform jitter", "quantised")
 """Bars of the source with feel; the same made plain first; and what they are held against."""
@@ -59,7 +59,7 @@ def jittered(bar: Bar, style: str, tempo: Bpm, seed: int, number: int) -> Bar:
     way, velocity 90 and a share of it either way, kept from going before the bar line.
     """
     spread_ms, share = _JITTER.get(style, (10.0, 0.10))
-    ticks = spread_ms * tempo * TICKS_PER_BEAT / 60_000
+    ticks = spread_ms * ticks_per_ms(tempo)
     hits = []
     for index, hit in enumerate(bar.hits):
         late = (2 * uniform(seed, number, index, 1) - 1) * ticks
@@ -256,7 +256,7 @@ def _pulse(strokes: Strokes) -> Floats:
 
 def _deviations(performance: Performance) -> Iterable[tuple[int, int, Hit, float]]:
     """Yield (bar, tick, hit, milliseconds off the template) of what both have."""
-    ms = 60_000 / (performance.take.tempo * TICKS_PER_BEAT)
+    ms = ms_per_tick(performance.take.tempo)
     pairs = zip(performance.take.bars, performance.template, strict=True)
     for number, (bar, template) in enumerate(pairs):
         expected = {(h.voice, h.tick): h.sounding_tick for h in template.hits}
@@ -286,7 +286,7 @@ def _repeat_sd(feel: Feel, played: Sequence[Performance]) -> float:
     """Return how much a place of the template varies from time to time, over all places."""
     variances = []
     for performance in played:
-        ms = 60_000 / (performance.take.tempo * TICKS_PER_BEAT)
+        ms = ms_per_tick(performance.take.tempo)
         cells: defaultdict[tuple[int, int, Voice], list[int]] = defaultdict(list)
         for number, bar in enumerate(performance.take.bars):
             for hit in bar.hits:

@@ -20,7 +20,7 @@ from drumigen.timekeeping import (
     likeness,
 )
 from drumigen.training.takes import Take
-from drumigen.units import TICKS_PER_BEAT
+from drumigen.units import TICKS_PER_BEAT, ms_per_tick
 from drumigen.variation import GHOST_MAX
 
 _OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
@@ -124,7 +124,7 @@ def lean_of(take: Take) -> float | None:
     ]
     if len(offsets) < 8:
         return None
-    return statistics.fmean(offsets) * 60_000 / (take.tempo * TICKS_PER_BEAT)
+    return statistics.fmean(offsets) * ms_per_tick(take.tempo)
 
 
 def fills_of(take: Take) -> tuple[bool, ...]:

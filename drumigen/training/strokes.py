@@ -11,7 +11,7 @@ import numpy.typing as npt
 from drumigen.kit import VOICES, Voice
 from drumigen.timeline import Meter
 from drumigen.training.takes import Take
-from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
+from drumigen.units import TICKS_PER_SIXTEENTH, ms_per_tick
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ class Strokes:
     @property
     def ms_per_tick(self) -> float:
         """Length of a tick in milliseconds."""
-        return 60_000 / (self.tempo * TICKS_PER_BEAT)
+        return ms_per_tick(self.tempo)
 
     @cached_property
     def offsets_ms(self) -> Floats:

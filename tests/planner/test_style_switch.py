@@ -9,10 +9,11 @@ import pytest
 from band import Band
 from drumigen.bank.bank import Bank
 from drumigen.kit import Voice
+from drumigen.midi.status import CONTROL_CHANGE
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.controls.binding import CC, load_controller
+from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, Start, Stop
 from drumigen_daemon.generator.messages import Item
 from drumigen_daemon.planner.planner import Planner
@@ -64,10 +65,10 @@ def test_a_thousand_switches_take_the_next_boundary_and_nothing_is_old_silent_or
     style = "rock"
     for _ in range(170):
         style = luck.choice([each for each in STYLES if each != style])
-        rig.hear(bytes([CC, TEMPERATURE_CC, luck.randrange(128)]))
+        rig.hear(bytes([CONTROL_CHANGE, TEMPERATURE_CC, luck.randrange(128)]))
         rig.run(luck.uniform(0.0, 2 * step))
         asked.append((rig.now, style))
-        rig.hear(bytes([CC, STYLE_CC, round((STYLES.index(style) + 0.5) / 3 * 127)]))
+        rig.hear(bytes([CONTROL_CHANGE, STYLE_CC, round((STYLES.index(style) + 0.5) / 3 * 127)]))
         rig.run(luck.uniform(4.2 * step, 9 * step))
     key = {note_of(voice): style for style, voice in VOICES.items()}
     strokes = [(sent.at, key[sent.data[1]]) for sent in rig.output.notes()]

@@ -15,9 +15,10 @@ import pytest
 from band import Band
 from drumigen.kit import TIMEKEEPERS, Voice
 from drumigen.midi.file import read_song, write_song
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_ON, PROGRAM_CHANGE
 from drumigen.pattern import Bar
 from drumigen_daemon.capture.capture import Capture, song_of
-from drumigen_daemon.controls.binding import CC, NOTE_ON, PROGRAM, load_controller
+from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Origin, PlayedBar
 from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.ports import PortChange
@@ -73,7 +74,7 @@ class Gig:
         self.turns += 1
         source, cc = knob
         if self.plugged:
-            self.rig.hear(bytes([CC, cc, value]), source=source)
+            self.rig.hear(bytes([CONTROL_CHANGE, cc, value]), source=source)
 
     def press(self, name: str) -> None:
         knob = KNOB.get(name) or FADER[name]
@@ -355,7 +356,7 @@ def scene(gig: Gig) -> None:
     gig.press("mute.crash")
     gig.turn(KNOB["density"], 20)
     gig.to_bar_line(before=2)
-    gig.rig.hear(bytes([PROGRAM, 3]))
+    gig.rig.hear(bytes([PROGRAM_CHANGE, 3]))
     gig.play(1)
     assert not gig.band.session.mix.muted
     gig.to_bar_line()
@@ -393,8 +394,8 @@ def unplug(gig: Gig) -> None:
     controllers.shows(gig.rig.now)  # type: ignore[arg-type]
     controllers.forget_shown()
     shown = {message[:2]: message[2] for message in controllers.shows(gig.rig.now)}  # type: ignore[arg-type]
-    assert shown[bytes([CC, KNOB["drop"][1]])] == 0
-    assert all(message[0] in (CC, NOTE_ON) for message in shown)
+    assert shown[bytes([CONTROL_CHANGE, KNOB["drop"][1]])] == 0
+    assert all(message[0] in (CONTROL_CHANGE, NOTE_ON) for message in shown)
     gig.press("drop")
     assert controllers.shows(gig.rig.now)  # type: ignore[arg-type]
     gig.play(1)  # no echo of what was just shown

@@ -11,7 +11,6 @@ from drumigen.resources import config_path, read_toml
 from drumigen_daemon.controls.table import ALIASES, VALUES
 from drumigen_daemon.controls.values import Allowed
 
-CC, NOTE_ON, NOTE_OFF, PROGRAM = 0xB0, 0x90, 0x80, 0xC0
 """Status bytes of what a controller sends, on channel 1."""
 CHANNEL_MODE: Final = range(120, 128)
 """CCs that are channel mode messages (MIDI 1.0): never a knob."""

@@ -8,24 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PROGRAM_CHANGE
 from drumigen.units import Seconds
-from drumigen_daemon.controls.binding import (
-    ADDRESSES,
-    CC,
-    NOTE_OFF,
-    NOTE_ON,
-    PROGRAM,
-    RELATIVE,
-    Binding,
-    ControllerMap,
-    Mode,
-)
+from drumigen_daemon.controls.binding import ADDRESSES, RELATIVE, Binding, ControllerMap, Mode
 from drumigen_daemon.controls.feedback import Feedback
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry, Parameters
 from drumigen_daemon.controls.positions import Positions, ends, is_whole, plain
 from drumigen_daemon.engine.messages import ControlInput
 
-_KINDS: Final = {CC: "cc", NOTE_ON: "note", NOTE_OFF: "note", PROGRAM: "program"}
+_KINDS: Final = {CONTROL_CHANGE: "cc", NOTE_ON: "note", NOTE_OFF: "note", PROGRAM_CHANGE: "program"}
 
 OWN_PORTS: Final = ("in",)
 """Sources that do not tell who is heard: JACK mixes all that is connected to a port."""
@@ -127,7 +118,7 @@ class ControlMap:
         To be asked once of every message, in order.
         """
         data = heard.data
-        if data[0] & 0xF0 != CC:
+        if data[0] & 0xF0 != CONTROL_CHANGE:
             return self._feedback.without_echoes(heard), None
         if data[1] in ADDRESSES:
             self._parameters.take(heard.source, data, heard.at)
@@ -188,7 +179,7 @@ class ControlMap:
 
     def _move(self, binding: Binding, data: tuple[int, ...], at: Seconds) -> Move | None:
         status = data[0] & 0xF0
-        if status == PROGRAM:
+        if status == PROGRAM_CHANGE:
             return self._program(binding, data[1] + 1)
         kind, number = binding.sign
         if kind == "nrpn" and data[1] in STEPS:
@@ -277,7 +268,7 @@ class ControlMap:
         was, was_at = state.level, state.level_at
         state.level, state.level_at = value, at
         # what sends no releases says the same again at each press
-        return status != CC or was in (None, value) or at - was_at > KNOB_PAUSE
+        return status != CONTROL_CHANGE or was in (None, value) or at - was_at > KNOB_PAUSE
 
     def _pressed(self, binding: Binding) -> Move | None:
         if binding.allowed is None:
@@ -329,7 +320,7 @@ def _no_colon(name: str) -> str:
 
 
 def _is_down(status: int, value: int) -> bool:
-    return value >= 64 if status == CC else status == NOTE_ON and value > 0
+    return value >= 64 if status == CONTROL_CHANGE else status == NOTE_ON and value > 0
 
 
 def _delta(how: Mode, value: int) -> int:

@@ -7,8 +7,9 @@ move: it is remembered, and taken for an echo once, and for as long as an echo m
 from collections.abc import Sequence
 from typing import Final
 
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON
 from drumigen.units import Seconds
-from drumigen_daemon.controls.binding import ADDRESSES, CC, NOTE_OFF, NOTE_ON, Binding
+from drumigen_daemon.controls.binding import ADDRESSES, Binding
 from drumigen_daemon.controls.positions import Positions
 from drumigen_daemon.engine.messages import ControlInput
 
@@ -56,7 +57,7 @@ class Feedback:
             if len(due) != 1 or _normal(due[0]) != self._heard.get(binding):
                 messages += due
         for place, message in enumerate(messages):
-            if message[0] & 0xF0 == CC and message[1] in ADDRESSES:
+            if message[0] & 0xF0 == CONTROL_CHANGE and message[1] in ADDRESSES:
                 continue  # moves nothing, and must be heard by whoever enters data
             if self._waiting >= ECHOES_MAX:
                 self._echoes.clear()
@@ -114,7 +115,7 @@ class Feedback:
         pairs.append((number, coarse))
         if fine is not None:
             pairs.append((number + 32, fine))
-        return tuple(bytes((CC | channel, *pair)) for pair in pairs)
+        return tuple(bytes((CONTROL_CHANGE | channel, *pair)) for pair in pairs)
 
 
 def _normal(data: Sequence[int]) -> bytes:

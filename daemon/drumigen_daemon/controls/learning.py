@@ -13,15 +13,12 @@ from tomlkit.items import AoT, Array, InlineTable, Table
 
 from drumigen.atomic_file import replace_file
 from drumigen.errors import SettingsError
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PROGRAM_CHANGE
 from drumigen.resources import toml_text
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import (
     ADDRESSES,
-    CC,
     CHANNEL_MODE,
-    NOTE_OFF,
-    NOTE_ON,
-    PROGRAM,
     Binding,
     ControllerMap,
     Mode,
@@ -203,9 +200,9 @@ def _sign(source: str, data: tuple[int, ...], entry: Entry | None) -> _Sign | No
     status, channel, number = data[0] & 0xF0, data[0] & 0x0F, data[1]
     if status in (NOTE_ON, NOTE_OFF):
         return source, "note", number, channel
-    if status == PROGRAM:
+    if status == PROGRAM_CHANGE:
         return source, "program", number + 1, channel
-    if status != CC or number in CHANNEL_MODE or number in ADDRESSES:
+    if status != CONTROL_CHANGE or number in CHANNEL_MODE or number in ADDRESSES:
         return None
     if entry is not None and entry.fresh:
         return None if entry.registered else (source, "nrpn", entry.number, channel)
@@ -226,7 +223,7 @@ def _is_fine(sign: _Sign, data: tuple[int, ...]) -> bool:
 def _value(data: tuple[int, ...]) -> int:
     if data[0] & 0xF0 == NOTE_OFF:
         return 0
-    if data[0] & 0xF0 == CC and data[1] in STEPS:
+    if data[0] & 0xF0 == CONTROL_CHANGE and data[1] in STEPS:
         return 127
     return data[-1]
 

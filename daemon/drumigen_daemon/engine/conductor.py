@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from drumigen.midi.status import CONTINUE, SONG_POSITION, START, STOP
 from drumigen.timeline import Timeline
 from drumigen.units import (
     SONG_POSITION_MAX,
@@ -32,8 +33,6 @@ from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.process.log_line import LogLevel
-
-START, CONTINUE, STOP, SONG_POSITION = 0xFA, 0xFB, 0xFC, 0xF2
 
 START_MARGIN: Final = 0.002
 """Seconds from our Start to its first pulse, so that followers see them apart."""

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, POLY_PRESSURE, PROGRAM_CHANGE
 from drumigen.units import Seconds
 from drumigen_daemon.engine.messages import ControlInput
 
@@ -24,9 +25,7 @@ NOTES_MAX: Final = 256
 EARLIER: Final = 32
 """Values of a control that are kept besides its last; more in one delivery are nobody's."""
 
-_NOTES: Final = (0x80, 0x90, 0xA0)
-_CC: Final = 0xB0
-_PROGRAM: Final = 0xC0
+_NOTES: Final = (NOTE_OFF, NOTE_ON, POLY_PRESSURE)
 _ADDRESSES: Final = {99: (False, 7), 98: (False, 0), 101: (True, 7), 100: (True, 0)}
 """CCs that say which parameter is meant: whether it is a registered one, and which bits."""
 _DATA_ENTRY: Final = (6, 38, 96, 97)
@@ -55,7 +54,7 @@ class ControlBuffer:
         """Keep a message: of one control's values the last, in the place of the first."""
         kind, channel = message[0] & 0xF0, (source, message[0] & 0x0F)
         address = None
-        if kind == _CC and message[1] in _ADDRESSES:
+        if kind == CONTROL_CHANGE and message[1] in _ADDRESSES:
             self._take_address(channel, message)
             return
         if kind in _NOTES:
@@ -66,15 +65,19 @@ class ControlBuffer:
             self._serial += 1
             key: _Key = (source, self._serial, None)
         else:
-            if kind == _CC and message[1] in _DATA_ENTRY:
+            if kind == CONTROL_CHANGE and message[1] in _DATA_ENTRY:
                 address = self._addresses.get(channel)
-            key = (source, message[:2] if kind in (_CC, _PROGRAM) else message[:1], address)
+            key = (
+                source,
+                message[:2] if kind in (CONTROL_CHANGE, PROGRAM_CHANGE) else message[:1],
+                address,
+            )
         # of several programs the one that was chosen last has to come last
-        before = self._held.pop(key, None) if kind == _PROGRAM else self._held.get(key)
+        before = self._held.pop(key, None) if kind == PROGRAM_CHANGE else self._held.get(key)
         earlier: tuple[int, ...] = ()
         if before is not None:
             self.coalesced += 1
-            if kind == _CC:
+            if kind == CONTROL_CHANGE:
                 earlier = (*before.earlier, before.data[2])[-EARLIER:]
         self._held[key] = ControlInput(source, tuple(message), at, earlier)
         self.due = min(self.due, max(at, self._last + self._period))

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from drumigen.kit import load_kit
+from drumigen.midi.status import CONTINUE, SONG_POSITION, START, STOP
 from drumigen.timeline import Timeline
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.clock.midi_clock import ExpectedPulses
-from drumigen_daemon.engine.conductor import CONTINUE, SONG_POSITION, START, STOP, Conductor
+from drumigen_daemon.engine.conductor import Conductor
 from drumigen_daemon.engine.control_buffer import ControlBuffer
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from drumigen.kit import KitMap, Voice
+from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON
 from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Seconds, Tick
 from drumigen_daemon.engine.bar_log import BarLog
@@ -240,10 +241,10 @@ class Player:
         """
         self.silence(now)
         for channel, key in sorted({(n.channel, n.note) for n in self._kit.notes.values()}):
-            self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), now)
+            self._output.send(NOTES_PORT, bytes([NOTE_OFF | channel, key, 0]), now)
         for channel in sorted(self._channels):
             for control in (_ALL_NOTES_OFF, _ALL_SOUND_OFF):
-                self._output.send(NOTES_PORT, bytes([0xB0 | channel, control, 0]), now)
+                self._output.send(NOTES_PORT, bytes([CONTROL_CHANGE | channel, control, 0]), now)
 
     def advance(self, now: Seconds, *, early: bool) -> Seconds:
         """Hand over what is due within the lead, or soon after it if ``early``.
@@ -361,7 +362,7 @@ class Player:
             if self._ringing.get(ended, -1.0) > at:
                 self._off(ended, Seconds(at))
         self._output.send(
-            NOTES_PORT, bytes([0x90 | place.channel, place.note, cue.velocity]), Seconds(at)
+            NOTES_PORT, bytes([NOTE_ON | place.channel, place.note, cue.velocity]), Seconds(at)
         )
         self.lateness.append(max(0.0, late))
         self._ringing[note] = at + place.gate_ms / 1000.0
@@ -409,7 +410,7 @@ class Player:
         del self._ringing[note]
         at = Seconds(self._in_turn(note, at))
         channel, key = note
-        self._output.send(NOTES_PORT, bytes([0x80 | channel, key, 0]), at)
+        self._output.send(NOTES_PORT, bytes([NOTE_OFF | channel, key, 0]), at)
         self._handed.append(_Handed(at, note))
 
     def _undo(self, handed: _Handed) -> None:

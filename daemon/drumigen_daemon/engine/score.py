@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from drumigen.pattern import Bar
+from drumigen.pattern import spliced
 from drumigen.units import Tick
 from drumigen_daemon.engine.messages import Origin, PlannedBar
 
@@ -74,7 +74,4 @@ def _joined(old: PlannedBar | None, new: PlannedBar, from_tick: Tick) -> Planned
         return new
     if old.bar.meter != new.bar.meter:
         return new
-    split = from_tick - new.start
-    hits = [hit for hit in old.bar.hits if hit.tick < split]
-    hits += [hit for hit in new.bar.hits if hit.tick >= split]
-    return replace(new, bar=Bar(new.bar.meter, tuple(hits)))
+    return replace(new, bar=spliced(old.bar, new.bar, from_tick - new.start))

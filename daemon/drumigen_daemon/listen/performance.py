@@ -4,6 +4,7 @@ import math
 from typing import Final, Protocol
 
 from drumigen.kit import load_kit
+from drumigen.midi.status import NOTE_ON
 from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_PULSE, Seconds, Tick
 from drumigen_daemon.engine.messages import PlannedBar
@@ -16,8 +17,6 @@ LEAD: Final = Seconds(0.12)
 """Seconds ahead of which notes are given to the synthesizer."""
 JUMP: Final = TICKS_PER_BEAT // 4
 """Ticks by which the song must move at once for it to be elsewhere and not of another tempo."""
-
-_NOTE_ON: Final = 0x90
 
 
 class Instrument(Protocol):
@@ -50,7 +49,7 @@ class _Output:
 
     def send(self, _port: str, data: bytes, at: Seconds) -> None:
         millisecond = self._clock.millisecond_at(Seconds(at + self._delay))
-        if data[0] & 0xF0 == _NOTE_ON and data[2]:
+        if data[0] & 0xF0 == NOTE_ON and data[2]:
             self._instrument.note_on_at(millisecond, data[1], data[2])
         else:
             self._instrument.note_off_at(millisecond, data[1])

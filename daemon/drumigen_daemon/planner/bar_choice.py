@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drumigen.kit import Voice
-from drumigen.pattern import Bar
+from drumigen.pattern import Bar, spliced
 from drumigen.units import Tick
 from drumigen.variation import with_crash
 from drumigen_daemon.engine.messages import Origin, PlannedBar
@@ -63,26 +63,17 @@ def joined(start: Tick, parts: Sequence[BarPart], bars: Sequence[Bar]) -> Bar:
     last = bars[-1]
     if len(parts) == 1:
         return last
-    begins = [part.tick - start for part in parts]
-    ends = [*begins[1:], last.meter.ticks]
-    hits = [
-        hit
-        for bar, begin, end in zip(bars, begins, ends, strict=True)
-        for hit in bar.hits
-        if begin <= hit.tick < end
-    ]
-    return Bar(last.meter, tuple(hits))
+    whole = bars[0]
+    for bar, part in zip(bars[1:], parts[1:], strict=True):
+        whole = spliced(whole, bar, part.tick - start)
+    return whole
 
 
 def continued(old: Bar, new: Bar, tick: int) -> Bar:
     """Return ``old`` up to ``tick``, and ``new`` from there: what the engine makes of a plan."""
     if not 0 < tick < new.meter.ticks or old.meter != new.meter:
         return new
-    hits = (
-        *(hit for hit in old.hits if hit.tick < tick),
-        *(hit for hit in new.hits if hit.tick >= tick),
-    )
-    return Bar(new.meter, hits)
+    return spliced(old, new, tick)
 
 
 def landed(request: BarRequest, bar: Bar) -> Bar:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from drumigen.errors import PortError
+from drumigen.midi.status import ACTIVE_SENSING
 from drumigen.units import Seconds
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.midi import MidiStream
@@ -46,7 +47,7 @@ RECEIVE_MAX: Final = 1000
 
 DEVICE: Final = Path("/dev/snd/seq")
 
-_ACTIVE_SENSING = b"\xfe"
+_ACTIVE_SENSING = bytes((ACTIVE_SENSING,))
 _SYSTEM_CLIENT = 0
 _SUBSCRIBERS = (254, 253)  # destination of an event: whoever is connected
 

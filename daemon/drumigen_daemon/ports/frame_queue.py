@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from drumigen.midi.status import NOTE_OFF
 from drumigen.units import Seconds
 from drumigen_daemon.ports import OVERDUE
-from drumigen_daemon.ports.midi import NOTE_OFF, is_note_on, note_off
+from drumigen_daemon.ports.midi import is_note_on, note_off
 from drumigen_daemon.ports.timebase import Timebase
 
 OnWritten = Callable[[int, int], None]

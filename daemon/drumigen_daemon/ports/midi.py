@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from drumigen.midi.status import CLOCK, NOTE_OFF, NOTE_ON
+
 MESSAGE_LENGTHS: Final[Mapping[int, int]] = {
     **dict.fromkeys(range(0x80, 0xC0), 3),  # note off, note on, poly pressure, control
     **dict.fromkeys(range(0xC0, 0xE0), 2),  # program, channel pressure
@@ -20,12 +22,8 @@ MESSAGE_LENGTHS: Final[Mapping[int, int]] = {
 }
 """Bytes of a message, status included, by its status; undefined ones and SysEx have no row."""
 
-CLOCK_PULSE: Final = b"\xf8"
+CLOCK_PULSE: Final = bytes((CLOCK,))
 """The message of MIDI clock, 24 of which make a quarter note."""
-
-NOTE_OFF: Final = 0x80
-NOTE_ON: Final = 0x90
-"""Status of the messages that end and begin a note, on channel 1."""
 
 SYSEX_LIMIT = 256
 """Longest SysEx handed on by default, in bytes; real-time universal messages need under 20."""

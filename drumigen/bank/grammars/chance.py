@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
-from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick, ticks_per_ms
 
 METER = Meter()
 EIGHTH = TICKS_PER_BEAT // 2
@@ -50,7 +50,7 @@ class Chance:
     def ms(self, low: float, high: float | None = None) -> int:
         """Return ticks for ``low`` milliseconds, or for a draw between ``low`` and ``high``."""
         drawn = low if high is None else self.rng.uniform(low, high)
-        return round(drawn * self.tempo * TICKS_PER_BEAT / 60_000)
+        return round(drawn * ticks_per_ms(self.tempo))
 
     def drawn(self, low: int, high: int) -> int:
         """Return a velocity from ``low`` to ``high``."""
