@@ -10,9 +10,11 @@ RUN = set -e; VENV=$$("$(ROOT)/.ci/environment" check); export VENV; bin=$$VENV/
 
 .PHONY: play check lint docs test test-virtual test-real test-fast clean
 
-# hear it: our own clock, a picture of the bar in the terminal, live sound, a .mid and a .wav
+# hear it: our own clock, a picture of the bar in the terminal, live sound, a .mid and a .wav; GPU=1
+# gets PyTorch for a GPU too, some gigabytes
 play:
 	@set -e; VENV=$$("$(ROOT)/.ci/environment" play); "$(ROOT)/.ci/packages" play; \
+	$(if $(GPU),"$$VENV/bin/python" -c 'import torch' 2>/dev/null || "$$VENV/bin/python" -m pip install -q torch;) \
 	exec "$$VENV/bin/drumigen" play $(if $(STYLE),--style '$(STYLE)') --wav
 
 # every check and every test; it says first what it will do and about how long that takes

@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,8 @@ from drumigen_daemon.controls.control_map import ControlMap
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import known_styles, use_styles
 from drumigen_daemon.engine.messages import ControlInput
+from drumigen_daemon.generator import device_writer
+from drumigen_daemon.generator.verdicts import Verdict
 from drumigen_daemon.mqtt.homeassistant import discovery
 from drumigen_daemon.mqtt.topics import Topics
 from drumigen_daemon.session import Session
@@ -162,16 +165,41 @@ def test_what_a_command_lacks_is_one_line(
 
 
 def test_doctor_says_when_a_gpu_is_there_and_torch_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "gpu_may_be_here", lambda: True)
-    monkeypatch.setattr(doctor, "torch_is_installed", lambda: False)
-    finding = doctor._gpu(Settings())
+    monkeypatch.setattr(device_writer, "gpu_may_be_here", lambda: True)
+    monkeypatch.setattr(device_writer, "torch_is_installed", lambda: False)
+    settings = Settings()
+    finding = doctor._gpu(settings, doctor._choice(settings))
     assert finding.mark is Mark.ABSENT
     assert "pip install 'drumigen[gpu]'" in finding.said
-    monkeypatch.setattr(doctor, "torch_is_installed", lambda: True)
-    monkeypatch.setattr(doctor, "detect_device", lambda _: "cuda")
-    monkeypatch.setattr(doctor, "gpu_memory_line", lambda: "7.5 of 8.0 GiB of its memory are free")
-    finding = doctor._gpu(Settings())
-    assert finding.mark is Mark.OK
-    assert "cuda: 7.5 of 8.0 GiB" in finding.said
-    monkeypatch.setattr(doctor, "gpu_may_be_here", lambda: False)
-    assert doctor._gpu(Settings()).mark is Mark.ABSENT
+    named = replace(settings, generator=replace(settings.generator, device="cuda:1"))
+    assert doctor._gpu(named, doctor._choice(named)).mark is Mark.WARN
+
+
+def test_doctor_tells_both_figures_and_tests_what_will_play(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings()
+    found = [
+        Verdict("", "cuda", 0.2, 0.004),
+        Verdict("", "cuda", 0.2, 0.3),
+        Verdict("", "cuda", fault="cuda crashed when it was tried: status -11"),
+    ]
+    monkeypatch.setattr(device_writer, "found_device", lambda _: ("cuda", ""))
+    monkeypatch.setattr(
+        doctor, "gpu_memory_line", lambda _: "7.5 of 8.0 GiB of its memory are free"
+    )
+    said = []
+    for verdict in found:
+        monkeypatch.setattr(device_writer, "verdict_of", lambda *_, v=verdict: v)
+        choice = doctor._choice(settings)
+        said.append((choice.device, doctor._gpu(settings, choice)))
+    (quick, first), (slow, second), (broken, third) = said
+    assert (quick, slow, broken) == ("cuda", "cpu", "cpu")
+    assert "cuda: 7.5 of 8.0 GiB" in first.said
+    for finding, time in ((first, "4.0 ms on cuda"), (second, "300.0 ms on cuda")):
+        assert time in finding.said
+        assert "200.0 ms on the CPU" in finding.said
+    assert (first.mark, second.mark, third.mark) == (Mark.OK, Mark.ABSENT, Mark.WARN)
+    assert "crashed" in third.said
+    monkeypatch.setattr(device_writer, "found_device", lambda _: ("", ""))
+    assert doctor._gpu(settings, doctor._choice(settings)).mark is Mark.ABSENT

@@ -129,6 +129,23 @@ def test_the_worker_has_a_service_of_its_own(
     assert not unit.exists()
 
 
+def test_the_systems_service_is_let_at_a_gpu_by_a_drop_in(
+    systemctl: Path, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "SYSTEM_FOLDER", tmp_path)
+    monkeypatch.setattr(service, "HIDDEN", ())
+    assert cli.main(["service", "install", "--gpu", "--program", str(program)]) == 0
+    drop_in = tmp_path / "drumigen.service.d/gpu.conf"
+    allowed = [line for line in drop_in.read_text().splitlines() if line.startswith("DeviceAllow")]
+    assert "DeviceAllow=char-nvidia-uvm rw" in allowed
+    assert stat.S_IMODE(drop_in.stat().st_mode) == 0o644
+    assert asked(systemctl)[-1] == "restart drumigen.service"
+    assert cli.main(["service", "uninstall"]) == 0
+    assert not drop_in.parent.exists()
+    assert cli.main(["service", "install", "--program", str(program)]) == 0
+    assert not drop_in.exists()
+
+
 def test_uninstall_takes_away_what_install_wrote_and_nothing_else(
     systemctl: Path, program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

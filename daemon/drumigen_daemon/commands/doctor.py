@@ -1,6 +1,7 @@
 """``drumigen doctor``: one line for each thing that playing stands on, and how to mend it."""
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -11,24 +12,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from drumigen.bank.bank import load_bank
 from drumigen.errors import DrumigenError, PortError
 from drumigen.kit import kit_names, load_kit
-from drumigen.model.devices import (
-    INSTALL_TORCH,
-    detect_device,
-    gpu_may_be_here,
-    gpu_memory_line,
-    torch_is_installed,
-)
+from drumigen.model.devices import FAULTS, gpu_memory_line
 from drumigen_daemon.capture.wav import synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.engine.loopback import measure
-from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.generator.writers import StandIn, make_writer
 from drumigen_daemon.offline import planned_bars
 from drumigen_daemon.ports.choose import choose, survey
 from drumigen_daemon.settings.loading import find_file
+from drumigen_daemon.settings.paths import live_generator_setup
 from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.sound.fluidsynth import HOW_TO_GET
 from drumigen_daemon.sound.fonts import sound_font
@@ -44,6 +42,20 @@ JITTER_GOOD: Final = 1.0
 """Milliseconds."""
 MEMORY_WANTED: Final = 256 * 2**20
 CHILD_SECONDS_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the network will run on."""
+
+    device: str = "cpu"
+    why: str = ""
+    """What was measured, or what is missing."""
+    fault: str = ""
+
+    def __str__(self) -> str:
+        """Return the device in words."""
+        return "the CPU" if self.device == "cpu" else self.device
 
 
 class Mark(StrEnum):
@@ -105,8 +117,9 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
     yield _memory()
     yield _timer()
     yield _governor()
-    yield from _guarded("generator", lambda: _generator(settings))
-    yield _gpu(settings)
+    choice = _choice(settings)
+    yield from _guarded("generator", lambda: _generator(settings, choice))
+    yield _gpu(settings, choice)
     yield _sound()
 
 
@@ -247,34 +260,57 @@ def _governor() -> Finding:
     return Finding(Mark.OK, "cpu", f"governor {governor}")
 
 
-def _generator(settings: Settings) -> Finding:
+def _choice(settings: Settings) -> Choice:
+    """Return what will play, by the verdict that is kept or by a trial now, as the daemon does."""
+    if settings.generator.writer not in ("model", "celery"):
+        return Choice()
+    module = importlib.import_module("drumigen_daemon.generator.device_writer")
+    try:
+        device, why, fault = module.choice(live_generator_setup(settings, os.environ))
+    except (DrumigenError, OSError) as error:
+        return Choice(fault=str(error))
+    return Choice(device, why, fault)
+
+
+def _generator(settings: Settings, choice: Choice) -> Finding:
+    """Time what will really play."""
     name = settings.generator.writer
-    writer = make_writer(settings.generator_setup)
+    setup = msgspec.structs.replace(settings.generator_setup, device=choice.device)
+    writer = make_writer(setup)
     session = settings.session
     planned_bars(session, writer, 1)  # loads what it needs
     begun = time.monotonic()
     planned_bars(session, writer, BARS_TIMED)
     each = 1000 * (time.monotonic() - begun) / BARS_TIMED
+    if isinstance(writer, StandIn):
+        said = f"{writer.why}; the bar bank would play in its place"
+        return Finding(Mark.WARN, "generator", said)
     bar = 1000 * session.meter.ticks * 60 / (1920 * session.parameters.tempo)
     tempo = session.parameters.tempo
-    said = f"{name} writes a bar in {each:.1f} ms; at {tempo:g} BPM it has {bar:.0f}"
+    where = ""
+    if name == "model":
+        where = f" on {'the CPU' if FAULTS.of(choice.device) else choice}"
+    said = f"{name} writes a bar in {each:.1f} ms{where}; at {tempo:g} BPM it has {bar:.0f}"
     return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
 
 
-def _gpu(settings: Settings) -> Finding:
+def _gpu(settings: Settings, choice: Choice) -> Finding:
     """Say what a GPU is good for here; playing needs none."""
-    wanted = settings.generator.device not in ("cpu", "auto")
-    if not gpu_may_be_here():
-        said = f"none is seen, and generator.device = {settings.generator.device!r} needs one"
-        return Finding(Mark.WARN, "gpu", said) if wanted else Finding(Mark.ABSENT, "gpu", "none")
-    if not torch_is_installed():
-        said = f"there may be one, but torch is not installed, only needed for it: {INSTALL_TORCH}"
+    asked = settings.generator.device
+    fault = FAULTS.of(choice.device) or choice.fault
+    if choice.device != "cpu" and not fault:
+        memory = gpu_memory_line(choice.device) or "shares its memory with the processor"
+        used = "used from the second start of a song on"
+        why = f"{choice.why}; " if choice.why else ""
+        return Finding(Mark.OK, "gpu", f"{choice.device}: {memory}; {why}{used}")
+    if fault:
+        return Finding(Mark.WARN, "gpu", f"{fault}; the network runs on the CPU")
+    if choice.why:
+        wanted = asked not in ("cpu", "auto")
+        said = f"{choice.why}; the network runs on the CPU"
         return Finding(Mark.WARN if wanted else Mark.ABSENT, "gpu", said)
-    device = detect_device("auto")
-    if device == "cpu":
-        return Finding(Mark.ABSENT, "gpu", "torch can use none here")
-    memory = gpu_memory_line() or "shares its memory with the processor"
-    return Finding(Mark.OK, "gpu", f"{device}: {memory}; generator.device = {device!r} uses it")
+    why = "not asked for: generator.device = 'cpu'" if asked == "cpu" else "none"
+    return Finding(Mark.ABSENT, "gpu", why)
 
 
 def _sound() -> Finding:

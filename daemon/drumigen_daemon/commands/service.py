@@ -17,6 +17,7 @@ from drumigen.errors import ServiceError
 
 NAME: Final = "drumigen.service"
 WORKER_NAME: Final = "drumigen-worker.service"
+GPU_NAME: Final = "drumigen-gpu.conf"
 SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
 PLACEHOLDER: Final = re.compile(
     r"^ExecStart=/opt/drumigen/bin/drumigen (run|worker)$", re.MULTILINE
@@ -65,6 +66,11 @@ class Manager:
         return Path(folder) / "systemd/user" / self.name
 
     @property
+    def gpu_file(self) -> Path:
+        """Where the drop-in belongs that lets the service at a GPU."""
+        return self.unit_file.with_name(f"{self.name}.d") / "gpu.conf"
+
+    @property
     def command(self) -> tuple[str, ...]:
         """How it is spoken to.
 
@@ -100,6 +106,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("--program", type=Path, metavar="PATH", help="the drumigen to run (this one)")
     to.add_argument("--print", action="store_true", help="only show the unit that install writes")
     to.add_argument("--worker", action="store_true", help="the worker's service, not the drummer's")
+    to.add_argument("--gpu", action="store_true", help="let the system's service at NVIDIA's GPUs")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -113,10 +120,11 @@ def main(options: argparse.Namespace) -> int:
     unit = unit_text(manager, program_line(options.program, options.config, job))
     if options.user:
         unit = with_environment(unit, os.environ)
+    gpu = "" if not options.gpu or options.user or options.worker else shipped(GPU_NAME)
     if options.print:
-        sys.stdout.write(unit)
+        sys.stdout.write(unit + (gpu and f"\n# --- {manager.gpu_file} ---\n{gpu}"))
         return 0
-    return _install(manager, unit, options.program)
+    return _install(manager, unit, options.program, gpu)
 
 
 def unit_text(manager: Manager, command: str) -> str:
@@ -126,18 +134,27 @@ def unit_text(manager: Manager, command: str) -> str:
         ServiceError: ours is damaged.
     """
     name = manager.name.replace(".", "-user.") if manager.user else manager.name
+    text = shipped(name)
+    line = PLACEHOLDER.search(text)
+    if line is None:
+        message = f"{name}: it has no line ExecStart= of ours; install drumigen again"
+        raise ServiceError(message)
+    return f"{text[: line.start()]}ExecStart={command}{text[line.end() :]}"
+
+
+def shipped(name: str) -> str:
+    """Return the text of a file for systemd that we ship.
+
+    Raises:
+        ServiceError: it is missing.
+    """
     installed = _PACKAGE / "systemd" / name
     path = installed if installed.is_file() else _PACKAGE.parent.parent / "systemd" / name
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"{path}: {error.strerror}; install drumigen again"
         raise ServiceError(message) from error
-    line = PLACEHOLDER.search(text)
-    if line is None:
-        message = f"{path}: it has no line ExecStart= of ours; install drumigen again"
-        raise ServiceError(message)
-    return f"{text[: line.start()]}ExecStart={command}{text[line.end() :]}"
 
 
 def with_environment(unit: str, environment: Mapping[str, str]) -> str:
@@ -173,7 +190,7 @@ def _quoted(word: str, dollar: str = "$$") -> str:
     return f'"{word}"' if not word or set(word) & set(" \t'\"\\;") else word
 
 
-def _install(manager: Manager, unit: str, program: Path | None) -> int:
+def _install(manager: Manager, unit: str, program: Path | None, gpu: str = "") -> int:
     _check_place(manager, program)
     manager.command  # noqa: B018 - refuses before anything is written
     path = manager.unit_file
@@ -182,6 +199,10 @@ def _install(manager: Manager, unit: str, program: Path | None) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, unit.encode())
         path.chmod(0o644)
+        if gpu:
+            manager.gpu_file.parent.mkdir(exist_ok=True)
+            write_atomically(manager.gpu_file, gpu.encode())
+            manager.gpu_file.chmod(0o644)
     except OSError as error:
         raise ServiceError(_refusal(path, error)) from error
     try:
@@ -191,8 +212,10 @@ def _install(manager: Manager, unit: str, program: Path | None) -> int:
         # nobody answers, or refuses: nothing is installed, so nothing is left behind
         with contextlib.suppress(OSError):
             path.unlink() if before is None else write_atomically(path, before)
+        if gpu:
+            _take_away(manager.gpu_file)
         raise
-    sys.stdout.write(f"wrote {path}\n")
+    sys.stdout.write(f"wrote {path}\n" + (gpu and f"wrote {manager.gpu_file}\n"))
     manager.do("restart", manager.name)
     sys.stdout.write(f"{manager.title} runs now, and from the next start of the machine on\n")
     if manager.user and not _lingers():
@@ -251,6 +274,7 @@ def _uninstall(manager: Manager) -> int:
     try:
         for link in [*path.parent.glob(f"*.wants/{manager.name}"), path]:
             link.unlink()
+        _take_away(manager.gpu_file)
     except OSError as error:
         raise ServiceError(refused or _refusal(path, error)) from error
     if not refused:
@@ -259,6 +283,13 @@ def _uninstall(manager: Manager) -> int:
     if refused:
         sys.stdout.write(f"whether it still runs is unknown: {refused}\n")
     return 0
+
+
+def _take_away(file: Path) -> None:
+    """Remove a drop-in of ours, and its folder if that held nothing else."""
+    file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        file.parent.rmdir()
 
 
 def _refusal(path: Path, error: OSError) -> str:

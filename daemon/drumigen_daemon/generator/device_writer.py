@@ -28,7 +28,7 @@ from drumigen.pattern import Bar
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.generator.messages import DeviceReport, GeneratorSetup, Item
 from drumigen_daemon.generator.trial import model_path, real_batch, tried
-from drumigen_daemon.generator.verdicts import Verdict, find, forget, keep, key_of
+from drumigen_daemon.generator.verdicts import Verdict, find, keep, key_of
 from drumigen_daemon.generator.writers import BarWriter
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ HANG_SECONDS: Final = 0.75
 FULL_CONTEXT: Final = 8
 """Bars of context that a batch has which warms up; those are written there too."""
 HOW_TO_GET: Final = f"{INSTALL_TORCH}, or make play GPU=1"
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class CpuWriter(BarWriter, Protocol):
@@ -66,6 +70,33 @@ def found_device(asked: str) -> tuple[str, str]:
     except ModelLoadError as error:
         return "", str(error)
     return ("", "torch can use no GPU here") if device == "cpu" else (device, "")
+
+
+def choice(setup: GeneratorSetup) -> tuple[str, str, str]:
+    """Return what ``setup`` will play on, why, and what fault there is; a trial takes seconds.
+
+    Raises:
+        ModelLoadError: the model cannot be used, on whatever device.
+        OSError: it cannot be read.
+    """
+    device, missing = found_device(setup.device)
+    if not device:
+        return "cpu", missing, ""
+    if setup.device != "auto":
+        return device, "", ""  # who loads it finds out
+    verdict = verdict_of(setup, device)
+    return (device if verdict.is_quicker else "cpu"), str(verdict), verdict.fault
+
+
+def verdict_of(setup: GeneratorSetup, device: str, begin: Callable[[], None] = _nothing) -> Verdict:
+    """Return the verdict that is kept, or that of a trial now, before which ``begin`` is called."""
+    file = Path(setup.verdicts) if setup.verdicts else None
+    verdict = find(file, key_of(model_path(setup), device))
+    if verdict is None or verdict.fault:
+        begin()
+        verdict = tried(setup, device)
+        keep(file, verdict)
+    return verdict
 
 
 class DeviceWriter:
@@ -159,12 +190,7 @@ class DeviceWriter:
 
     def _is_worth_it(self) -> bool:
         """Whether the device is quicker, by the verdict that is kept, or by a trial now."""
-        key = key_of(model_path(self._setup), self._device)
-        verdict = find(self._file, key)
-        if verdict is None or verdict.fault:
-            self._tell(state="trying")
-            verdict = tried(self._setup, self._device)
-            keep(self._file, verdict)
+        verdict = verdict_of(self._setup, self._device, lambda: self._tell(state="trying"))
         log.info("%s", verdict)
         self._tell(cpu_seconds=verdict.cpu_seconds, device_seconds=verdict.device_seconds)
         if verdict.fault:
@@ -216,9 +242,7 @@ class DeviceWriter:
         said = self._fault() or FAULTS.of(self._setup.device)
         if self._device:
             key = key_of(model_path(self._setup), self._device)
-            forget(self._file, key)
-            if self._file is not None:
-                keep(self._file, Verdict(key, self._device, fault=said))
+            keep(self._file, Verdict(key, self._device, fault=said))
         self._tell(state="failed", device="cpu", faults=self.report.faults + 1, said=said)
 
     def _tell(self, **changes: object) -> None:

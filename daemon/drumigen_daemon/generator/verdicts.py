@@ -81,22 +81,12 @@ def keep(file: Path | None, verdict: Verdict) -> None:
     if file is None:
         return
     others = [other for other in _read(file) if other.key != verdict.key]
-    forget_oldest = [*others, verdict][-KEPT_MAX:]
+    kept = [*others, verdict][-KEPT_MAX:]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, msgspec.json.encode(forget_oldest))
+        write_atomically(file, msgspec.json.encode(kept))
     except OSError as error:
         log.warning("%s: %s; the GPU is tried again at the next start", file, error.strerror)
-
-
-def forget(file: Path | None, key: str) -> None:
-    """Forget the verdict of that key: the device is to be tried again."""
-    left = [verdict for verdict in _read(file) if verdict.key != key]
-    if file is not None and len(left) < len(_read(file)):
-        try:
-            write_atomically(file, msgspec.json.encode(left))
-        except OSError as error:
-            log.warning("%s: %s", file, error.strerror)
 
 
 def _read(file: Path | None) -> list[Verdict]:

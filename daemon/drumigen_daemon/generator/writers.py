@@ -11,6 +11,7 @@ import msgspec
 from drumigen.bank.bank import load_bank
 from drumigen.catalogue import load_catalogue
 from drumigen.errors import DrumigenError, ModelError, ModelLoadError
+from drumigen.model.devices import FAULTS
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, repaired
 from drumigen.styles import StyleCatalogue, load_styles
@@ -178,7 +179,7 @@ def _model(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
         )
     except ModelLoadError as error:
         if device != "cpu":
-            log.warning("%s; the network runs on the CPU", error)
+            FAULTS.add(device, str(error))
             return _model(msgspec.structs.replace(setup, device="cpu"), styles)
         log.warning("%s; the bar bank plays instead", error)
         return StandIn(BankWriter(styles), str(error))
