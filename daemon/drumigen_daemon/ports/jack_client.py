@@ -6,7 +6,6 @@ not there: libjack waits for ever, prints, or crashes the process, and must not 
 
 import contextlib
 import ctypes
-import glob
 import os
 import sys
 import threading
@@ -185,8 +184,12 @@ def _find_library(of_list: Callable[[str], str | None], name: str) -> str | None
 
 
 def _pipewire_libraries() -> list[str]:
-    folders = (f"/usr/{lib}/pipewire-0.3/jack" for lib in ("lib/*", "lib64", "lib"))
-    return sorted(path for folder in folders for path in glob.glob(f"{folder}/libjack.so.0"))  # noqa: PTH207
+    found = (
+        path
+        for lib in ("lib/*", "lib64", "lib")
+        for path in Path("/usr").glob(f"{lib}/pipewire-0.3/jack/libjack.so.0")
+    )
+    return sorted(map(str, found))
 
 
 def pipewire_runs() -> bool:

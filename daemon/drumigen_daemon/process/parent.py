@@ -7,7 +7,6 @@ Elsewhere the channel has to do.
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -36,6 +35,8 @@ def end_with_parent(*, by: signal.Signals | None = None) -> None:
     if not parent or not sys.platform.startswith("linux"):
         return
     number = signal.SIGCONT if by is None else by
+    import ctypes  # noqa: PLC0415 - children only
+
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(0)  # it was gone before we could ask
