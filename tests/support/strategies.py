@@ -1,6 +1,5 @@
 """Hypothesis strategies for metres, bars and songs, shared by the tests."""
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from drumigen.kit import Voice
@@ -8,10 +7,6 @@ from drumigen.midi.file import Marker, MeterMark, Note, Song, TempoMark
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, repaired
 from drumigen.timeline import Meter, MeterMap
 from drumigen.units import TICKS_PER_SIXTEENTH, Tick
-
-# A busy machine is no failure.
-settings.register_profile("drumigen", deadline=None)
-settings.load_profile("drumigen")
 
 METERS = [
     Meter.parse(text)
