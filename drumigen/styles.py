@@ -20,6 +20,8 @@ from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
 OWN_MAX: Final = 64
 """Styles of one's own in one folder: bars of every style are kept ready."""
+NAMED_MAX: Final = 6
+"""Styles that are named where none was meant."""
 NAME_MAX: Final = 60
 """Characters."""
 _GROOVE: Final = ".groove.toml"
@@ -130,7 +132,9 @@ class StyleCatalogue:
             return found
         near = get_close_matches(_plain(name), known, n=3, cutoff=0.5)
         suggested = dict.fromkeys(known[key].name for key in near)
-        hint = f"did you mean {' or '.join(suggested)}?" if near else f"try {', '.join(self.names)}"
+        some = ", ".join(self.names[:NAMED_MAX])
+        lists = f"try {some}, or another of {len(self)}: drumigen styles lists them"
+        hint = f"did you mean {' or '.join(suggested)}?" if near else lists
         message = f"no style is called {name[:60]!r}; {hint}"
         raise StyleNotFoundError(message)
 

@@ -25,7 +25,7 @@ NEAR = 0.005
 """Seconds: two of FluidSynth's blocks, and what a clock is corrected by in a few bars."""
 SONG = ("--style", "metro", "--bars", "4", "--set", "sound.delay_ms=500")
 WINDOW = RATE // 20
-SEARCHED = RATE // 5
+FAR, CLOSE = RATE // 5, RATE // 60
 
 
 @pytest.fixture
@@ -51,23 +51,36 @@ def play(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def lags(
     heard: NDArray[np.float32], reference: NDArray[np.float32], strokes: list[float]
 ) -> list[float]:
-    """Return by how many seconds each stroke of the reference is heard late, where it is heard."""
+    """Return by how many seconds each stroke of the reference is heard late, where it is heard.
+
+    First all of them are looked for far and wide; then each near where most were found, for in a
+    roll one stroke is like the next.
+    """
     heard, reference = np.diff(heard), np.diff(reference)
     first = int(np.nonzero(np.abs(heard) > 0.0005)[0][0])
     base = first - int(np.nonzero(np.abs(reference) > 0.0005)[0][0])
-    found = []
-    for stroke in strokes:
-        at = max(0, int(stroke * RATE) - 200)
-        pattern = reference[at : at + WINDOW]
-        begin = max(0, base + at - SEARCHED)
-        searched = heard[begin : base + at + WINDOW + SEARCHED]
-        likeness = np.correlate(searched, pattern, "valid")
-        power = np.convolve(searched**2, np.ones(len(pattern)), "valid") * (pattern**2).sum()
-        likeness /= np.sqrt(np.maximum(power, 1e-12))
-        best = int(likeness.argmax())
-        if likeness[best] > 0.9:
-            found.append((begin + best - base - at) / RATE)
-    return found
+    coarse = [_found(heard, reference, base, stroke, FAR) for stroke in strokes]
+    base += round(RATE * float(np.median([lag for lag in coarse if lag is not None])))
+    fine = [_found(heard, reference, base, stroke, CLOSE) for stroke in strokes]
+    return [lag for lag in fine if lag is not None]
+
+
+def _found(
+    heard: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    base: int,
+    stroke: float,
+    reach: int,
+) -> float | None:
+    at = max(0, int(stroke * RATE) - 200)
+    pattern = reference[at : at + WINDOW]
+    begin = max(0, base + at - reach)
+    searched = heard[begin : base + at + WINDOW + reach]
+    likeness = np.correlate(searched, pattern, "valid")
+    power = np.convolve(searched**2, np.ones(len(pattern)), "valid") * (pattern**2).sum()
+    likeness /= np.sqrt(np.maximum(power, 1e-12))
+    best = int(likeness.argmax())
+    return (begin + best - base - at) / RATE if likeness[best] > 0.9 else None
 
 
 def test_the_recording_of_a_sink_has_the_hits_on_time_from_the_first_to_the_last(
@@ -88,9 +101,8 @@ def test_the_recording_of_a_sink_has_the_hits_on_time_from_the_first_to_the_last
     strokes = sorted({song.tempo_map.seconds_at(note.tick) for note in song.notes})
 
     found = lags(heard, reference, strokes)
-    assert len(found) > len(strokes) / 3
-    middle = float(np.median(found))
-    assert all(abs(lag - middle) < NEAR for lag in found), found
+    assert len(found) > len(strokes) / 2
+    assert all(abs(lag) < NEAR for lag in found), found
 
     # its end is the last stroke's decay: after it nothing is struck, and nothing is cut off
     loud = np.nonzero(np.abs(heard) > np.abs(heard).max() / 1000)[0]
