@@ -25,11 +25,11 @@ from drumigen.errors import ControlError, DrumigenError, SettingsError
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
 from drumigen_daemon.controls.binding import Binding
-from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import one_line, whole
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.status.advice import note_on
-from drumigen_daemon.status.status import Status, described
+from drumigen_daemon.status.running import RunningDaemon
+from drumigen_daemon.status.status import described
 from drumigen_daemon.status.view_state import Planned, view_state
 
 log = logging.getLogger(__name__)
@@ -46,14 +46,10 @@ PIECE_BARS: Final = 16
 EXPORT_BARS: Final = whole(1, 100_000)
 
 
-class DaemonForSocket(Protocol):
+class DaemonForSocket(RunningDaemon, Protocol):
     """What is spoken to: the daemon."""
 
     capture: Capture
-
-    @property
-    def controls(self) -> Controls:
-        """What can be turned, and where it stands."""
 
     @property
     def learned(self) -> Sequence[Binding]:
@@ -62,17 +58,6 @@ class DaemonForSocket(Protocol):
     @property
     def planner(self) -> Planned:
         """What is played next."""
-
-    @property
-    def status(self) -> Status:
-        """Where everything stands."""
-
-    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
-        """Carry out a control.
-
-        Raises:
-            ControlError: it is unknown or its value is wrong.
-        """
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):

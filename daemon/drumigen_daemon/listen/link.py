@@ -40,7 +40,7 @@ BUFFERED: Final = 0.3
 """Seconds of sound that an audio system may still hold when the synthesizer is silent."""
 
 
-class Heard(Protocol):
+class DaemonForListening(Protocol):
     """What is listened to: the daemon."""
 
     sound: str
@@ -61,7 +61,7 @@ class Heard(Protocol):
 class ListenLink:
     """Keeps a process that makes the daemon's song sound, if the settings want it."""
 
-    def __init__(self, settings: SoundSettings, daemon: Heard) -> None:
+    def __init__(self, settings: SoundSettings, daemon: DaemonForListening) -> None:
         """Listen to ``daemon``; :meth:`run` does it."""
         self._settings = settings
         self._daemon = daemon

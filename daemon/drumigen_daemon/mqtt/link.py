@@ -9,11 +9,11 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from drumigen.errors import DrumigenError
 from drumigen.units import Seconds
-from drumigen_daemon.controls.table import VALUES, Controls
+from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.controls.values import SWITCH, known_styles, leaves_to_style, plain
 from drumigen_daemon.engine.messages import PlannedBar, TransportState
 from drumigen_daemon.generator.messages import WorkersReport
@@ -31,6 +31,7 @@ from drumigen_daemon.mqtt.topics import PLAYING
 from drumigen_daemon.process.companion import Companion, Telling
 from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
+from drumigen_daemon.status.running import RunningDaemon
 from drumigen_daemon.status.status import Status, described
 
 log = logging.getLogger(__name__)
@@ -58,29 +59,10 @@ SONG: Final = (
 """What of the status is told when it changes."""
 
 
-class DaemonForMqtt(Protocol):
-    """What is spoken for: the daemon."""
-
-    @property
-    def controls(self) -> Controls:
-        """Where every control stands."""
-
-    @property
-    def status(self) -> Status:
-        """Where everything stands."""
-
-    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
-        """Carry out a control.
-
-        Raises:
-            ControlError: it is unknown or its value is wrong.
-        """
-
-
 class MqttLink:
     """Keeps a bridge to the broker that the settings name, if they name one."""
 
-    def __init__(self, settings: MqttSettings, daemon: DaemonForMqtt) -> None:
+    def __init__(self, settings: MqttSettings, daemon: RunningDaemon) -> None:
         """Speak for ``daemon``; :meth:`run` does it."""
         self._settings = settings
         self._daemon = daemon

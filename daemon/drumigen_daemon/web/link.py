@@ -18,7 +18,7 @@ from drumigen.errors import DrumigenError
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Seconds
 from drumigen_daemon.capture.capture import Capture
-from drumigen_daemon.controls.table import VALUES, Controls
+from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.controls.values import Allowed, known_styles, leaves_to_style, one_line
 from drumigen_daemon.engine.messages import PlannedBar, PlayedBar
 from drumigen_daemon.generator.messages import GeneratorSetup
@@ -26,6 +26,7 @@ from drumigen_daemon.process.companion import Companion, Telling
 from drumigen_daemon.process.log_limit import LimitedLog
 from drumigen_daemon.process.log_line import LogLine
 from drumigen_daemon.session import Session
+from drumigen_daemon.status.running import RunningDaemon
 from drumigen_daemon.status.status import Status, described, described_counters
 from drumigen_daemon.web.messages import (
     Answer,
@@ -58,25 +59,10 @@ _SONG: Final = (
 )
 
 
-class DaemonForWeb(Protocol):
+class DaemonForWeb(RunningDaemon, Protocol):
     """What is shown and controlled: the daemon."""
 
     capture: Capture
-
-    @property
-    def controls(self) -> Controls:
-        """What can be turned, and where it stands."""
-
-    @property
-    def status(self) -> Status:
-        """Where everything stands."""
-
-    def control(self, name: str, value: Any = None) -> None:  # noqa: ANN401 - from outside
-        """Carry out a control.
-
-        Raises:
-            ControlError: it is unknown or its value is wrong.
-        """
 
 
 class LastProblem(logging.Handler):
