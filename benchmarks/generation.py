@@ -1,6 +1,9 @@
 """How long bars take to write, beside the same network without its cache, a rival, and the floor.
 
     python benchmarks/generation.py [--model FILE] [--bars 40]
+    python benchmarks/generation.py --device cuda [--bars 1000] [--rounds 50]
+
+With ``--device`` the table is that of ``benchmarks/generation_devices.py``.
 
 Everything runs on one thread.  A bar continues from eight bars of a song, as in live playing; its
 context has been read before, as in live playing too, but for every fourth bar, which begins a new
@@ -33,6 +36,7 @@ for _variable in ONE_THREAD:
 import numpy as np  # noqa: E402 - after the threads are limited
 import torch  # noqa: E402
 from eager_decoder import EagerDecoder, continued  # noqa: E402
+from generation_devices import table  # noqa: E402
 
 from drumigen.model.checkpoint import Checkpoint, load_model  # noqa: E402
 from drumigen.model.conditions import Conditions  # noqa: E402
@@ -256,9 +260,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--bars", type=int, default=40)
+    parser.add_argument("--device", metavar="NAME", help="whole bars on cuda, mps or cpu (torch)")
+    parser.add_argument("--rounds", type=int, default=50, help="batches that are timed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = load_model(options.model, "cpu")
+    if options.device:
+        gc.freeze()
+        table(checkpoint, options.device, options.bars, options.rounds)
+        return 0
     config, bars = checkpoint.config, options.bars
     gc.freeze()  # as the generator's process does
     styles = [config.styles[number % len(config.styles)] for number in range(ROWS)]

@@ -1,0 +1,183 @@
+"""How long bars take on a device, beside numpy, eager torch and the floor; and how many differ.
+
+``python benchmarks/generation.py --device cuda`` (or ``cpu``, which is torch on the CPU, or
+``mps``) prints it.
+
+*Whole* is from the request to bars that can be played; *device* is the decoder alone, from notes to
+notes.  Each batch continues from eight bars of a song that were read before.  *Floor* is what
+cannot be gone below: the bytes that each step has to move (weights once, keys and values of each
+row), times the steps of the longest bar, by the bandwidth that a copy of a quarter of a gigabyte
+gets on that device, measured in the same run.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from eager_decoder import EagerDecoder
+
+from drumigen.model.checkpoint import Checkpoint
+from drumigen.model.conditions import Conditions
+from drumigen.model.generation import Contexts, Played, Row, generate_batch
+from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes
+from drumigen.model.sampling import Sampling
+from drumigen.model.torch_decoder import TorchDecoder
+from drumigen.units import Bpm
+
+COPY_BYTES: Final = 2**28
+AIMS: Final = {"a bar": "<= 3 ms", "18 styles": "<= 4 ms", "1,024 rows": ">= 100,000 bars/s"}
+"""On one H200."""
+STAGE: Final = Sampling(dynamics=0.75)
+"""As the generator draws."""
+
+
+def on_device(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> Checkpoint:
+    """Return the same network, written by whole bars on ``device``."""
+    made = dataclasses.replace(checkpoint, device=f"{device} {dtype}")
+    decoder = TorchDecoder(checkpoint.config, checkpoint.weights, device, dtype=dtype)
+    made.__dict__["decoder"] = decoder
+    return made
+
+
+def eager(checkpoint: Checkpoint, device: str) -> Checkpoint:
+    """Return the same network, step by step by eager torch on ``device``."""
+    made = dataclasses.replace(checkpoint, device="cpu")
+    made.__dict__["stepper"] = EagerDecoder(checkpoint.config, checkpoint.weights, device)
+    return made
+
+
+def conditions(style: str, number: int, *, fill: bool = False) -> Conditions:
+    """Return what is told of a bar of the song."""
+    return Conditions(((style, 1.0),), Bpm(110.0), density=5.0, fill=fill, phrase=number)
+
+
+def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> list[list[Row]]:
+    """Return so many bars of each style's song as rows, each with what is before it."""
+    kept = Contexts()
+    played: list[list[Played]] = [[] for _ in styles]
+    found: list[list[Row]] = []
+    for number in range(bars):
+        rows = [
+            Row(conditions(style, number), seed, number, tuple(past[-CONTEXT_BARS:]), STAGE)
+            for seed, (style, past) in enumerate(zip(styles, played, strict=True))
+        ]
+        for row, bar, past in zip(
+            rows, generate_batch(checkpoint, rows, kept), played, strict=True
+        ):
+            past.append((bar, row.conditions))
+        found.append(rows)
+    return found
+
+
+def batches(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return what is asked for at a time; ``rows`` are the next bars of all styles."""
+    fills = [
+        dataclasses.replace(row, conditions=dataclasses.replace(row.conditions, fill=True))
+        for row in rows
+    ]
+
+    def many(count: int) -> list[Row]:
+        return [dataclasses.replace(rows[place % len(rows)], seed=place) for place in range(count)]
+
+    return {
+        "a bar": list(rows[:1]),
+        "16 styles": [*rows[:16], *fills[:16]],
+        "18 styles": [*rows[:18], *fills[:18]],
+        "256 rows": many(256),
+        "1,024 rows": many(1024),
+    }
+
+
+def timed(write: Callable[[], object], times: int) -> tuple[float, float]:
+    """Return P50 and P99 of ``write`` in milliseconds; two rounds before them do not count."""
+    for _ in range(2):
+        write()
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        write()
+        found.append(1000 * (time.perf_counter() - began))
+    return float(np.quantile(found, 0.5)), float(np.quantile(found, 0.99))
+
+
+def bandwidth(device: str) -> float:
+    """Return the bytes a second that a copy moves on ``device``, read and written."""
+    source = torch.zeros(COPY_BYTES // 4, device=device)
+    into = torch.empty_like(source)
+
+    def copy() -> None:
+        into.copy_(source)
+        float(into[0])  # waits
+
+    milliseconds, _ = timed(copy, 9)
+    return 2 * COPY_BYTES / (milliseconds / 1000)
+
+
+def floor(config: ModelConfig, rows: Sequence[Row], longest: int, width: float) -> float:
+    """Return the milliseconds that moving the bytes of so many steps takes."""
+    weights = sum(int(np.prod(shape)) for shape in weight_shapes(config).values())
+    place = config.layers * 2 * config.kv_heads * config.head_width
+    seen = [sum(len(bar.hits) + 1 for bar, _ in row.context) + longest / 2 for row in rows]
+    return 1000 * longest * 4 * (weights + place * sum(seen)) / width
+
+
+def differing(one: Sequence[object], other: Sequence[object]) -> int:
+    """Return how many bars are not the same."""
+    return sum(a != b for a, b in zip(one, other, strict=True))
+
+
+def line(name: str, way: str, times: tuple[float, float], rows: int, said: str = "") -> None:
+    """Print a row of the table."""
+    p50, p99 = times
+    print(f"{name:12}{way:34}{p50:10.2f}{p99:10.2f}{1000 * rows / p50:12,.0f}  {said}".rstrip())
+
+
+def table(checkpoint: Checkpoint, device: str, bars: int, rounds: int) -> None:
+    """Print how long batches take, and how many of ``bars`` bars differ."""
+    config = checkpoint.config
+    styles = list(config.styles)
+    history = songs(checkpoint, styles, max(CONTEXT_BARS + 1, -(-bars // len(styles))))
+    width = bandwidth(device)
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    print(f"\n{name}: {width / 1e9:,.0f} GB/s; numpy {np.__version__}, torch {torch.__version__}")
+    print(f"{'':46}{'p50':>10}{'p99':>10}{'bars/s':>12}  ms a batch")
+    whole = on_device(checkpoint, device, torch.float32)
+    half = on_device(checkpoint, device, torch.float16)
+    brain = on_device(checkpoint, device, torch.bfloat16)
+    asked = batches(history[CONTEXT_BARS])
+    for title, rows in asked.items():
+        few = max(3, rounds // max(1, len(rows) // 32))
+        written = generate_batch(checkpoint, rows)
+        longest = max(len(bar.hits) for bar in written) + 1
+        ways = {
+            f"{device}, whole bars": whole,
+            f"{device}, whole bars, float16": half,
+            f"{device}, whole bars, bfloat16": brain,
+            "numpy": checkpoint,
+            f"{device}, eager torch": eager(checkpoint, device),
+        }
+        for way, model in ways.items():
+            if len(rows) > 64 and model in (ways["numpy"], ways[f"{device}, eager torch"]):
+                few = 3
+            kept = Contexts()
+            times = timed(lambda m=model, r=rows, k=kept: generate_batch(m, r, k), few)  # type: ignore[misc]
+            line(title, way, times, len(rows), AIMS.get(title, "") if model is whole else "")
+        line(
+            title,
+            "floor: bytes by bandwidth",
+            (floor(config, rows, longest, width),) * 2,
+            len(rows),
+        )
+    print("\nbars that are not those of numpy, each from the same bars before it:")
+    for title, model in (("float32", whole), ("float16", half), ("bfloat16", brain)):
+        kept, known = Contexts(), Contexts()
+        count = different = 0
+        for rows in history:
+            different += differing(
+                generate_batch(model, rows, kept), generate_batch(checkpoint, rows, known)
+            )
+            count += len(rows)
+        print(f"{title:12}{different:6} of {count} ({100 * different / count:.3f} %)")
