@@ -164,13 +164,10 @@ def table(checkpoint: Checkpoint, device: str, bars: int, rounds: int) -> None:
                 few = 3
             kept = Contexts()
             times = timed(lambda m=model, r=rows, k=kept: generate_batch(m, r, k), few)  # type: ignore[misc]
-            line(title, way, times, len(rows), AIMS.get(title, "") if model is whole else "")
-        line(
-            title,
-            "floor: bytes by bandwidth",
-            (floor(config, rows, longest, width),) * 2,
-            len(rows),
-        )
+            aim = AIMS.get(title, "") if model is whole and device.startswith("cuda") else ""
+            line(title, way, times, len(rows), aim)
+        least = floor(config, rows, longest, width)
+        line(title, "floor: bytes by bandwidth", (least, least), len(rows))
     print("\nbars that are not those of numpy, each from the same bars before it:")
     for title, model in (("float32", whole), ("float16", half), ("bfloat16", brain)):
         kept, known = Contexts(), Contexts()

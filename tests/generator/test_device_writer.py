@@ -135,7 +135,8 @@ async def test_whatever_a_device_does_the_network_plays_on_the_cpu(
     assert said in report.said
     assert any(report.state == "playing" for report in stage.reports) != early
 
-    status = Status(device=report)
+    status = Status(device=report, style="funk", seed=7)
+    assert status.song == "funk, seed 7, written by the CPU"
     assert described(status, Seconds(0.0))["device"]["said"] == report.said
     told = exposition(status, {})
     assert "drumigen_device_faults_total 1" in told
@@ -263,6 +264,7 @@ def test_bars_that_the_bank_writes_for_the_network_are_not_said_to_be_generated(
     assert isinstance(report, DeviceReport)
     assert (report.device, report.state) == ("none", "failed")
     assert "broken.safetensors" in report.said
+    assert Status(device=report, style="funk").song == "funk, seed 1, written by the bar bank"
     memory = SongMemory()
     for number, made in enumerate((writer, make_writer(GeneratorSetup("bank")))):
         reply = answered(made, batch_of(1, (item(number),), TEMPO))

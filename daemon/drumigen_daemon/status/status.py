@@ -100,6 +100,12 @@ class Status:
         new = self.plan.bars - self.plan.by_origin.get(Origin.REMEMBERED, 0)
         return self.plan.worker_bars / new if self.workers is not None and new > 0 else None
 
+    @property
+    def song(self) -> str:
+        """What makes the song the one that it is: style, seed, and what writes it."""
+        where = {"cpu": "the CPU", "none": "the bar bank"}.get(self.device.device)
+        return f"{self.style}, seed {self.seed}, written by {where or self.device.device}"
+
     def tick_at(self, now: Seconds) -> float:
         """Return where the playhead is."""
         if self.transport is TransportState.ROLLING:
@@ -131,6 +137,7 @@ def described(status: Status, now: Seconds) -> dict[str, Any]:
         "origin": status.origin,
         "kit": status.kit,
         "seed": status.seed,
+        "song": status.song,
         "backend": status.backend,
         "ports": status.ports,
         "connections": asdict(status.connections),
