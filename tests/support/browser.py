@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 PHONE = {"width": 412, "height": 915}
+LANDSCAPE = {"width": 915, "height": 412}
 LAPTOP = {"width": 1440, "height": 900}
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -56,6 +57,13 @@ class Panel:
             " input.dispatchEvent(new Event('input', { bubbles: true })); }",
             value,
         )
+
+    def fill(self, field: str, text: str, tab: str) -> None:
+        """Write into a field and leave it."""
+        self.tab(tab)
+        entry = self.page.locator(f'[id="{field}"]')
+        entry.fill(text)
+        entry.blur()
 
     def wait(self, expression: str, seconds: float = 20.0) -> None:
         """Wait until a condition of the page's holds.

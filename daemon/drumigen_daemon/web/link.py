@@ -55,7 +55,7 @@ HISTORY_MAX: Final = 64
 """Played bars in one answer."""
 _SONG: Final = (
     *("transport", "meter", "lock", "master", "style", "bar_style", "origin", "kit", "seed"),
-    *("backend", "ports", "generator", "ready"),
+    *("backend", "ports", "connections", "advice", "generator", "ready"),
 )
 
 

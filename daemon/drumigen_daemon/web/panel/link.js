@@ -16,7 +16,9 @@ export class Link extends EventTarget {
     this.mayControl = true;
     this.connected = false;
     this.offset = null; // server seconds minus ours
-    this.tries = 0;
+    this.tries = 0; // to come back, since the line was lost
+    this.triedFor = 0; // so many had to be made the last time
+    this.pauses = RETRY_MS;
     this.number = 0;
     this.asked = new Map();
     this.pending = new Map();
@@ -73,6 +75,7 @@ export class Link extends EventTarget {
       this.mayControl = message.hello.control;
       this.values = {};
       this.fresh = false;
+      this.triedFor = this.tries;
       this.tries = 0;
       this.connected = true;
       this.emit("hello");

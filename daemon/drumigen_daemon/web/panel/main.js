@@ -73,9 +73,12 @@ link.addEventListener("song", () => {
   const coming = pendingStyle();
   $("pending").textContent = coming ? `${title(coming)} ${when()}` : "";
   for (const button of $("styles").children) button.dataset.pending = String(button.dataset.style === coming);
-  complain(song.problem && link.now - song.problem_at < 30 ? song.problem : "");
+  if (performance.now() > complaining) tell(missingPort() || (link.now - song.problem_at < 30 ? song.problem : ""));
   ports();
 });
+
+/** What is wrong for as long as it is: a port that the settings name, and that is not there. */
+function missingPort() { return link.song.advice?.find((line) => line.startsWith("missing:")) ?? ""; }
 
 /** The spread of the clock's pulses in percent of the distance of two: as players read it on their hardware. */
 function jitter() {
@@ -97,19 +100,22 @@ function when() {
 
 function title(style) { return link.styles.find((each) => each.name === style)?.title ?? style ?? "–"; }
 
-let complaint = 0;
-function complain(text) {
+let portsShown = "";
+let complaining = 0; // until when a line that answers this panel stays
+function tell(text) {
   const line = $("problem");
-  if (text) complaint = performance.now();
-  else if (performance.now() - complaint < 6000) return;
   line.hidden = !text;
   line.textContent = text;
+}
+function complain(text) {
+  complaining = performance.now() + 6000;
+  tell(text);
 }
 link.addEventListener("complaint", (event) => complain(event.detail));
 
 link.addEventListener("connection", () => {
   const line = $("connection");
-  line.dataset.ok = String(link.connected);
+  line.dataset.ok = String(link.connected && link.mayControl);
   line.textContent = link.connected ? (link.mayControl ? "connected" : "connected; this panel only watches") : "no line to drumigen: trying again…";
 });
 
@@ -126,6 +132,7 @@ link.addEventListener("hello", () => {
   $("calls").replaceChildren(
     ...CALLS.filter(([name]) => table.has(name)).map(([name, label]) => action(link, name, label)),
     ...SWITCHES.filter(([name]) => table.has(name)).map(([name, label]) => toggle(link, name, label)),
+    soundButton("sound-here", "Sound here"),
   );
   $("stutter").replaceChildren(...choice(link, "stutter", names("stutter"), (name) => STUTTERS[name] ?? name));
   $("sections").replaceChildren(...choice(link, "section", names("section"), (name) => (SECTIONS[name] ?? name)));
@@ -156,17 +163,19 @@ link.addEventListener("hello", () => {
   learning();
   $("song-controls").replaceChildren(
     field(link, "seed", "Seed", "number"), field(link, "meter", "Metre"), field(link, "kit", "Kit"),
+    row("Form", choice(link, "form", names("form"), (name) => ({ off: "As I call", song: "By itself" })[name] ?? name)),
     fader(link, "fill_every", "Fill every", { shown: (v) => (v ? `${v} bars` : "never") }),
     fader(link, "fill_amount", "Fill takes", { unit: " %" }),
     fader(link, "phrase", "Phrase", { unit: " bars" }),
     fader(link, "build_bars", "Build", { unit: " bars" }),
+    fader(link, "count_in", "Count in", { unit: " bars" }),
     row("Vary loops", [toggle(link, "variation", "Vary")]),
     row("Silence all", [action(link, "panic", "Panic")]),
   );
   soundControls();
   ports();
   for (const control of document.querySelectorAll("main button, main input, main select, #start")) {
-    if (!control.closest("#sound, #history")) control.disabled = !link.mayControl;
+    if (!control.closest("#sound, #history, #sound-here")) control.disabled = !link.mayControl;
   }
 });
 
@@ -217,13 +226,18 @@ function learning() {
   );
 }
 
+/** A button that has this page sound, and shows whether it does. */
+function soundButton(id, label) {
+  const button = element("button", { type: "button", id, onclick: () => (sound.on ? sound.stop() : sound.start()) }, label);
+  const show = () => button.setAttribute("aria-pressed", String(sound.on));
+  sound.addEventListener("change", show);
+  show();
+  return button;
+}
+
 function soundControls() {
   if ($("sound").childElementCount) return;
-  const on = element("button", { type: "button", id: "sound-on", "aria-pressed": "false" }, "Sound");
-  on.onclick = async () => {
-    if (sound.on) await sound.stop(); else await sound.start();
-    on.setAttribute("aria-pressed", String(sound.on));
-  };
+  const on = soundButton("sound-on", "Sound");
   const kits = ["acoustic", "808"].map((name) => {
     const button = element("button", { type: "button", id: `sound-${name}`, "aria-pressed": String(sound.kit === name) }, name);
     button.onclick = () => {
@@ -241,10 +255,27 @@ function soundControls() {
   );
 }
 
+/** Ports of ours with who is connected, who is missing, and what there is to do about it. */
 function ports() {
   const { song, counters } = link;
-  const facts = [["MIDI", song.backend], ["Ports", (song.ports ?? []).join(", ")], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
-  $("ports").replaceChildren(element("dl", { className: "facts" }, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value ?? "–"))))));
+  const { connected = {}, missing = [] } = song.connections ?? {};
+  const facts = [["MIDI", song.backend], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
+  const peers = (song.ports ?? []).map((port) => {
+    const own = port.split(":").at(-1);
+    const there = (connected[own] ?? []).join(", ");
+    const gone = missing.filter(([of]) => of === own).map(([, pattern]) => pattern);
+    const line = element("li", {}, element("b", {}, port), ` ${there ? `with ${there}` : "with nobody"}`);
+    if (gone.length) line.append(element("span", { className: "missing" }, ` missing: ${gone.join(", ")}`));
+    return line;
+  });
+  const told = JSON.stringify([facts, song.ports, song.connections, song.advice]);
+  if (told === portsShown) return;
+  portsShown = told;
+  $("ports").replaceChildren(
+    element("dl", { className: "facts" }, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value ?? "–"))))),
+    element("ul", { className: "plain", id: "port-list" }, ...peers),
+    element("ul", { className: "plain quiet", id: "advice" }, ...(song.advice ?? []).map((line) => element("li", {}, line))),
+  );
 }
 
 // --- keys ------------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 // A small synthesised drum kit, so that anybody hears drumigen without a synthesizer.  Off by default.
 const AHEAD_S = 0.15; // hits are given to the audio clock so long before they sound
 const LOOK_MS = 40;
+const LIMITER_S = 0.006; // by which a DynamicsCompressorNode looks ahead, and so delays
+const LATENCY_MAX_S = 0.3; // of the audio device, that is made up for
 
-export class Sound {
+export class Sound extends EventTarget {
   constructor(link) {
+    super();
     this.link = link;
     this.kit = "acoustic";
     this.volume = 0.8;
@@ -17,38 +20,55 @@ export class Sound {
 
   async start() {
     const context = new AudioContext({ latencyHint: "interactive" });
+    this.into(context);
+    await context.resume();
+    this.timer = setInterval(() => this.look(), LOOK_MS);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Play into an audio context, which may be one that renders without a device. */
+  into(context) {
     this.context = context;
-    this.out = new GainNode(context, { gain: this.volume });
+    this.volumeKnob = new GainNode(context, { gain: this.volume });
     const limiter = new DynamicsCompressorNode(context, { threshold: -10, ratio: 12, attack: 0.002, release: 0.12 });
-    this.out.connect(limiter).connect(context.destination);
+    this.volumeKnob.connect(limiter).connect(context.destination);
+    this.out = this.bus();
     this.noise = new AudioBuffer({ length: context.sampleRate, sampleRate: context.sampleRate });
     const data = this.noise.getChannelData(0);
     let seed = 22222;
     for (let i = 0; i < data.length; i++) {
-      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+      seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
       data[i] = seed / 0x3fffffff - 1;
     }
-    await context.resume();
-    this.timer = setInterval(() => this.look(), LOOK_MS);
+  }
+
+  bus() {
+    const bus = new GainNode(this.context);
+    bus.connect(this.volumeKnob);
+    return bus;
   }
 
   async stop() {
     clearInterval(this.timer);
     const context = this.context;
     this.context = null;
+    this.played.clear();
+    this.dispatchEvent(new Event("change"));
     await context?.close();
   }
 
   setVolume(volume) {
     this.volume = volume;
-    if (this.on) this.out.gain.setTargetAtTime(volume, this.context.currentTime, 0.02);
+    if (this.on) this.volumeKnob.gain.setTargetAtTime(volume, this.context.currentTime, 0.02);
   }
 
+  /** End what sounds and what was given to the audio clock, as a Stop does at the port. */
   silence() {
     this.played.clear();
     if (!this.on) return;
-    this.open?.gain.cancelScheduledValues(0);
-    this.open?.gain.setTargetAtTime(0, this.context.currentTime, 0.02);
+    this.out.gain.setTargetAtTime(0, this.context.currentTime, 0.008);
+    this.out = this.bus();
+    this.open = null;
   }
 
   /** Give the audio clock what is due soon. */
@@ -56,15 +76,16 @@ export class Sound {
     const { link, context } = this;
     if (link.song.transport !== "rolling" || !link.connected) return;
     const now = link.now;
+    const latency = LIMITER_S + Math.min(LATENCY_MAX_S, context.outputLatency || 0);
     for (const bar of link.plan) {
       for (const [tick, offset, voice, velocity] of bar.hits) {
         const due = link.timeOf(bar.start + tick + offset) - now;
-        if (due < -0.03 || due > AHEAD_S) continue;
+        if (due < -0.03 || due > AHEAD_S + latency) continue;
         const key = `${bar.start + tick}:${voice}`;
         if (this.played.has(key)) continue;
         this.played.add(key);
         if (this.played.size > 4000) this.played = new Set([...this.played].slice(-2000));
-        this.strike(voice, velocity / 127, Math.max(context.currentTime, context.currentTime + due));
+        this.strike(voice, velocity / 127, context.currentTime + Math.max(0, due - latency));
         this.hits++;
       }
     }

@@ -9,3 +9,12 @@ export const VOICES = [
 ];
 export const COLOUR = Object.fromEntries(VOICES.map(([name, , colour]) => [name, colour]));
 export const TITLE = Object.fromEntries(VOICES.map(([name, title]) => [name, title]));
+// What shares a row where there is little room; the colours tell its voices apart.
+const FAMILY_OF = {
+  cymbal: ["crash", "splash", "china"], ride: ["ride_bell", "ride"], hat: ["open_hat", "closed_hat", "pedal_hat"],
+  perc: ["cowbell", "tambourine", "shaker", "percussion"], toms: ["high_tom", "mid_tom", "low_tom"],
+  snares: ["clap", "side_stick", "snare"], kick: ["kick"],
+};
+export const FAMILIES = [["cymbal", "Cymbal"], ["ride", "Ride"], ["hat", "Hat"], ["perc", "Perc."], ["toms", "Toms"], ["snares", "Snare"], ["kick", "Kick"]];
+export const FAMILY = Object.fromEntries(Object.entries(FAMILY_OF).flatMap(([family, voices]) => voices.map((voice) => [voice, family])));
+Object.assign(COLOUR, Object.fromEntries(Object.entries(FAMILY_OF).map(([family, voices]) => [family, COLOUR[voices.at(-1)]])));
