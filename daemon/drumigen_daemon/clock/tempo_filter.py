@@ -368,6 +368,8 @@ class TempoFilter:
                 keep.weight += drop.weight
                 steady.remove(drop)
                 best = keep
+        # they say the same now, so what only one of them has been through was none
+        best.jumps, best.steps = lead.jumps, lead.steps
         self.leader = best
         return best
 
