@@ -187,7 +187,7 @@ _Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
 _Gate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+class _KitEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One line of a kit file: the note written, the other notes read, and what differs."""
 
     note: _Note
@@ -199,7 +199,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 # A field per voice, so that the checker's complaint names the voice.
 _Entries: Any = msgspec.defstruct(
     "_Entries",
-    [(voice.value, _Entry | None, None) for voice in Voice],
+    [(voice.value, _KitEntry | None, None) for voice in Voice],
     forbid_unknown_fields=True,
 )
 
@@ -244,7 +244,7 @@ def load_kit(name: str | Path = "gm") -> KitMap:
 
 
 def _kit(path: Path, kit_file: _KitFile) -> KitMap:
-    entries: dict[Voice, _Entry] = {
+    entries: dict[Voice, _KitEntry] = {
         voice: entry for voice in Voice if (entry := getattr(kit_file.voices, voice.value))
     }
     notes: dict[Voice, KitNote] = {}
@@ -269,7 +269,7 @@ def _kit(path: Path, kit_file: _KitFile) -> KitMap:
     return KitMap(path.stem, kit_file.title, notes, reads, choked)
 
 
-def _stand_in(path: Path, voice: Voice, entries: Mapping[Voice, _Entry]) -> Voice:
+def _stand_in(path: Path, voice: Voice, entries: Mapping[Voice, _KitEntry]) -> Voice:
     while voice not in entries:
         stand_in = VOICES[voice].stand_in
         if stand_in is None:

@@ -159,7 +159,7 @@ def _event(position: int, voice: Voice) -> int:
 
 
 @dataclass(frozen=True)
-class Performance:
+class DecodedBars:
     """What a stream of tokens says: bars, and for each the conditions that were given."""
 
     bars: tuple[Bar, ...] = ()
@@ -212,7 +212,7 @@ def note_tokens(note: Note) -> tuple[int, int, int, int]:
     )
 
 
-def decode(tokens: Iterable[int]) -> Performance:
+def decode(tokens: Iterable[int]) -> DecodedBars:
     """Return what ``tokens`` say; the batch prototype's streams are read too.
 
     Anything decodes: tokens out of place and keys that no voice has are passed over, hits beyond
@@ -279,9 +279,9 @@ class _Reading:
             self._conditions.append(self._given)
         self._begin()
 
-    def performance(self) -> Performance:
+    def performance(self) -> DecodedBars:
         self._finish()
-        return Performance(tuple(self._bars), tuple(self._conditions))
+        return DecodedBars(tuple(self._bars), tuple(self._conditions))
 
 
 def _meter(place: int | None) -> Meter:

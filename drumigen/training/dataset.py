@@ -137,7 +137,7 @@ def in_odd_meters(takes: Sequence[Take], rng: random.Random, share: float) -> It
 
 
 @dataclass(frozen=True)
-class Window:
+class BarWindow:
     """Bars ``first`` to ``last`` of a sequence, the last not among them."""
 
     sequence: Line
@@ -151,7 +151,7 @@ class Window:
         return int(firsts[self.last] - firsts[self.first])
 
 
-def windows(sequences: Sequence[Line], length: int, rng: random.Random) -> list[Window]:
+def windows(sequences: Sequence[Line], length: int, rng: random.Random) -> list[BarWindow]:
     """Return windows of at most ``length`` steps that cover all bars once, cut anew each time."""
     found = []
     for sequence in sequences:
@@ -161,18 +161,18 @@ def windows(sequences: Sequence[Line], length: int, rng: random.Random) -> list[
         for bar in range(1, sequence.bars + 1):
             if sequence.firsts[bar] - sequence.firsts[first] > most:
                 if bar - 1 > first:
-                    found.append(Window(sequence, first, bar - 1))
+                    found.append(BarWindow(sequence, first, bar - 1))
                 first, most = bar - 1, length
         if sequence.firsts[-1] - sequence.firsts[first] <= length:
-            found.append(Window(sequence, first, sequence.bars))
+            found.append(BarWindow(sequence, first, sequence.bars))
     return found
 
 
-def batches(found: Sequence[Window], steps: int, rng: random.Random) -> list[list[Window]]:
+def batches(found: Sequence[BarWindow], steps: int, rng: random.Random) -> list[list[BarWindow]]:
     """Return the windows in batches of about ``steps`` steps, alike in length, in any order."""
     ordered = sorted(found, key=lambda window: (window.steps + rng.randint(0, 40), rng.random()))
-    made: list[list[Window]] = []
-    batch: list[Window] = []
+    made: list[list[BarWindow]] = []
+    batch: list[BarWindow] = []
     for window in ordered:
         if batch and (len(batch) + 1) * max(w.steps for w in (*batch, window)) > steps:
             made.append(batch)
@@ -204,7 +204,7 @@ class Example:
 
 
 def collated(
-    batch: Sequence[Window],
+    batch: Sequence[BarWindow],
     config: ModelConfig,
     rng: np.random.Generator | None = None,
     *,

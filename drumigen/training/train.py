@@ -44,9 +44,9 @@ from drumigen.model.transformer import (
     weights_of,
 )
 from drumigen.training.dataset import (
+    BarWindow,
     Example,
     Line,
-    Window,
     batches,
     collated,
     in_odd_meters,
@@ -67,7 +67,7 @@ TEACHER_TOLD: Final = ("tempo", "meter", "phrase")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """How a training run goes; every figure has its unit in its name or here.
 
     Attributes:
@@ -178,7 +178,7 @@ class Corpus:
     styles: Sequence[str]
 
     @classmethod
-    def of(cls, takes: Sequence[Take], config: ModelConfig, recipe: Recipe) -> "Corpus":
+    def of(cls, takes: Sequence[Take], config: ModelConfig, recipe: TrainingRecipe) -> "Corpus":
         """Return takes as sequences; with odd metres added to the training split.
 
         Raises:
@@ -202,7 +202,7 @@ class Corpus:
 def train(  # noqa: PLR0913 - what, how, where to and where
     takes: Sequence[Take],
     config: ModelConfig,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     folder: Path,
     *,
     device: str | None = None,
@@ -266,7 +266,7 @@ class _Trainer:
         self,
         corpus: Corpus,
         config: ModelConfig,
-        recipe: Recipe,
+        recipe: TrainingRecipe,
         folder: Path,
         place: Place,
         metadata: Mapping[str, Any],
@@ -369,7 +369,7 @@ class _Trainer:
         progress.remove_task(task)
         return self._shared(averages).result()
 
-    def _is_shown(self, window: Window, rng: random.Random) -> bool:
+    def _is_shown(self, window: BarWindow, rng: random.Random) -> bool:
         written = self.config.styles[window.sequence.style] in PERFORMERS
         return rng.random() < (CORPUS_SHARE if written else 1.0)
 
@@ -479,7 +479,10 @@ class _Trainer:
 
 
 def judged_batches(
-    lines: Sequence[Line], config: ModelConfig, recipe: Recipe, told: Sequence[str] = TEACHER_TOLD
+    lines: Sequence[Line],
+    config: ModelConfig,
+    recipe: TrainingRecipe,
+    told: Sequence[str] = TEACHER_TOLD,
 ) -> Iterator[Example]:
     """Yield the windows of ``lines`` in the same batches each time, uncorrupted."""
     rng = random.Random(0)  # noqa: S311

@@ -12,7 +12,7 @@ from drumigen.timeline import Meter, Timeline
 from drumigen.units import Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import PlannedBar
 from drumigen_daemon.listen.messages import ListenPlan, ListenState
-from drumigen_daemon.listen.performance import Performance
+from drumigen_daemon.listen.performance import SoundingSong
 
 TURN = 0.02
 DELAY = Seconds(0.1)
@@ -63,7 +63,7 @@ FOUR = tuple((beat * 1920, Voice.KICK) for beat in range(4))
 class Stage:
     def __init__(self) -> None:
         self.instrument = Instrument()
-        self.performance = Performance(self.instrument, DELAY)
+        self.performance = SoundingSong(self.instrument, DELAY)
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds

@@ -17,7 +17,7 @@ from drumigen_daemon.jobs.queue import LocalJobs
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.application import application
 from drumigen_daemon.web.guard import Policy
-from drumigen_daemon.web.hub import Hub, Wanted
+from drumigen_daemon.web.hub import AnyValue, Hub
 from drumigen_daemon.web.link import control_table, described_styles
 from drumigen_daemon.web.messages import WebHello, WebSettings, WebState
 from drumigen_daemon.web.socket import Panels
@@ -43,12 +43,12 @@ class FakeDaemon:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.carried: list[tuple[str, Wanted]] = []
+        self.carried: list[tuple[str, AnyValue]] = []
         self.refuses: dict[str, str] = {}
         self.silent = False
         self.bars: list[dict[str, Any]] = []
 
-    async def controls(self, wanted: Mapping[str, Wanted]) -> Mapping[str, str]:
+    async def controls(self, wanted: Mapping[str, AnyValue]) -> Mapping[str, str]:
         for name, value in wanted.items():
             self._hub.check(name, value)
         if self.silent:

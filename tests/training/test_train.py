@@ -35,13 +35,15 @@ from drumigen.training.free_running import perform
 from drumigen.training.labels import conditions_of, fills_of, lean_of, sections_of
 from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher_forcing import teacher_forced
-from drumigen.training.train import Recipe, train
+from drumigen.training.train import TrainingRecipe, train
 from drumigen.units import Bpm, Tick
 
 GROOVE = Path(__file__).parents[1] / "groove"
 STYLES = ("funk", "hiphop", "jazz", "latin", "rock")
 SMALL = ModelConfig(STYLES, ("drummer1", "drummer3"), 24, 2, 2, 1, 16, dropout=0.0)
-QUICK = Recipe(epochs=2, steps=1024, context=128, warm_up=5, rate=5e-3, average=0.9, odd=0.3)
+QUICK = TrainingRecipe(
+    epochs=2, steps=1024, context=128, warm_up=5, rate=5e-3, average=0.9, odd=0.3
+)
 
 
 @pytest.fixture(scope="module")

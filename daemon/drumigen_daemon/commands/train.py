@@ -14,7 +14,7 @@ from drumigen.training.declipping import declipped
 from drumigen.training.producers import producer_takes
 from drumigen.training.style_notes import style_notes
 from drumigen.training.takes import Take, plain_folder, read_takes
-from drumigen.training.train import Recipe, train
+from drumigen.training.train import TrainingRecipe, train
 from drumigen_daemon.controls.values import known_styles
 
 
@@ -35,9 +35,9 @@ def main(options: argparse.Namespace) -> int:
         drummers=tuple(sorted({take.drummer for take in takes if take.drummer})),
         **sizes,
     )
-    given = {field.name for field in fields(Recipe)} & vars(options).keys()
+    given = {field.name for field in fields(TrainingRecipe)} & vars(options).keys()
     told = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
-    recipe = Recipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
+    recipe = TrainingRecipe(**told, seconds=60 * options.minutes if options.minutes else math.inf)
     learnt = [take.style for take in takes if take.split == "train"]
     own = style_notes(takes, known_styles().names)
     notes = {

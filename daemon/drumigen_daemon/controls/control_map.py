@@ -34,7 +34,7 @@ class Move(NamedTuple):
 
 
 @dataclass(slots=True)
-class _State:
+class _BindingState:
     """What is remembered of one binding."""
 
     coarse: int = 0
@@ -72,7 +72,7 @@ class ControlMap:
         self._parameters = Parameters()
         self._rows: dict[Binding, _Place] = {}
         self._by_sign: dict[tuple[str, int | str], list[Binding]] = {}
-        self._states: dict[Binding, _State] = {}
+        self._states: dict[Binding, _BindingState] = {}
         self._maps = 0
         for controller in maps:
             self._maps += 1
@@ -107,7 +107,7 @@ class ControlMap:
     def _add(self, binding: Binding, port: str) -> None:
         self.unbind(binding)
         self._rows[binding] = _Place(port.lower(), self._maps)
-        self._states[binding] = _State()
+        self._states[binding] = _BindingState()
         self._feedback.add(binding)
         for sign in _signs(binding):
             self._by_sign.setdefault(sign, []).append(binding)
@@ -224,7 +224,7 @@ class ControlMap:
         state.position = position
         return Move(binding.name, self._positions.value_at(binding, position))
 
-    def _catches(self, binding: Binding, state: _State, position: float) -> bool:
+    def _catches(self, binding: Binding, state: _BindingState, position: float) -> bool:
         stands = self._positions.of(binding)
         if stands is None:
             return True

@@ -58,8 +58,8 @@ class _Output:
         return Seconds(self._clock.time_of(self._instrument.withdraw()) - self._delay)
 
 
-class Performance:
-    """Plays what it is told is planned, along the line that it is told."""
+class SoundingSong:
+    """Plays what it is told is planned, along the timeline that it is told."""
 
     def __init__(self, instrument: Instrument, delay: Seconds) -> None:
         """Stand still; everything is to sound ``delay`` later than it leaves as MIDI.

@@ -26,7 +26,7 @@ from drumigen_daemon.listen.messages import (
     Sounding,
     Unheard,
 )
-from drumigen_daemon.listen.performance import Performance
+from drumigen_daemon.listen.performance import SoundingSong
 from drumigen_daemon.process.channel import Channel
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.sound.fluidsynth import HOW_TO_GET, LiveSynth, library
@@ -72,7 +72,7 @@ class ListenProcess:
         ):
             self._synth.set(name, value)
         self._delay = Seconds(setup.delay_ms / 1000)
-        self._performance = Performance(self._synth, self._delay)
+        self._performance = SoundingSong(self._synth, self._delay)
         self._program = -1
         self._state: ListenState | None = None
         self._plan = ListenPlan(())
@@ -107,7 +107,7 @@ class ListenProcess:
 
     def _sound(self, driver: str) -> None:
         """Play through ``driver`` until it asks for sound no more."""
-        self._performance = performance = Performance(self._synth, self._delay)
+        self._performance = performance = SoundingSong(self._synth, self._delay)
         performance.plan(self._plan, _now())
         moved, millisecond = _now(), self._synth.millisecond
         told = False

@@ -24,7 +24,7 @@ class End:
     """Whether it is there for one controller, which is then left to it by the other inputs."""
 
 
-class Connections:
+class PeerConnections:
     """The connections of one life of our clients."""
 
     def __init__(self, clients: "Sequence[jack.Client]", ends: Sequence[End]) -> None:

@@ -17,7 +17,7 @@ from drumigen_daemon.ports.jack_client import (
     server_name,
     unwrap,
 )
-from drumigen_daemon.ports.jack_peers import Connections, End
+from drumigen_daemon.ports.jack_peers import End, PeerConnections
 from drumigen_daemon.ports.timebase import Timebase
 from drumigen_daemon.process.realtime import own_priority
 
@@ -83,7 +83,7 @@ class JackSession:
             self.queue = FrameQueue(client.samplerate, outputs, on_written, all_skip=pipewire)
             # of a listener in another part of the graph, where another driver counts
             self._elsewhere = Timebase(client.samplerate)
-            self.connections = Connections(
+            self.connections = PeerConnections(
                 clients,
                 [
                     *(

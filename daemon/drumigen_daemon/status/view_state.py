@@ -67,7 +67,7 @@ class Planned(Protocol):
         """Tell whether bar ``number`` has a fill, as far as is known now."""
 
 
-class Shown(Protocol):
+class DaemonForView(Protocol):
     """What is shown: the daemon."""
 
     @property
@@ -83,7 +83,7 @@ class Shown(Protocol):
         """Where everything stands."""
 
 
-def view_state(daemon: Shown, now: Seconds) -> ViewState:
+def view_state(daemon: DaemonForView, now: Seconds) -> ViewState:
     """Return what a screen shows of ``daemon`` at ``now``."""
     status, session = daemon.status, daemon.controls.session
     bar, beat, meter = status.place_at(now)

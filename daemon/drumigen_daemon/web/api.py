@@ -19,7 +19,7 @@ from drumigen_daemon.capture.capture import song_of
 from drumigen_daemon.controls.table import ALIASES, VALUES
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.web.doctor import Doctor
-from drumigen_daemon.web.hub import BusyError, Hub, Wanted
+from drumigen_daemon.web.hub import AnyValue, BusyError, Hub
 from drumigen_daemon.web.messages import WebHello
 from drumigen_daemon.web.problems import ProblemError, problem_response
 
@@ -38,7 +38,7 @@ JSON: Final = "application/json"
 class DaemonClient(Protocol):
     """The daemon, as far as the API needs it."""
 
-    async def controls(self, wanted: Mapping[str, Wanted]) -> Mapping[str, str]:
+    async def controls(self, wanted: Mapping[str, AnyValue]) -> Mapping[str, str]:
         """Have controls carried out; return what did not work, by control.
 
         Raises:
@@ -173,7 +173,7 @@ class LiveApi:
         await self._carry_out({what: request.path_params["number"]})
         return Response(status_code=204)
 
-    async def _carry_out(self, wanted: Mapping[str, Wanted]) -> None:
+    async def _carry_out(self, wanted: Mapping[str, AnyValue]) -> None:
         problems = await self._daemon.controls(wanted)
         if problems:
             raise ProblemError(422, "; ".join(problems.values()), errors=dict(problems))

@@ -21,7 +21,7 @@ COMMITTED_AHEAD: Final = 0.01
 """Seconds before it sounds for which a hit is with the engine: the hand-over lead."""
 BATCH_MAX: Final = 64
 """Controls in a batch."""
-Wanted = str | int | float | bool | None
+AnyValue = str | int | float | bool | None
 SECTIONS: Final = ("values", "song", "counters", "plan")
 
 
@@ -30,10 +30,10 @@ class BusyError(ControlError):
 
 
 @dataclass
-class _Waiting:
+class _WaitingControl:
     """Controls that wait for the next batch, and who wants to know what comes of them."""
 
-    controls: list[tuple[str, Wanted]] = field(default_factory=list)
+    controls: list[tuple[str, AnyValue]] = field(default_factory=list)
     askers: list[tuple[str, asyncio.Future[str]]] = field(default_factory=list)
 
 
@@ -42,8 +42,8 @@ class Hub:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._waiting = _Waiting()
-        self._sent: dict[int, _Waiting] = {}
+        self._waiting = _WaitingControl()
+        self._sent: dict[int, _WaitingControl] = {}
         self._number = 0
         self._listeners: set[Callable[[], None]] = set()
         self.sections: dict[str, Any] = {"values": {}, "song": {}, "counters": {}, "plan": []}
@@ -135,7 +135,7 @@ class Hub:
 
     # --- controls -----------------------------------------------------------------------------
 
-    def want(self, name: str, value: Wanted = None) -> asyncio.Future[str]:
+    def want(self, name: str, value: AnyValue = None) -> asyncio.Future[str]:
         """Have a control carried out with the next batch; the future gives "" or why not.
 
         Raises:
@@ -156,7 +156,7 @@ class Hub:
         waiting.askers.append((name, future))
         return future
 
-    def check(self, name: str, value: Wanted) -> None:
+    def check(self, name: str, value: AnyValue) -> None:
         """Check a control without carrying it out.
 
         Raises:
@@ -192,7 +192,7 @@ class Hub:
         if not self._waiting.controls:
             return None
         self._number += 1
-        batch, self._waiting = self._waiting, _Waiting()
+        batch, self._waiting = self._waiting, _WaitingControl()
         self._sent[self._number] = batch
         return ControlBatch(self._number, tuple(batch.controls))
 

@@ -32,7 +32,7 @@ from drumigen_daemon.web.advertise import Advertisement
 from drumigen_daemon.web.application import application
 from drumigen_daemon.web.connections import PatientProtocol, ServerLog
 from drumigen_daemon.web.guard import Policy
-from drumigen_daemon.web.hub import Hub, Wanted
+from drumigen_daemon.web.hub import AnyValue, Hub
 from drumigen_daemon.web.messages import (
     Answer,
     AnyFromWeb,
@@ -95,7 +95,7 @@ class WebProcess:
             case WebHello():
                 pass
 
-    async def controls(self, wanted: Mapping[str, Wanted]) -> Mapping[str, str]:
+    async def controls(self, wanted: Mapping[str, AnyValue]) -> Mapping[str, str]:
         """Have controls carried out; return what did not work, by control.
 
         Raises:

@@ -20,7 +20,7 @@ from drumigen.errors import ControlError
 from drumigen.units import Seconds
 from drumigen_daemon.controls.values import one_line
 from drumigen_daemon.web.api import DaemonClient
-from drumigen_daemon.web.hub import Hub, Wanted
+from drumigen_daemon.web.hub import AnyValue, Hub
 from drumigen_daemon.web.messages import WebHello
 from drumigen_daemon.web.tokens import Role
 
@@ -181,7 +181,7 @@ class _Panel:
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
 
-    async def _carry_out(self, number: int, control: str, value: Wanted) -> None:
+    async def _carry_out(self, number: int, control: str, value: AnyValue) -> None:
         try:
             problems = await self._daemon.controls({control: value})
         except ControlError as error:
