@@ -5,7 +5,7 @@ the truth, whoever changed it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PROGRAM_CHANGE
@@ -14,14 +14,13 @@ from drumigen_daemon.controls.binding import ADDRESSES, RELATIVE, Binding, Contr
 from drumigen_daemon.controls.feedback import Feedback
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry, Parameters
 from drumigen_daemon.controls.positions import Positions, ends, is_whole, plain
+from drumigen_daemon.controls.soft_takeover import Knob
 from drumigen_daemon.engine.messages import ControlInput
 
 _KINDS: Final = {CONTROL_CHANGE: "cc", NOTE_ON: "note", NOTE_OFF: "note", PROGRAM_CHANGE: "program"}
 
 OWN_PORTS: Final = ("in",)
 """Sources that do not tell who is heard: JACK mixes all that is connected to a port."""
-CAUGHT: Final = 2.5 / 127
-"""How near a knob must come to where its control stands, to take it over."""
 KNOB_PAUSE: Final = 0.5
 """Seconds within which another value above the middle is a knob on its way, not another press."""
 
@@ -38,8 +37,7 @@ class _BindingState:
     """What is remembered of one binding."""
 
     coarse: int = 0
-    position: float | None = None
-    caught: bool = False
+    knob: Knob = field(default_factory=Knob)
     pressed: bool = False
     before: object = None
     level: int | None = None
@@ -216,31 +214,13 @@ class ControlMap:
             self._feedback.knob_is_at(binding, data)
         position = level / most
         if self._positions.stands_at(binding, level, most):
-            state.position, state.caught = position, True
+            state.knob.position, state.knob.caught = position, True
             return None
-        if binding.takeover and not self._catches(binding, state, position):
-            state.position = position
+        moves = not binding.takeover or state.knob.takes_over(binding, self._positions, position)
+        state.knob.position = position
+        if not moves:
             return None
-        state.position = position
         return Move(binding.name, self._positions.value_at(binding, position))
-
-    def _catches(self, binding: Binding, state: _BindingState, position: float) -> bool:
-        stands = self._positions.of(binding)
-        if stands is None:
-            return True
-        was = state.position
-        if state.caught and was is not None and self._stands_where_put(binding, was):
-            return True
-        crossed = was is not None and (was - stands) * (position - stands) <= 0
-        state.caught = crossed or abs(position - stands) <= CAUGHT
-        return state.caught
-
-    def _stands_where_put(self, binding: Binding, position: float) -> bool:
-        """Whether nobody else has moved a control since its knob was at ``position``."""
-        if binding.allowed is None:
-            return False
-        put = binding.allowed.take(self._positions.value_at(binding, position))
-        return put == self._positions.value_of(binding.name)
 
     def _turned(self, binding: Binding, delta: int) -> Move | None:
         if not delta:
