@@ -47,6 +47,8 @@ class Style:
     form: Form = Form()
     sound: DrumSound = DrumSound.STANDARD
     """The drum set that it is heard on where we make the sound ourselves."""
+    sound_db: float = 0.0
+    """Decibels by which live sound is louder, so that styles are as loud as one another."""
 
     @property
     def label(self) -> str:
@@ -193,6 +195,7 @@ class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
     """Path of a checkpoint, from this file."""
     form: _FormTable = msgspec.field(default_factory=_FormTable)
     sound: DrumSound = DrumSound.STANDARD
+    sound_db: Annotated[float, msgspec.Meta(ge=-24.0, le=12.0)] = 0.0
 
 
 def load_styles(folder: Path | None = None) -> StyleCatalogue:
@@ -275,6 +278,7 @@ def _style(path: Path) -> Style:
         model,
         _form(path, read.form),
         read.sound,
+        read.sound_db,
     )
 
 

@@ -161,12 +161,14 @@ class ListenLink:
     def _state(self, status: Status) -> ListenState:
         rolling = status.transport is TransportState.ROLLING
         style = status.ahead[0].style if status.ahead else status.style
+        playing = self._daemon.styles.find(style or status.style)
         return ListenState(
             rolling,
             status.timeline,
             Tick(0) if rolling else status.stored_tick,
-            self._daemon.styles.find(style or status.style).sound.program,
+            playing.sound.program,
             self._daemon.controls.session.parameters.offset_ms,
+            playing.sound_db,
         )
 
     def _heard(self, message: AnyFromListener) -> None:

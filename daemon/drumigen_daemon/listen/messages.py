@@ -33,6 +33,8 @@ class ListenState(ToListener, frozen=True):
     program: int = 0
     """The drum set, as the program change on the wire."""
     offset_ms: float = 0.0
+    level_db: float = 0.0
+    """What the style adds to the level."""
 
 
 class ListenPlan(ToListener, frozen=True):

@@ -61,7 +61,8 @@ class ListenProcess:
         self._channel = channel
         self._setup = setup
         self._font = font
-        self._synth = LiveSynth(font, rate=RATE, gain=GAIN * 10 ** (setup.level_db / 20))
+        self._synth = LiveSynth(font, rate=RATE, gain=GAIN)
+        self._level_db: float | None = None
         for name, value in (
             ("audio.periods", 4),
             ("audio.jack.autoconnect", 1),
@@ -153,6 +154,10 @@ class ListenProcess:
                 if message.program != self._program:
                     self._program = message.program
                     self._channel.send(DrumSet(self._synth.choose(message.program)))
+                if message.level_db != self._level_db:
+                    self._level_db = message.level_db
+                    level = self._setup.level_db + message.level_db
+                    self._synth.set_gain(GAIN * 10 ** (level / 20))
                 self._state = message
                 if self._performance.clock.settled:
                     self._performance.go(message, _now())

@@ -50,6 +50,7 @@ _FUNCTIONS: Final = {
     "fluid_synth_program_change": (_int, _pointer, _int, _int),
     "fluid_synth_get_channel_preset": (_pointer, _pointer, _int),
     "fluid_preset_get_name": (_text, _pointer),
+    "fluid_synth_set_gain": (None, _pointer, ctypes.c_float),
     "fluid_synth_noteon": (_int, _pointer, _int, _int, _int),
     "fluid_synth_noteoff": (_int, _pointer, _int, _int),
     "fluid_synth_write_float": (
@@ -142,6 +143,10 @@ class Synth:
         if not preset:
             return ""
         return str((self.lib.fluid_preset_get_name(preset) or b"").decode("utf-8", "replace"))
+
+    def set_gain(self, gain: float) -> None:
+        """Sound so loud from now on; 1 is full level."""
+        self.lib.fluid_synth_set_gain(self.handle, gain)
 
     def note_on(self, note: int, velocity: int) -> None:
         """Strike a drum now."""
