@@ -40,7 +40,7 @@ test-real:
 
 # for daily work: less than a minute on two cores, and it has something of every room
 test-fast:
-	@$(RUN); set -x; "$$bin/python" -m pytest -q -n auto -m "not (slow or $(REAL))"
+	@$(RUN); set -x; "$$bin/python" -m pytest -q -n auto --hypothesis-profile=quick -m "not (slow or $(REAL))"
 
 clean:
 	cd "$(ROOT)" && rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -138,6 +138,7 @@ def test_a_bar_that_the_engine_does_not_hold_is_sent_again() -> None:
         assert band.rig.held(band.planner.meters.start_of(number)) is not None
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whenever_an_engine_dies_its_successor_plays(seed: int) -> None:
@@ -296,6 +297,7 @@ class Counting(BankWriter):
         return super().write(items, tempo)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(

@@ -31,6 +31,7 @@ def pulses_off(follower: ClockFollower, times: Sequence[float]) -> float:
     return follower.timeline.tick_at(times[-1]) / TICKS_PER_PULSE - (len(times) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bpm", [174.0, 220.0])
 def test_pulses_that_a_stall_delivers_together_near_the_start_are_all_counted(bpm: float) -> None:
     wrong = 0
@@ -145,6 +146,7 @@ def test_a_burst_after_a_gap_in_the_first_beat_stops_nothing() -> None:
     assert followed(gaps, 120.0) == pytest.approx(120.0, rel=0.01)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from([0.0, 0.0, 0.0001, 0.003, 0.014375, 0.125, 0.264]), max_size=40),
     st.sampled_from([60.0, 120.0, 174.0]),

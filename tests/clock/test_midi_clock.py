@@ -176,6 +176,7 @@ def test_a_ramp_is_tracked() -> None:
     assert follower.tempo == pytest.approx(140.0, abs=0.5)
 
 
+@pytest.mark.slow
 def test_an_hour_of_jitter_ends_on_the_beat() -> None:
     rng = random.Random(11)
     follower = ClockFollower()

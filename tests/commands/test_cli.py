@@ -126,6 +126,7 @@ def render(*arguments: str) -> Song:
     return read_song(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metre", ["4/4", "7/8", "12/8"])
 def test_render_writes_tempo_metre_and_so_many_bars(metre: str) -> None:
     song = render(
@@ -152,12 +153,14 @@ def test_render_writes_tempo_metre_and_so_many_bars(metre: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_render_is_the_same_for_the_same_seed_and_another_for_another() -> None:
     first = render("--seed", "5", "--bars", "12")
     assert render("--seed", "5", "--bars", "12") == first
     assert render("--seed", "6", "--bars", "12") != first
 
 
+@pytest.mark.slow
 def test_more_bars_begin_with_the_same_ones() -> None:
     few, more = render("--bars", "4"), render("--bars", "12")
     until = 4 * 7680 - 480

@@ -101,6 +101,7 @@ def test_the_clock_is_followed(tmp_path: Path) -> None:
     assert bars.tempo_map.tempo_at(Tick(3 * 7680)) == pytest.approx(300.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
     for key in ("generator.writer", "midi.backend", "clock.source"):
         ran = drumigen(tmp_path, "render", "--set", f"{key}=nobody")

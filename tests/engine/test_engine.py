@@ -222,6 +222,7 @@ def test_a_tempo_change_moves_what_has_not_sounded(rig: Rig) -> None:
     assert heard[2:8] == pytest.approx(truth[2:8], abs=0.001)
 
 
+@pytest.mark.slow
 def test_one_hour_of_jittered_clock_does_not_drift() -> None:
     rig = Rig()
     rig.obey(EngineParameters(source=ClockSource.MIDI))
@@ -287,6 +288,7 @@ def test_pulses_of_a_steady_clock_are_heard_a_few_at_a_time(rig: Rig, sigma: flo
     assert rig.told(EngineCounters)[-1].pulses == 192 + 960
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "most"), [(0.0, 0.0008), (0.0002, 0.0008), (0.001, 0.006)])
 def test_a_tempo_that_moves_fast_is_followed_closely(rig: Rig, sigma: float, most: float) -> None:
     rig.plan(song(quarter_bar(), 60))
@@ -777,6 +779,7 @@ def test_ending_in_any_way_leaves_no_note_hanging(rig: Rig, command: Stop) -> No
     assert rig.output.hanging() == []
 
 
+@pytest.mark.slow
 def test_a_flood_of_controls_is_coalesced_and_the_last_value_arrives(rig: Rig) -> None:
     master = rolling_master(rig, 2)
     for index in range(10_000):
@@ -788,6 +791,7 @@ def test_a_flood_of_controls_is_coalesced_and_the_last_value_arrives(rig: Rig) -
     assert times(rig)[:8] == pytest.approx([BEGIN + n * BEAT for n in range(8)])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(junk=st.lists(st.tuples(st.floats(0, 3.9), st.binary(min_size=1, max_size=12)), max_size=40))
 def test_any_bytes_from_another_source_leave_the_beat_alone(
@@ -832,6 +836,7 @@ def test_strokes_in_another_order_by_a_new_tempo_leave_no_note_hanging(
         assert rig.output.hanging() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_sequence_of_events_leaves_no_note_hanging(data: st.DataObject) -> None:

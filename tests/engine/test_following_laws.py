@@ -39,6 +39,8 @@ from rig import (
     song_position,
 )
 
+pytestmark = pytest.mark.slow
+
 PULSES = 24  # to a beat
 SIXTEENTH = 6  # pulses
 THREE_FOUR = Meter(3, 4)

@@ -39,6 +39,8 @@ from rig import (
     song_position,
 )
 
+pytestmark = pytest.mark.slow
+
 JACK_PERIOD = 0.0027
 """Seconds: what JACK takes to bring a message at 128 frames, and what it keeps of ours."""
 TWICE = 0.06

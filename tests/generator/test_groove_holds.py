@@ -16,6 +16,8 @@ from drumigen_daemon.offline import planned_songs
 from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.session import Session
 
+pytestmark = pytest.mark.slow
+
 STYLES = load_styles()
 SEEDS = (1, 2)
 BARS = 10

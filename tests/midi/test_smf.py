@@ -161,6 +161,7 @@ FILES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(FILES)
 @settings(max_examples=300, deadline=None)
 @example(header() + chunk(b"\xff\xff\xff\x7f\x99\x24\x64" * 2 + END))
@@ -186,6 +187,7 @@ def test_silence_for_hours_after_the_music_is_no_error() -> None:
     assert len(transcribed(song, GM).played) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -96,6 +96,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         load_model(tmp_path, "cpu")
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
@@ -390,6 +391,7 @@ def test_weights_may_be_floats_of_any_width(path: Path) -> None:
         assert all((again[name] == loaded[name]).all() for name in loaded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"junk": np.zeros(2**26, np.uint16)}])
 def test_a_large_file_of_junk_is_refused_before_it_costs_memory(
     tmp_path: Path, extra: dict[str, np.ndarray]

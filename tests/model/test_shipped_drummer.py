@@ -17,6 +17,8 @@ from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, Bpm
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(12)
 FOUR = Meter()
 CATALOGUE = load_styles()

@@ -56,6 +56,7 @@ def song(checkpoint: Checkpoint, bars: int, sampling: Sampling = FREE) -> list[R
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_bars_by_torch_are_those_of_numpy(checkpoint: Checkpoint, sampling: Sampling) -> None:
     rows = song(checkpoint, 6, sampling)

@@ -20,6 +20,8 @@ from drumigen_daemon.planner.prefetch import CATCH_UP_BARS
 from drumigen_daemon.session import Session
 from rig import START, Master, gaussian
 
+pytestmark = pytest.mark.slow
+
 INTERNAL = EngineParameters(source=ClockSource.INTERNAL)
 
 

@@ -57,6 +57,7 @@ def numbers(band: Band) -> list[int]:
     return [entered.number for entered in band.entered]
 
 
+@pytest.mark.slow
 def test_ten_minutes_without_a_fault_use_no_fallback() -> None:
     rock = start(band())
     rock.rig.run(600)
@@ -208,6 +209,7 @@ def test_a_metre_change_takes_effect_at_the_next_bar_line() -> None:
     assert [str(bar.meter) for bar in rock.played[before:]][:4] == ["4/4", "4/4", "4/4", "7/8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meter", ["2/4", "3/4", "5/4", "6/8", "7/8", "9/8", "12/8", "15/16"])
 def test_every_metre_plays(meter: str) -> None:
     rock = start(band(meter=Meter.parse(meter)))
@@ -245,6 +247,7 @@ def test_stop_and_continue_keep_the_place() -> None:
     assert rock.rig.output.hanging() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_whatever_happens_every_bar_sounds(data: st.DataObject) -> None:
@@ -384,6 +387,7 @@ def test_a_switch_after_a_generator_has_died_plays_what_continues_the_other_styl
     assert (planned.style, planned.origin) == ("jazz", Origin.GENERATED)
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded() -> None:
     rock = start(
         Band(

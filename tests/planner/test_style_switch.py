@@ -53,6 +53,7 @@ def telling_band(quantum: Quantum, bpm: float) -> Band:
     return band
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantum", [Quantum.STEP, Quantum.BEAT])
 @pytest.mark.parametrize("bpm", [70.0, 118.5, 180.0])
 def test_a_thousand_switches_take_the_next_boundary_and_nothing_is_old_silent_or_doubled(

@@ -19,6 +19,8 @@ from drumigen_daemon.ports import PortChange
 from drumigen_daemon.session import Session
 from rig import START, Master, gaussian
 
+pytestmark = pytest.mark.slow
+
 BARS = 200
 WARM_UP = 40
 GROWTH_MAX = 5_000

@@ -441,6 +441,7 @@ def scenes(luck: random.Random) -> Iterator[Callable[[Gig], None]]:
         yield luck.choice((fill, switch_styles, mute_and_solo, drop, hold, again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_a_gig_of_five_minutes(seed: int, tmp_path: Path) -> None:
     gig = Gig(seed)

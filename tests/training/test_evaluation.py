@@ -21,6 +21,8 @@ from drumigen.training.strokes import CLASSES, Strokes, first_bars, in_four, str
 from drumigen.training.takes import Take
 from drumigen.units import Bpm, Tick
 
+pytestmark = pytest.mark.slow
+
 FOUR = Meter()
 STEP = 480
 

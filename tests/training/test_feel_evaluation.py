@@ -20,6 +20,8 @@ from drumigen.training.feel_evaluation import (
 from drumigen.units import Bpm
 from drumigen_daemon.cli import main
 
+pytestmark = pytest.mark.slow
+
 STYLES = load_styles()
 HUMAN, PLAIN, JITTER, QUANTISED = PLAYERS
 PHRASES_APART = ("blues", "country", "jazz", "neworleans")

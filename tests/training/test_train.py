@@ -38,6 +38,8 @@ from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.training.train import TrainingRecipe, train
 from drumigen.units import Bpm, Tick
 
+pytestmark = pytest.mark.slow
+
 GROOVE = Path(__file__).parents[1] / "groove"
 STYLES = ("funk", "hiphop", "jazz", "latin", "rock")
 SMALL = ModelConfig(STYLES, ("drummer1", "drummer3"), 24, 2, 2, 1, 16, dropout=0.0)
