@@ -38,7 +38,7 @@ test-virtual:
 test-real:
 	@$(RUN); set -x; "$$bin/python" -m pytest -m "$(REAL)"
 
-# for daily work: less than a minute on two cores, and it has something of every room
+# for daily work: about a minute on two cores, and it has something of every room
 test-fast:
 	@$(RUN); set -x; "$$bin/python" -m pytest -q -n auto --hypothesis-profile=quick -m "not (slow or $(REAL))"
 

@@ -12,7 +12,7 @@ os.environ.setdefault("DRUMIGEN_WEB_PORT", "0")
 
 # a busy machine is no error of a test
 settings.register_profile("drumigen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", settings.get_profile("drumigen"), max_examples=15)
+settings.register_profile("quick", settings.get_profile("drumigen"), max_examples=8)
 settings.load_profile("drumigen")
 
 # whose fixtures every test may name

@@ -67,6 +67,7 @@ def test_the_same_clock_from_two_ports_of_one_box_is_one_clock_and_told(
     assert follower.conflict
 
 
+@pytest.mark.slow
 def test_a_fast_clock_with_jitter_is_not_taken_for_two() -> None:
     for seed in range(30):
         rng = random.Random(seed)

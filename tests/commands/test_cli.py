@@ -167,6 +167,7 @@ def test_more_bars_begin_with_the_same_ones() -> None:
     assert [n for n in few.notes if n.tick < until] == [n for n in more.notes if n.tick < until]
 
 
+@pytest.mark.slow
 def test_render_names_the_file_by_style_and_tempo(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["render", "--style", "dilla", "--bpm", "88", "--bars", "1"]) == 0
     assert Path("drumigen-j_dilla-88.mid").is_file()

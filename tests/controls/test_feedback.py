@@ -100,6 +100,7 @@ turns = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*controller_names(), "every kind"])
 @settings(max_examples=20)
 @given(turns=turns, delay=st.floats(0.0, ECHO_SECONDS - 0.01))

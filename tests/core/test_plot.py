@@ -146,6 +146,7 @@ def test_a_groove_is_taken_by_the_tempo_map(tmp_path: Path) -> None:
     assert feel.push_ms[Voice.SNARE] - feel.push_ms[Voice.CLOSED_HAT] == pytest.approx(20, abs=0.3)
 
 
+@pytest.mark.slow
 def test_a_picture_shows_milliseconds_by_the_tempo_map(tmp_path: Path) -> None:
     write_song(tempo_map_song(), tmp_path / "take.mid")
     heights = []

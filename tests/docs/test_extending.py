@@ -52,6 +52,7 @@ def test_the_examples_have_thirty_lines_at_most() -> None:
     assert all(len(block.splitlines()) <= 30 for block in BLOCKS.values())
 
 
+@pytest.mark.slow
 def test_the_writer_writes(tmp_path: Path) -> None:
     install("claps", tmp_path)
     ran = drumigen(

@@ -45,6 +45,7 @@ def test_files_that_pages_name_are_there() -> None:
     assert missing == set()
 
 
+@pytest.mark.slow
 def test_commands_that_pages_name_are_understood() -> None:
     named = list(said_in_pages(r"(?:sudo |pw-jack )?drumigen ([a-z]+ .*)"))
     assert len(named) > 30

@@ -274,6 +274,7 @@ def test_pulses_are_expected_only_while_the_song_rolls_steadily_along_a_clock(ri
     assert not expected()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 0.001])
 def test_pulses_of_a_steady_clock_are_heard_a_few_at_a_time(rig: Rig, sigma: float) -> None:
     master = Master(rig, 174, gaussian(sigma))

@@ -32,12 +32,14 @@ def test_a_pulse_has_the_memory_of_a_human_one() -> None:
     assert fmean(map(dfa, series)) == pytest.approx(0.72, abs=0.08)
 
 
+@pytest.mark.slow
 def test_it_has_mean_nought_and_deviation_one() -> None:
     values = [value for seed in range(200) for value in pulse(seed)[::16]]
     assert fmean(values) == pytest.approx(0, abs=0.1)
     assert math.sqrt(fmean(value**2 for value in values)) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_no_place_between_the_points_is_calmer_than_another() -> None:
     spread = [
         fmean(drift(seed, 1, [tick])[tick] ** 2 for seed in range(1500))

@@ -121,6 +121,7 @@ def test_a_style_takes_a_groove_as_its_feel(tmp_path: Path) -> None:
     assert load_styles(tmp_path).find("mine").feel == groove
 
 
+@pytest.mark.slow
 @given(st.lists(straight_bars(), min_size=1, max_size=5), st.floats(40, 240))
 @settings(max_examples=50)
 def test_any_performance_is_a_groove_that_can_be_played(bars: list[Bar], tempo: float) -> None:

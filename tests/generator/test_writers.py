@@ -106,6 +106,7 @@ def test_the_mock_is_as_loud_as_its_style() -> None:
         assert all(1 <= hit.velocity <= 127 for hit in bar.hits)
 
 
+@pytest.mark.slow
 def test_a_package_that_is_installed_is_found_by_the_generators_process(tmp_path: Path) -> None:
     (tmp_path / "kicks.py").write_text(
         textwrap.dedent(

@@ -171,6 +171,7 @@ def test_any_bytes_are_a_song_or_one_line(data: bytes) -> None:
     assert isinstance(found, Song) or (found and "\n" not in found)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_file_with_wrong_bytes_is_a_song_or_one_line(data: st.DataObject) -> None:
@@ -181,6 +182,7 @@ def test_a_file_with_wrong_bytes_is_a_song_or_one_line(data: st.DataObject) -> N
     assert isinstance(found, Song) or (found and "\n" not in found)
 
 
+@pytest.mark.slow
 def test_silence_for_hours_after_the_music_is_no_error() -> None:
     """The end of the track is beyond what a song can hold; the music is not."""
     song = song_from_bytes(header(division=24) + chunk(KICK + b"\xff\xff\xff\x7f\xff\x2f\x00"))

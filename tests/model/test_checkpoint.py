@@ -65,6 +65,7 @@ def test_what_is_saved_is_loaded(path: Path) -> None:
     assert set(weights_of(of_weights(SMALL, loaded.weights))) == set(loaded.weights)
 
 
+@pytest.mark.slow
 def test_the_last_four_are_kept_by_path_and_device(tmp_path: Path) -> None:
     clear_model_cache()
     paths = [
@@ -409,6 +410,7 @@ def test_a_large_file_of_junk_is_refused_before_it_costs_memory(
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_without_a_gpu_no_device_asks_for_torch(path: Path) -> None:
     program = (
         "import sys\n"
@@ -452,6 +454,7 @@ def test_where_a_gpu_may_be_is_seen_without_torch(monkeypatch: pytest.MonkeyPatc
     assert not devices.gpu_may_be_here()
 
 
+@pytest.mark.slow
 def test_playing_on_a_cpu_loads_no_torch(path: Path) -> None:
     program = (
         "import sys\n"

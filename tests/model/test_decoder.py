@@ -84,6 +84,7 @@ def test_steps_on_numpy_say_what_the_whole_network_says(config: ModelConfig) -> 
     assert walked(Decoder(config, arrays)) == pytest.approx(expected, abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 7, 32])
 @torch.inference_mode()
 def test_steps_on_torch_say_what_the_whole_network_says(stride: int) -> None:
@@ -133,6 +134,7 @@ def test_a_past_read_at_once_leaves_the_very_same_numbers(stride: int) -> None:
     assert np.array_equal(walked(decoder), walked(decoder, stride=stride))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [2, 3, 5, 16])
 def test_a_rows_numbers_do_not_depend_on_its_batch(rows: int) -> None:
     decoder = Decoder(WIDE, weights(WIDE))

@@ -74,6 +74,7 @@ def test_strokes_that_are_given_are_struck_by_torch_as_by_numpy(checkpoint: Chec
     assert any(len(bar.hits) < len(given) for bar in found[:24])  # no room for all three
 
 
+@pytest.mark.slow
 def test_a_bar_by_torch_does_not_depend_on_its_batch(checkpoint: Checkpoint) -> None:
     rows = song(checkpoint, 2)
     made = by_torch(checkpoint)
