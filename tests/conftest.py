@@ -19,6 +19,7 @@ settings.load_profile("drumigen")
 pytest_plugins = (
     "fixtures_jack",
     "fixtures_broker",
+    "fixtures_redis",
     "fixtures_pipewire",
     "stage_fixtures",
     "brain",

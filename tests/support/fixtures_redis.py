@@ -119,6 +119,12 @@ class Worker:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
+    @property
+    def children(self) -> list[int]:
+        """The processes that it started."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(each) for each in listed.read_text(encoding="ascii").split()]
+
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
@@ -134,7 +140,7 @@ class Worker:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Redis]:
+def redis_server(tmp_path: Path) -> Iterator[Redis]:
     """A Redis not yet started."""
     folder = tmp_path / "redis"
     folder.mkdir()

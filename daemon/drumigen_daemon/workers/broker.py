@@ -114,7 +114,7 @@ def application(address: WorkersAddress, *, results: bool) -> Celery:
         task_default_queue=address.queue,
         task_create_missing_queues=False,
         task_send_sent_event=False,
-        worker_send_task_events=True,
+        worker_send_task_events=False,  # until somebody wants to see them, as Flower does
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_prefetch_multiplier=1,

@@ -37,6 +37,10 @@ class CeleryWriter:
         """How it goes with the workers."""
         return self._client.report
 
+    def close(self) -> None:
+        """Look for workers no more; what is written from now on is written here."""
+        self._client.close()
+
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for."""
         found: dict[int, Bar] = {}

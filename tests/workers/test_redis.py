@@ -1,0 +1,390 @@
+"""Workers on a real Redis: the same bars as at home, songs on request, and what outsiders see."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from drumigen.styles import load_styles
+from drumigen.timeline import Meter
+from drumigen.units import Bpm
+from drumigen_daemon import cli
+from drumigen_daemon.generator.messages import (
+    BarRequest,
+    Batch,
+    GeneratorSetup,
+    Item,
+    WorkersAddress,
+    WrittenBar,
+    batch_of,
+)
+from drumigen_daemon.generator.writers import make_writer
+from drumigen_daemon.jobs.messages import JobError, JobRequest
+from drumigen_daemon.jobs.queue import JobState, LocalJobs
+from drumigen_daemon.workers import broker as brokers
+from drumigen_daemon.workers import writer
+from drumigen_daemon.workers.client import BarsClient
+from drumigen_daemon.workers.identity import identity_of, style_digests
+from drumigen_daemon.workers.jobs import CeleryJobs, made
+from drumigen_daemon.workers.messages import BARS_TASK
+from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE
+from drumigen_daemon.workers.writer import CeleryWriter
+from drumigen_daemon.workers.writer import made as made_writer
+from fixtures_broker import Certificates
+from fixtures_jack import wait_for
+from fixtures_redis import Redis, Worker
+
+pytestmark = pytest.mark.redis
+
+SECRET = "correct/horse:battery@staple"  # noqa: S105 - of this test
+PATIENT = 60.0
+"""Seconds: what is tested here is not how quick a busy machine is."""
+TEMPO = Bpm(174.0)
+
+
+ASKING: list[CeleryWriter] = []
+
+
+@pytest.fixture(autouse=True)
+def _nobody_goes_on_asking() -> Iterator[None]:
+    yield
+    while ASKING:
+        ASKING.pop().close()
+
+
+def asking(address: WorkersAddress) -> CeleryWriter:
+    setup = GeneratorSetup("celery", workers=address)
+    styles = load_styles()
+    made_here = made_writer(setup, styles, make_writer(setup.at_home))
+    assert isinstance(made_here, CeleryWriter)
+    ASKING.append(made_here)
+    wait_for(lambda: made_here.report.state == "ready", 60, "no worker was found")
+    return made_here
+
+
+def have_one_written(asker: CeleryWriter) -> None:
+    """Ask for a bar until a worker has written it: on a busy machine that takes a while."""
+
+    def written() -> bool:
+        asker.write([Item(BarRequest("rock", 0, Meter(), 1))], TEMPO)
+        return asker.report.bars > 0
+
+    wait_for(written, 60, "no worker wrote anything")
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as long as a busy machine takes: here it is not asked how quick it is."""
+    monkeypatch.setattr(writer, "WAIT_SHARE", 1000.0)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_workers_write_the_very_bars_that_are_written_at_home(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    workers += [Worker(redis_server, "--lane", "bars") for _ in range(2)]
+    for each in workers:
+        each.await_ready()
+    far = asking(redis_server.address(deadline=PATIENT))
+    home = make_writer(GeneratorSetup("model"))
+    contexts: dict[str, tuple[WrittenBar, ...]] = {"rock": (), "jazz": (), "j_dilla": ()}
+    for number in range(10):
+        items = [
+            Item(BarRequest(style, number, Meter(), 5, fill=number == 7), context)
+            for style, context in contexts.items()
+        ]
+        wait_for(lambda: far.report.state == "ready", 60, "the workers are gone")
+        written = far.write(items, TEMPO)
+        assert written == home.write(items, TEMPO)
+        for item, bar in zip(items, written, strict=True):
+            before = contexts[item.request.style]
+            contexts[item.request.style] = (*before, WrittenBar(item.request, bar))[-8:]
+    report = far.report
+    assert report.bars + report.local_bars == 30
+    assert report.bars == 3 * report.answered >= 15
+    assert report.queue_wait.count == report.batch_bars.count == report.answered
+    assert report.batch_bars.sum == report.bars
+
+
+@pytest.mark.usefixtures("_patient")
+def test_a_password_and_tls_keep_strangers_out_and_are_never_told(
+    redis_server: Redis,
+    workers: list[Worker],
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    redis_server.speak_tls(certificates)
+    redis_server.demand_password(SECRET)
+    redis_server.start()
+    secret = redis_server.folder / "password"
+    secret.write_text(f"{SECRET}\n")
+    ca = certificates.path("ca.crt")
+    given = [f"workers.password_file={secret}", f"workers.ca_file={ca}"]
+    worker = Worker(redis_server, "--lane", "bars", *(w for each in given for w in ("--set", each)))
+    workers.append(worker)
+    worker.await_ready()
+    asker = asking(redis_server.address(password_file=str(secret), ca_file=ca, deadline=PATIENT))
+    have_one_written(asker)
+    monkeypatch.setenv(WORKERS_PASSWORD_VARIABLE, "wrong")
+    stranger = made_writer(
+        GeneratorSetup("celery", workers=redis_server.address(ca_file=ca)), load_styles(), asker
+    )
+    assert isinstance(stranger, CeleryWriter)
+    ASKING.append(stranger)
+    wait_for(lambda: stranger.report.state == "unreachable", 30, "let in by a wrong password")
+    unsure = made_writer(
+        GeneratorSetup(
+            "celery", workers=redis_server.address(ca_file=certificates.path("stranger.crt"))
+        ),
+        load_styles(),
+        asker,
+    )
+    assert isinstance(unsure, CeleryWriter)
+    ASKING.append(unsure)
+    wait_for(lambda: unsure.report.state == "unreachable", 30, "trusted a stranger")
+    said = worker.said + caplog.text + Path(f"/proc/{worker.pid}/cmdline").read_text()
+    assert "workers.broker rediss://" in said
+    assert "horse" not in said
+
+
+@pytest.mark.usefixtures("_patient")
+def test_those_who_look_after_celery_see_the_worker(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    workers.append(Worker(redis_server, "--lane", "bars"))
+    workers[0].await_ready()
+    asker = asking(redis_server.address(deadline=PATIENT))
+    app = Celery(broker=redis_server.url, set_as_current=False)
+    heard: list[str] = []
+    assert app.control.enable_events(reply=True, timeout=10)
+
+    with app.connection() as connection:
+        receiver = app.events.Receiver(
+            connection, handlers={"*": lambda event: heard.append(event["type"])}
+        )
+        with receiver.consumer_context() as (own, _, _):
+
+            def heard_all() -> bool:
+                # it listens only from the first time on that it is asked what it heard
+                with contextlib.suppress(TimeoutError):
+                    own.drain_events(timeout=0.5)
+                asker.write([Item(BarRequest("rock", 0, Meter(), 1))], TEMPO)
+                return "task-succeeded" in heard
+
+            wait_for(heard_all, 90, "nobody told of a task")
+    assert {"task-received", "task-started", "task-succeeded"} <= set(heard)
+    (stats,) = app.control.inspect(timeout=10).stats().values()
+    assert stats["total"][BARS_TASK] == asker.report.asked
+    assert "solo" in stats["pool"]["implementation"]
+
+
+def test_a_flood_is_shed_the_queue_is_bounded_and_then_all_is_as_before(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    workers.append(Worker(redis_server, "--lane", "bars"))
+    workers[0].await_ready()
+    address = redis_server.address(deadline=0.3, max_queue=20)
+    asker = asking(address)
+    names = brokers.Names("drumigen")
+    identity = identity_of(GeneratorSetup("model"))
+    queue = names.bars(identity.key)
+    broker = redis_server.client()
+    workers[0].send(signal.SIGSTOP)
+    digests = style_digests(load_styles())
+    clients = [_client(address, digests) for _ in range(4)]
+    longest = 0
+    for _ in range(15):
+        exchanges = [client.ask(_batch(), 0.3) for client in clients]
+        for client, exchange in zip(clients, exchanges, strict=True):
+            client.answer(exchange)
+        longest = max(longest, _length(broker, queue))
+    assert 0 < longest <= 20 + len(clients)
+    assert sum(client.report.lost for client in clients) > 0, "it was never full"
+    for client in clients:
+        report = client.report
+        assert report.asked == 15 == report.missed + report.lost
+    workers[0].send(signal.SIGCONT)
+    wait_for(lambda: _length(broker, queue) == 0, 30, "the flood stays")
+    advert = workers[0].advert()
+    wait_for(lambda: (workers[0].advert() or advert).dropped > 0, 30, "nothing was dropped")
+    assert workers[0].advert().bars == 0, "it wrote what nobody waited for"  # type: ignore[union-attr]
+    have_one_written(asker)
+    assert not broker.keys("*reply*"), "answers that nobody takes away"
+
+
+def _length(broker: object, queue: str) -> int:
+    return sum(int(broker.llen(name)) for name in (queue, f"{queue}\x06\x161"))  # type: ignore[attr-defined]
+
+
+def _client(address: WorkersAddress, digests: dict[str, str]) -> BarsClient:
+    client = BarsClient(address, identity_of(GeneratorSetup("model")), digests)
+    client.start()
+    return client
+
+
+def _batch() -> Batch:
+    items = tuple(Item(BarRequest(style.name, 0, Meter(), 1)) for style in load_styles())
+    return batch_of(0, items, Bpm(174.0))
+
+
+# --- songs -----------------------------------------------------------------------------------
+
+
+async def until(check: Callable[[], Awaitable[object]], seconds: float = 90.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(0.05)
+
+
+def jobs_of(redis_server: Redis, local: LocalJobs | None = None, **more: int) -> CeleryJobs:
+    setup = GeneratorSetup("celery", workers=redis_server.address(**more))
+    return made(setup, local or LocalJobs(1, 60, GeneratorSetup("bank")), 4)
+
+
+@pytest.fixture
+def songs(redis_server: Redis, workers: list[Worker]) -> Worker:
+    redis_server.start()
+    worker = Worker(redis_server, "--lane", "songs")
+    workers.append(worker)
+    worker.await_ready("songs")
+    return worker
+
+
+async def test_a_song_is_rendered_by_a_worker_and_is_the_one_of_home(
+    songs: Worker, redis_server: Redis, tmp_path: Path
+) -> None:
+    jobs = jobs_of(redis_server)
+    job = await jobs.submit(JobRequest("funk", 4, tempo=104.0, seed=3))
+    seen = [each async for each in jobs.watch(job.id)]
+    done = seen[-1]
+    assert done.state is JobState.DONE
+    assert [each.bars for each in seen] == sorted(each.bars for each in seen)
+    assert (await jobs.find(job.id)) == done
+    found = await jobs_of(redis_server).find(job.id)  # by any other client
+    assert found is not None
+    assert found.midi == done.midi
+    life = redis_server.client().ttl(f"celery-task-meta-{job.id}")
+    assert 0 < int(life) <= 3600  # type: ignore[arg-type]
+    arguments = ["--style", "funk", "--bars", "4", "--bpm", "104", "--seed", "3"]
+    paths = [tmp_path / "home.mid", tmp_path / "far.mid"]
+    home = ["render", *arguments, "--output", str(paths[0])]
+    far = [*("render", "--remote", "--set", f"workers.broker={redis_server.url}"), *arguments]
+    assert cli.main(home) == 0
+    assert await asyncio.to_thread(cli.main, [*far, "--output", str(paths[1])]) == 0
+    assert paths[0].read_bytes() == paths[1].read_bytes() == done.midi
+    assert songs.process.poll() is None
+
+
+async def test_a_song_that_cannot_be_rendered_says_why(songs: Worker, redis_server: Redis) -> None:
+    jobs = jobs_of(redis_server)
+    job = await jobs.submit(JobRequest("no such style"))
+    *_, failed = [each async for each in jobs.watch(job.id)]
+    assert failed.state is JobState.FAILED
+    assert "no style is called" in failed.problem
+    assert songs.process.poll() is None
+
+
+async def test_songs_can_be_ended_and_only_so_many_wait(songs: Worker, redis_server: Redis) -> None:
+    jobs = jobs_of(redis_server)
+    first = await jobs.submit(JobRequest(bars=64, seed=1))
+
+    async def runs() -> bool:
+        job = await jobs.find(first.id)
+        return job is not None and job.state is JobState.RUNNING
+
+    await until(runs)
+    songs.send(signal.SIGSTOP)
+    waiting = [await jobs.submit(JobRequest(bars=64, seed=seed)) for seed in range(4)]
+    with pytest.raises(JobError, match="4 songs wait already"):
+        await jobs.submit(JobRequest())
+    songs.send(signal.SIGCONT)
+    for job in (first, *waiting):
+        assert await jobs.cancel(job.id)
+        assert not await jobs.cancel(job.id)
+
+    async def there_is_room() -> bool:
+        try:
+            waiting.append(await jobs.submit(JobRequest(bars=1, seed=9)))
+        except JobError:  # those that were ended are still in the queue
+            return False
+        return True
+
+    await until(there_is_room)
+    last = waiting.pop()
+    assert [each async for each in jobs.watch(last.id)][-1].state is JobState.DONE
+    for job in (first, *waiting):
+        found = await jobs_of(redis_server).find(job.id)
+        assert found is not None
+        assert found.state is JobState.CANCELLED
+
+
+async def test_without_a_worker_or_a_broker_songs_are_rendered_here(redis_server: Redis) -> None:
+    redis_server.start()
+    local = LocalJobs(4, 60, GeneratorSetup("bank"))
+    said: list[str] = []
+    setup = GeneratorSetup("celery", workers=redis_server.address())
+    jobs = made(setup, local, 4, said.append)
+    running = asyncio.create_task(local.run())
+    for _ in range(2):
+        job = await jobs.submit(JobRequest(bars=2))
+        assert [each async for each in jobs.watch(job.id)][-1].state is JobState.DONE
+        redis_server.kill()
+    assert len(said) == 2
+    assert "no worker for songs" in said[0]
+    assert "workers.broker" in said[1]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_song_is_not_lost_with_the_process_that_renders_it(
+    songs: Worker, redis_server: Redis
+) -> None:
+    jobs = jobs_of(redis_server)
+    job = await jobs.submit(JobRequest(bars=64))
+
+    async def runs() -> bool:
+        found = await jobs.find(job.id)
+        return found is not None and found.bars > 1
+
+    await until(runs)
+    for child in songs.children:
+        os.kill(child, signal.SIGKILL)
+    assert [each async for each in jobs.watch(job.id)][-1].state is JobState.DONE
+
+
+def test_one_program_does_both_and_ends_when_it_is_told(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    worker = Worker(redis_server)
+    workers.append(worker)
+    worker.await_ready()
+    wait_for(lambda: worker.advert("songs"), 90, "nobody renders songs")
+    worker.send(signal.SIGTERM)
+    worker.process.wait(60)
+    wait_for(lambda: not redis_server.adverts(), 30, "workers that are gone are still advertised")
+
+
+def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "drumigen_daemon", "worker"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert done.returncode
+    assert done.stderr.count("\n") == 1
+    assert "set workers.broker" in done.stderr
