@@ -99,7 +99,7 @@ def first_words(writer: BarWriter) -> tuple[DeviceReport | BatchReply, ...]:
     """Return what is said once ``writer`` is loaded: what it runs on, and that it is ready."""
     if isinstance(writer, StandIn):
         return DeviceReport("none", "failed", said=writer.why), BatchReply(0)
-    return DeviceReport(), BatchReply(0)
+    return DeviceReport(), BatchReply(0, workers=_report(writer))
 
 
 def _ring(bell: socket.socket) -> None:

@@ -1,0 +1,278 @@
+"""Workers on a Redis, and many drummers: ``python benchmarks/cluster.py``.
+
+Everything is real: ``redis-server``, ``drumigen worker`` and its network, and the client of the
+generator's process.  It needs a machine with nothing else to do.  ``--parts`` picks some of:
+
+- scale: 1, 4, 16 and 64 simulated drummers at 174 BPM with all styles ready.  Each asks, bar for
+  bar, as the planner does: its own two bars and their fills first, then the others in batches of
+  18; it waits for one answer at a time.  Beside it: one local generator, which has a core to
+  itself, and what a worker with the service time that was measured here could do if it had all of
+  its core (``model``: a queue with one server, batches of what waits, on virtual time);
+- delay: one drummer, and a network that takes so many milliseconds each way, put between client and
+  Redis by a relay in this process; in the same table the interaction success rates that StreamMUSE
+  publishes for a melody accompanied in real time over a server: 99.5 % local, 95.4 % WLAN, 98.9 %
+  WAN.  Theirs is the share of frames for which the accompaniment was there when it was due; ours is
+  the share of the song's bars that a worker had written by its deadline, half a bar or 0.5 s.  A
+  bar of ours is due seconds later, a frame of theirs within a fraction of one: the figures stand
+  beside each other, they are no race;
+- flood: one worker, asked for ten times what it can do for ten seconds, then for half: how long
+  until what is asked is answered again (aim: 2 s), how long its queue and its memory were;
+- faults: three daemons on null ports, 200 bars at 174 BPM, while a worker is killed, the other
+  stopped for 10 s, Redis killed for 20 s: bars that were missing, bars that were fresh while all
+  was well (aim: all but 1 in 600), and bars until workers were used again (aim: 4).
+"""
+
+import argparse
+import math
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from cluster_parts import (
+    BAR_SECONDS,
+    IDENTITY,
+    SPARE,
+    STYLES,
+    TEMPO,
+    WAIT,
+    Drummer,
+    Relay,
+    Told,
+    cluster,
+    filler,
+    measured_service,
+    modelled,
+    played,
+    quantile,
+    service_of,
+    until,
+)
+
+from drumigen.timeline import Meter
+from drumigen_daemon.generator.messages import BarRequest, Item, WorkersAddress, batch_of
+from stage_fixtures import Daemon, drumigen
+
+PARTS = ("scale", "delay", "flood", "faults")
+
+
+def row(name: str, told: Told, seconds: float) -> str:
+    """Return a line of the table."""
+    waits, trips = told.waits, told.trips
+    mean = statistics.fmean(told.batches) if told.batches else math.nan
+    fresh = 100 * told.fresh / max(1, told.song)
+    return (
+        f"{name:<26}{told.bars / seconds:>8.0f}{mean:>8.1f}"
+        f"{1e3 * quantile(waits, 0.5):>9.1f}{1e3 * quantile(waits, 0.99):>8.1f}"
+        f"{1e3 * quantile(trips, 0.5):>9.1f}{1e3 * quantile(trips, 0.99):>8.1f}"
+        f"{told.missed:>8}{told.refused:>9}{fresh:>9.2f} %"
+    )
+
+
+HEAD = (
+    f"{'':<26}{'bars/s':>8}{'batch':>8}{'wait P50':>9}{'P99':>8}{'trip P50':>9}{'P99':>8}"
+    f"{'missed':>8}{'refused':>9}{'fresh':>11}   (ms)"
+)
+
+
+def scale(bars: int, sizes: list[int], workers: int) -> None:
+    """Print how it goes with more and more drummers."""
+    samples = measured_service()
+    said = ", ".join(f"{size}: {1e3 * seconds:.0f} ms" for size, seconds in samples.items())
+    print(f"\nscale: {workers} worker(s), {bars} bars at {TEMPO:g} BPM; bars of a batch: {said}")
+    each = samples[2] + samples[18] * (2 * (len(STYLES) - 1) / SPARE)
+    print(f"one local generator each would take {1e3 * each:.0f} ms of a core for a bar's 36 bars,")
+    print(f"of {1e3 * BAR_SECONDS:.0f}: {BAR_SECONDS / each:.1f} drummers a core, without batching")
+    print(HEAD)
+    service = service_of(samples)
+    with cluster(workers) as (server, _):
+        for drummers in sizes:
+            told, seconds = played(server.address(), drummers, bars)
+            print(row(f"{drummers} drummers", told, seconds))
+            told, seconds = modelled(service, drummers, bars)
+            print(row("   model, one whole core", told, seconds), flush=True)
+
+
+WAYS = {
+    "on one machine": (0.0, 0.0),
+    "wired, 0.5 ms": (0.0005, 0.0001),
+    "WLAN, 3 ms +- 5": (0.003, 0.005),
+    "WAN, 30 ms +- 5": (0.030, 0.005),
+    "bad WLAN, 20 ms +- 60": (0.020, 0.060),
+}
+
+
+def delay(bars: int) -> None:
+    """Print how it goes over slower and slower networks."""
+    print(f"\ndelay: one drummer, one worker, {bars} bars; each way, and its exponential jitter")
+    print(HEAD)
+    with cluster(1) as (server, _):
+        for name, (base, jitter) in WAYS.items():
+            relay = Relay(server.port, base, jitter)
+            address = WorkersAddress(f"redis://127.0.0.1:{relay.port}/0")
+            told, seconds = played(address, 1, bars)
+            relay.close()
+            print(row(name, told, seconds), flush=True)
+    for name, share in (("local", 99.5), ("WLAN", 95.4), ("WAN", 98.9)):
+        print(f"StreamMUSE, {name:<67}published {share:>17.2f} %")
+
+
+# --- flood -------------------------------------------------------------------------------------
+
+
+def memory_of(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def flood(seconds: float) -> None:
+    """Print what ten times too much does to a worker, and how soon it is over."""
+    samples = measured_service()
+    capacity = 18 / samples[18]
+    rate = 10 * capacity / 18
+    print(f"\nflood: a worker that writes {capacity:.0f} bars/s is asked for {10 * capacity:.0f}")
+    with cluster(1) as (server, (worker,)):
+        address = server.address(max_queue=64)
+        bar = filler()
+        band = [Drummer(address, seed, bar) for seed in range(24)]
+        until(lambda: all(each.usable for each in band), 30)
+        queue = f"drumigen.bars.{IDENTITY.key}"
+        broker = server.client()
+        stop = threading.Event()
+
+        def hammer(each: Drummer) -> None:
+            client = each._client  # noqa: SLF001 - asked without a pause, whatever it thinks
+            items = tuple(Item(BarRequest(style, 0, Meter(), 1)) for style in STYLES)
+            due = time.monotonic()
+            while not stop.is_set():
+                client.answer(client.ask(batch_of(0, items, TEMPO), WAIT))
+                due = max(time.monotonic(), due + len(band) / rate)
+                time.sleep(max(0.0, due - time.monotonic()))
+
+        before = memory_of(worker.pid)
+        threads = [threading.Thread(target=hammer, args=(each,)) for each in band]
+        for thread in threads:
+            thread.start()
+        longest, most, asked = 0, before, time.monotonic()
+        while time.monotonic() - asked < seconds:
+            lengths = [int(broker.llen(name)) for name in (queue, f"{queue}\x06\x161")]
+            longest, most = max(longest, sum(lengths)), max(most, memory_of(worker.pid))
+            time.sleep(0.05)
+        stop.set()
+        over = time.monotonic()
+        for thread in threads:
+            thread.join()
+        fresh = Drummer(address, 99, bar)
+        until(lambda: fresh.usable, 30)
+        answered = until(lambda: _one(fresh), 60)
+        since = time.monotonic() - over
+        advert = worker.advert()
+        dropped = advert.dropped if advert else "?"
+        reports = [each._client.report for each in band]  # noqa: SLF001
+        total = sum(report.asked for report in reports)
+        print(
+            f"asked {total} times in {seconds:g} s: "
+            + ", ".join(
+                f"{name} {sum(getattr(report, name) for report in reports)}"
+                for name in ("answered", "missed", "refused", "lost")
+            )
+        )
+        print(
+            f"longest queue {longest} of {address.max_queue}; memory {before:.0f} to {most:.0f} MB,"
+            f" {memory_of(worker.pid):.0f} afterwards; dropped unread {dropped} bars"
+        )
+        print(f"answered again {since:.2f} s after the flood (of which {answered:.2f} s asking)")
+
+
+def _one(drummer: Drummer) -> bool:
+    before = drummer.told.bars
+    drummer.bar(0)
+    return drummer.told.bars > before
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+def faults(bars: int) -> None:
+    """Print what real daemons play through the faults of workers and broker."""
+    print(f"\nfaults: three daemons, two workers, {bars} bars at {TEMPO:g} BPM")
+    with cluster(2) as (server, workers), ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        daemons: list[Daemon] = []
+        for number in range(3):
+            (folder / str(number)).mkdir()
+            arguments = ("--backend", "null", "--bpm", f"{TEMPO:g}", "--seed", str(number))
+            writer = ("--set", "generator.writer=celery", "--set", f"workers.broker={server.url}")
+            daemons.append(stack.enter_context(drumigen(folder / str(number), *arguments, *writer)))
+        time.sleep(3)
+        for daemon in daemons:
+            daemon.control("start")
+        healthy = max(8, bars // 2)
+        until(lambda: min(d.counters()["bars"] for d in daemons) >= healthy, 10 * bars)
+        counters = [daemon.counters() for daemon in daemons]
+        new = sum(c["bars"] - c["by_origin"].get("remembered", 0) for c in counters)
+        stale = new - sum(c["worker_bars"] for c in counters)
+        print(f"while all was well: {new} new bars, {stale} of them not fresh (aim: 1 in 600)")
+
+        def back(what: str) -> None:
+            before = [d.status()["workers"]["bars"] for d in daemons]
+            begun = time.monotonic()
+            waited = until(
+                lambda: all(
+                    d.status()["workers"]["bars"] > count
+                    for d, count in zip(daemons, before, strict=True)
+                ),
+                60,
+            )
+            del begun
+            print(f"{what}: all three had bars from workers after {waited / BAR_SECONDS:.1f} bars")
+
+        workers[0].send(signal.SIGKILL)
+        workers[1].send(signal.SIGSTOP)
+        time.sleep(10)
+        workers[1].send(signal.SIGCONT)
+        back("a worker killed, the other stopped for 10 s")
+        server.kill()
+        time.sleep(20)
+        server.start()
+        back("Redis killed for 20 s")
+        until(lambda: min(d.counters()["bars"] for d in daemons) >= bars, 10 * bars)
+        for daemon in daemons:
+            status = daemon.status()
+            told = status["counters"]
+            print(
+                f"bars {told['bars']}, on screen {status['bar']}, by origin {told['by_origin']}, "
+                f"late {told['late_bars']}, fresh {told['worker_bars']}; "
+                f"{status['workers']['asked']} requests, {status['workers']['missed']} missed"
+            )
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--bars", type=int, default=200, help="that everybody plays (200)")
+    parser.add_argument("--drummers", default="1,4,16,64", help="of the part scale")
+    parser.add_argument("--workers", type=int, default=1, help="of the part scale")
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    if "scale" in parts:
+        scale(options.bars, [int(each) for each in options.drummers.split(",")], options.workers)
+    if "delay" in parts:
+        delay(options.bars)
+    if "flood" in parts:
+        flood(10.0)
+    if "faults" in parts:
+        faults(options.bars)
+
+
+if __name__ == "__main__":
+    main()
