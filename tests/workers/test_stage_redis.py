@@ -227,4 +227,5 @@ def test_nothing_that_happens_to_workers_costs_a_bar(
     played.plays_on(2)
     for daemon in played.daemons:
         assert daemon.status()["workers"]["fresh_rate"] > 0
-        assert daemon.counters()["generator_restarts"] == 0
+        # a machine that has no time for it may have it replaced; it never ends by itself
+        assert "generator.process: ended with" not in daemon.log.read_text()

@@ -7,6 +7,7 @@ import ssl
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import kombu.transport.redis  # noqa: F401 - else it is loaded while the first bars are waited for
 import redis
 from celery import Celery
 from kombu import Queue
