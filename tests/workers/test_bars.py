@@ -39,6 +39,7 @@ class Writer:
 
     def __init__(self, channel: "Channel", seconds: float = 0.0) -> None:
         self.batches: list[list[int]] = []
+        self.by_bank: list[bool] = []
         self._channel = channel
         self._seconds = seconds
 
@@ -52,6 +53,7 @@ class Writer:
         self.batches.append(numbers)
         time.sleep(self._seconds)
         assert self._channel.taken == taken, "taken from the broker while it writes"
+        self.by_bank = [number == 77 for number in numbers]
         return [bar_of(number) for number in numbers]
 
 
@@ -203,6 +205,15 @@ def test_a_request_that_cannot_be_written_takes_nobody_with_it() -> None:
     assert stage.writer.batches == [[1], [2]]
     assert "not that one" in " ".join(stage.answers.told["bad"].problem.split())
     assert stage.answers.told["c"].bars == (bar_of(2),)
+
+
+def test_what_only_the_bank_could_write_is_left_to_the_drummer() -> None:
+    stage = Stage()
+    stage.hear(asked("a", 1), asked("b", 77, 2), asked("c", 3))
+    assert stage.answers.told["a"].bars == (bar_of(1),)
+    assert "network" in stage.answers.told["b"].problem
+    assert stage.answers.told["c"].bars == (bar_of(3),)
+    assert (stage.lane.bars, stage.lane.refused) == (2, 2)
 
 
 def test_a_message_of_another_program_is_passed_over() -> None:

@@ -8,7 +8,7 @@ from drumigen.pattern import Bar
 from drumigen.styles import StyleCatalogue
 from drumigen.units import TICKS_PER_BEAT, Bpm
 from drumigen_daemon.generator.messages import GeneratorSetup, Item, WorkersReport, batch_of
-from drumigen_daemon.generator.writers import BarWriter
+from drumigen_daemon.generator.writers import BarWriter, MayUseBank
 from drumigen_daemon.workers.client import BarsClient
 from drumigen_daemon.workers.identity import identity_of, style_digests
 from drumigen_daemon.workers.messages import ROWS_MAX
@@ -26,11 +26,17 @@ class CeleryWriter:
         self._local = local
         self._deadline = deadline
         self._by_worker: list[bool] = []
+        self._by_bank: set[int] = set()
 
     @property
     def by_worker(self) -> Sequence[bool]:
         """Of each bar of the last call of :meth:`write`, whether a worker wrote it."""
         return self._by_worker
+
+    @property
+    def by_bank(self) -> Sequence[bool]:
+        """Of each bar of the last call of :meth:`write`, whether the bank here wrote it."""
+        return [place in self._by_bank for place in range(len(self._by_worker))]
 
     @property
     def report(self) -> WorkersReport:
@@ -43,6 +49,7 @@ class CeleryWriter:
 
     def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
         """Return a bar for each item, in the metre it asks for."""
+        self._by_bank = set()
         found: dict[int, Bar] = {}
         theirs: list[int] = []
         if self._client.usable:
@@ -75,6 +82,9 @@ class CeleryWriter:
             return {}
         bars = self._local.write([items[place] for place in places], tempo)
         self._client.wrote_here(len(places))
+        if isinstance(self._local, MayUseBank):
+            by_bank = zip(places, self._local.by_bank, strict=True)
+            self._by_bank.update(place for place, bank in by_bank if bank)
         return dict(zip(places, bars, strict=True))
 
     def _wait(self, items: Sequence[Item], tempo: Bpm) -> float:
