@@ -53,6 +53,12 @@ _KEEPER_OF: Final[Mapping[Voice, Keeper]] = {
 
 _FOUR: Final = Meter()
 
+
+def voices_of(keepers: Collection[Keeper]) -> frozenset[Voice]:
+    """Return the classes that ``keepers`` strike."""
+    return frozenset(voice for voice, keeper in _KEEPER_OF.items() if keeper in keepers)
+
+
 Cells = frozenset[tuple[int, Voice]]
 """Which sixteenth of a bar is struck on which class."""
 

@@ -9,7 +9,7 @@ from drumigen.units import Bpm, Seconds
 from drumigen_daemon.control_plane import ControlPlane
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import BarEntered, Plan, PlannedBar
-from drumigen_daemon.generator.messages import Item, WrittenBar
+from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.writers import BarWriter
 from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.session import Session
@@ -56,6 +56,10 @@ def planned_songs(
     return [[song.bars[number] for number in range(count)] for song in songs]
 
 
+def _arrangement(session: Session) -> Arrangement:
+    return Arrangement(session, lambda style: known_styles().find(style).form)
+
+
 class _Song:
     """A control plane with an engine that is never late, and no clock."""
 
@@ -66,11 +70,23 @@ class _Song:
         self.tempo = session.parameters.tempo
         self._now = Seconds(0.0)
         self.plane.engine_started(self._now)
+        self._arrangement = _arrangement(session)
 
     def asks(self) -> bool:
-        """Tell whether bars are missing: those in ``items``, at ``tempo``."""
-        self.items, self.tempo = self.plane.requests()
-        return bool(self.items)
+        """Tell whether bars are missing: those in ``items``, at ``tempo``.
+
+        What only lies ready to be called for is not written: nobody calls.
+        """
+        while True:
+            items, self.tempo = self.plane.requests()
+            spare = [item.request for item in items if self._is_spare(item.request)]
+            self.items = tuple(item for item in items if item.request not in spare)
+            self.plane.bars_written((), spare)
+            if self.items or not items:
+                return bool(self.items)
+
+    def _is_spare(self, request: BarRequest) -> bool:
+        return all(request != part for _, part in self._arrangement.parts(request.number))
 
     def answered(self, bars: Sequence[Bar]) -> None:
         self.plane.bars_written(
@@ -87,7 +103,7 @@ class _Song:
 
 def rendered(bars: Sequence[PlannedBar], session: Session) -> Song:
     """Return the song of ``bars``, with a marker where it begins, at fills and after them."""
-    arrangement = Arrangement(session, lambda style: known_styles().find(style).form)
+    arrangement = _arrangement(session)
     fills = {bar.number for bar in bars if arrangement.fill_from(bar.number) is not None}
     markers = [
         Marker(bar.start, f"{bar.style} fill" if bar.number in fills else bar.style)

@@ -86,6 +86,7 @@ class FeelKnobs:
             feel,
             amount=feel.amount * self.humanize / 100,
             swing=feel.swing if self.swing is None else self.swing,
+            swing_spread=feel.swing_spread if self.swing is None else 0.0,
             push_ms=push,
         )
 

@@ -1,14 +1,16 @@
 """Velocity as a structure: voice by place in the bar, not noise."""
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
-from drumigen.feel.drift import drift
+from drumigen.feel.drift import drift, normal
 from drumigen.feel.feel import Dynamics, SongBar
 from drumigen.feel.swing import Placed
 from drumigen.kit import Voice
+from drumigen.pattern import struck as harder
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 
 GHOST_BELOW: Final = 50
@@ -17,7 +19,8 @@ GHOST_BELOW: Final = 50
 _STEPS: Final = 16
 """Sixteenths after which levels and backbeats come again in a longer bar."""
 _FLAT_HITS: Final = 3
-_STREAM: Final = 8
+_STREAM, _DAY = 8, 9
+_NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
 
 
 def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: SongBar) -> list[int]:
@@ -59,7 +62,20 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
             velocities[index] = round(max(low, min(high, velocity)))
             if voice is Voice.SNARE and not ghost and here >= GHOST_BELOW:
                 velocities[index] = max(GHOST_BELOW, velocities[index])
-    return velocities
+    if not dynamics.variety:
+        return velocities
+    return [
+        _of_the_day(velocity, place.hit.voice, share * dynamics.variety, where.seed)
+        for place, velocity in zip(placed, velocities, strict=True)
+    ]
+
+
+def _of_the_day(velocity: int, voice: Voice, variety: float, seed: int) -> int:
+    """Return the velocity as it is in this song; a ghost stays one, and so does an accent."""
+    louder = harder(velocity, math.exp(variety * normal(_DAY, seed, _NUMBER[voice])))
+    if voice is not Voice.SNARE:
+        return louder
+    return min(GHOST_BELOW - 1, louder) if velocity < GHOST_BELOW else max(GHOST_BELOW, louder)
 
 
 def _is_ghost(place: Placed, dynamics: Dynamics) -> bool:

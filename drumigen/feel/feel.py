@@ -97,7 +97,8 @@ class Dynamics:
     on one of ``backbeats`` (sixteenths, 0-15, over and over) is not of, however soft.  ``pull``
     (0-1) is how far a bar's velocities go there; a voice that the bar strikes all alike takes the
     shape in any case, around its own level.  ``spread`` is the standard deviation, in velocity, of
-    what ``pull`` replaces.
+    what ``pull`` replaces.  ``variety`` (0-0.5) is the standard deviation, from song to song, of
+    how much harder than written each voice is struck, as a share: a drummer of the day.
     """
 
     levels: Mapping[Voice, tuple[float, ...]] = field(default_factory=dict, hash=False)
@@ -105,12 +106,14 @@ class Dynamics:
     ghost: float = 28.0
     backbeats: tuple[int, ...] = ()
     spread: float = 4.0
+    variety: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse levels that are no velocities, or do not fit a bar."""
         _within("dynamics.pull", self.pull, 0.0, 1.0)
         _within("dynamics.ghost", self.ghost, 1.0, 60.0)
         _within("dynamics.spread", self.spread, 0.0, 20.0)
+        _within("dynamics.variety", self.variety, 0.0, 0.5)
         for sixteenth in self.backbeats:
             _within("dynamics.backbeats", sixteenth, 0, 15)
         for voice, levels in self.levels.items():
@@ -127,7 +130,9 @@ class Feel:
     written; ``swing`` (MPC percent) is absolute, at any amount; ``push_ms`` is milliseconds per
     voice, early below zero.  Amount 0 at swing 50 is the written grid exactly.
 
-    ``swing_shares`` is how much of the swing a voice takes: 0 straight, 1 (if not given) all.
+    ``swing_spread`` is the standard deviation of swing from song to song, in MPC percent (0-5); a
+    knob that says how much leaves none.  ``swing_shares`` is how much of the swing a voice takes:
+    0 straight, 1 (if not given) all.
     ``template`` adds milliseconds per voice and sixteenth, repeating over ``template_bars`` bars;
     ``wobble_ms`` is the spread of a template of that length drawn by the seed.  ``residual_ms``
     is the standard deviation, at 100 BPM, of the drift that all voices share, ``spread_ms`` that
@@ -142,6 +147,7 @@ class Feel:
     amount: float = 100.0
     swing: float = 50.0
     swing_unit: SwingUnit = SwingUnit.SIXTEENTH
+    swing_spread: float = 0.0
     swing_shares: Mapping[Voice, float] = field(default_factory=dict, hash=False)
     push_ms: Mapping[Voice, float] = field(default_factory=dict, hash=False)
     template: Mapping[Voice, tuple[float, ...]] = field(default_factory=dict, hash=False)
@@ -157,6 +163,7 @@ class Feel:
         """Refuse what is out of range."""
         _within("amount", self.amount, 0.0, 100.0)
         _within("swing", self.swing, SWING_MIN, SWING_MAX)
+        _within("swing_spread", self.swing_spread, 0.0, 5.0)
         _within("template_bars", self.template_bars, 1, TEMPLATE_BARS_MAX)
         _within("wobble_ms", self.wobble_ms, 0.0, RESIDUAL_MAX_MS)
         _within("residual_ms", self.residual_ms, 0.0, RESIDUAL_MAX_MS)
@@ -200,6 +207,7 @@ class Feel:
             pull=between(self.dynamics.pull, other.dynamics.pull),
             ghost=between(self.dynamics.ghost, other.dynamics.ghost),
             spread=between(self.dynamics.spread, other.dynamics.spread),
+            variety=between(self.dynamics.variety, other.dynamics.variety),
         )
         names = ("ghosts", "flams", "drags", "rolls")
         wanted = {
@@ -209,6 +217,7 @@ class Feel:
             near,
             amount=between(self.amount, other.amount),
             swing=between(self.swing, other.swing),
+            swing_spread=between(self.swing_spread, other.swing_spread),
             swing_shares=maps(self.swing_shares, other.swing_shares, 1.0),
             push_ms=maps(self.push_ms, other.push_ms, 0.0),
             wobble_ms=between(self.wobble_ms, other.wobble_ms),

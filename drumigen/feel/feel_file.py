@@ -25,6 +25,7 @@ class _DynamicsTable(msgspec.Struct, forbid_unknown_fields=True):
     ghost: float = _DEFAULT.dynamics.ghost
     backbeats: tuple[int, ...] = ()
     spread: float = _DEFAULT.dynamics.spread
+    variety: float = _DEFAULT.dynamics.variety
 
 
 class FeelTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class FeelTable(msgspec.Struct, forbid_unknown_fields=True):
     amount: float = _DEFAULT.amount
     swing: float = _DEFAULT.swing
     swing_unit: SwingUnit = _DEFAULT.swing_unit
+    swing_spread: float = _DEFAULT.swing_spread
     swing_shares: dict[Voice, float] = {}
     push_ms: dict[Voice, float] = {}
     template: dict[Voice, tuple[float, ...]] = {}

@@ -10,7 +10,7 @@ from typing import Final
 
 from drumigen.feel.drift import drift, normal
 from drumigen.feel.dynamics import struck
-from drumigen.feel.feel import Feel, FeelModel, SongBar
+from drumigen.feel.feel import SWING_MAX, SWING_MIN, Feel, FeelModel, SongBar
 from drumigen.feel.ornaments import ornamented
 from drumigen.feel.swing import Placed, own_lateness, straight, warped
 from drumigen.kit import Voice
@@ -31,7 +31,7 @@ _SWEEPS: Final = 3
 _TEMPLATE_STEPS: Final = 16
 """Sixteenths to a bar of a template, whatever the metre: a longer bar goes through it again."""
 
-_COMMON, _ALONE, _WOBBLE = 1, 2, 3
+_COMMON, _ALONE, _WOBBLE, _SWING = 1, 2, 3, 4
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
 
 
@@ -62,7 +62,8 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
     in_ticks = ticks_per_ms(bpm)
     full = ornamented(bar, feel.ornaments, share, where, round(GRACE_MS * in_ticks))
     placed = straight(full, feel.swing_unit)
-    swing = {voice: feel.swing_of(voice) for voice in {place.hit.voice for place in placed}}
+    sung = replace(feel, swing=swing_of_song(feel, seed)) if feel.swing_spread and share else feel
+    swing = {voice: sung.swing_of(voice) for voice in {place.hit.voice for place in placed}}
     unit = feel.swing_unit.ticks
     deviations = (
         [share * deviation for deviation in _deviations(placed, feel, where, bpm)]
@@ -84,6 +85,12 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
         hits.append(Hit(Tick(tick), voice, velocity, offset))
         last[voice] = hits[-1]
     return replace(bar, hits=tuple(hits))
+
+
+def swing_of_song(feel: Feel, seed: int) -> float:
+    """Return the swing (MPC percent) of the song of ``seed``: not two songs swing quite alike."""
+    away = feel.swing_spread * feel.amount / 100 * normal(_SWING, seed)
+    return max(SWING_MIN, min(SWING_MAX, feel.swing + away))
 
 
 def _deviations(placed: Sequence[Placed], feel: Feel, where: SongBar, bpm: int) -> list[float]:

@@ -13,6 +13,7 @@ import numpy as np
 from drumigen.errors import DeviceError, ModelError
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import Conditions
+from drumigen.model.demands import Demands
 from drumigen.model.devices import FAULTS, clear_gpu_cache
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.model.panels import CHUNK
@@ -59,6 +60,8 @@ class Row:
     events: tuple[int, ...] = ()
     """What is struck, if that is given, in the order of the grammar: only how hard and when is
     drawn then."""
+    demands: Demands = Demands()
+    """What it strikes, or ends; a device that writes whole bars sees to none of it."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ class _Writing:
         self.conditions = _embedding(checkpoint, row.conditions)
         self.notes: list[Note] = []
         self._left = list(row.events)
+        self.owed = row.demands.of(self.meter) if row.demands != Demands() else None
         self.last = LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
         rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
@@ -269,10 +273,11 @@ class _Writing:
         event = self.last.event
         return self.line + (0 if event == BAR_LINE else event // len(VOICE_ORDER))
 
-    def given(self, event: int) -> int:
-        """Return the next of the events that are given, if any are, in place of ``event``."""
+    def next_event(self, event: int) -> int:
+        """Return ``event``; the next of those that are given, if any are; or the end."""
         if not self.row.events:
-            return event
+            left_out = self.owed is not None and self.owed.leaves_out(event)
+            return BAR_LINE if left_out else event
         while self._left:
             given = self._left.pop(0)
             if given != self.last.event or self.last.offset < OFFSETS - 1:
@@ -355,6 +360,9 @@ class _Batch:
     def _drawn(self, going: list[_Writing], hidden: Floats) -> list[_Writing]:
         """Draw the next hit of each row; return the rows whose bar goes on."""
         logits, details = self._stepper.events(hidden)
+        for row, row_logits in zip(going, logits, strict=True):
+            if row.owed is not None and not row.row.events:
+                row.owed.hide_events(row_logits)
         events = draw_events(
             logits,
             [row.last for row in going],
@@ -362,7 +370,7 @@ class _Batch:
             [row.chances[len(row.notes)][0] for row in going],
             [row.sampling for row in going],
         )
-        events = [row.given(event) for row, event in zip(going, events, strict=True)]
+        events = [row.next_event(event) for row, event in zip(going, events, strict=True)]
         on = [
             place
             for place, (row, event) in enumerate(zip(going, events, strict=True))
@@ -375,11 +383,18 @@ class _Batch:
             details = details[on]
         chances = [row.chances[len(row.notes)] for row in going]
         velocity_logits, details = self._stepper.velocities(details, events)
+        for row, event, row_logits in zip(going, events, velocity_logits, strict=True):
+            if row.owed is not None:
+                row.owed.hide_velocities(row_logits, event)
         velocities = draw(
             velocity_logits, [chance[1] for chance in chances], [row.of_velocity for row in going]
         )
+        offset_logits = self._stepper.offsets(details, velocities)
+        for row, event, row_logits in zip(going, events, offset_logits, strict=True):
+            if row.owed is not None:
+                row.owed.hide_offsets(row_logits, event)
         offsets = draw_offsets(
-            self._stepper.offsets(details, velocities),
+            offset_logits,
             events,
             [row.last for row in going],
             [chance[2] for chance in chances],
@@ -388,6 +403,8 @@ class _Batch:
         for row, *note in zip(going, events, velocities, offsets, strict=True):
             row.last = Note(*note)
             row.notes.append(row.last)
+            if row.owed is not None:
+                row.owed.struck(row.last)
         return going
 
     def _finished(self, row: _Writing) -> Bar:

@@ -16,7 +16,7 @@ from drumigen.model.vocabulary import LIKENESS_LAGS, PHRASE_BARS
 from drumigen.timekeeping import Keeper
 
 _DENSITY_KNOB: Final = (0.35, 2.2)
-_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.18, 1.3, 0.95, 0.5
+_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.16, 1.3, 0.95, 0.5
 """Bars come back more often than they are told to have done: some that should have cannot, as
 fills are not returned to; and what is new is like what was there without being told so."""
 _BUSY_KNOB: Final = (0.45, 2.6)
@@ -24,6 +24,8 @@ _INTENSITY_KNOB: Final = (34.0, 116.0)
 """Where the knobs end: times the persona's density, and mean velocities."""
 _LEAN_MAX: Final = 9.0
 """Milliseconds either way that a performer on stage may be off the clock by as a whole."""
+_BACKBEAT_LEAST: Final = 0.5
+"""Share of bars with a backbeat below which nobody is in a style that has one."""
 _DENSITY_MAX: Final = 100.0
 """Hits a quarter note: more than a drummer, and than any bar holds."""
 _LEAN_LIMIT: Final = 1000.0
@@ -43,7 +45,8 @@ class Persona:
     ``weight`` is how much of the style was learnt from this one, and how often it is drawn.
     ``grooves`` tells that most of the bars keep time, ``keeper`` is what on (a name of
     :class:`~drumigen.timekeeping.Keeper`), ``busy`` the strokes a quarter beside it.  ``same`` and
-    ``versions`` are the shares of bars that are one of the last eight again, and a version of one.
+    ``versions`` are the shares of bars that are one of the last eight again, and a version of one;
+    ``backbeat`` is the share of those that have one, None if it is not known.
     """
 
     density: float
@@ -56,6 +59,7 @@ class Persona:
     busy: float | None = None
     same: float = 0.25
     versions: float = 0.38
+    backbeat: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse whom nobody can be.
@@ -76,6 +80,7 @@ class Persona:
             and 0 <= (self.busy or 0) <= _DENSITY_MAX
             and 0 <= self.same <= 1
             and 0 <= self.versions <= 1
+            and 0 <= (self.backbeat or 0) <= 1
         ):
             message = f"nobody plays like {self}"
             raise ModelError(message)
@@ -153,6 +158,18 @@ class Profile:
         if chance < same:
             return lag
         return -lag if chance < same + _VERSIONS_LESS * persona.versions else 0
+
+    def is_backbeat_due(self, persona: Persona, seed: int, bar: int, usual: float) -> bool:
+        """Tell whether bar ``bar`` has to have a backbeat, whatever the network says.
+
+        ``usual`` is the share (0-1) of the style's bars that have one: where few do nothing is
+        forced.  A network plays half of them by itself.
+        """
+        if usual < _BACKBEAT_LEAST:
+            return False
+        share = max(_BACKBEAT_LEAST, usual if persona.backbeat is None else persona.backbeat)
+        due = (share - _BACKBEAT_LEAST) / (1 - _BACKBEAT_LEAST)
+        return _rng("backbeat", seed, bar).random() < due
 
     def is_fill(self, seed: int, bar: int) -> bool:
         """Tell whether bar ``bar`` of a free performance ends in a fill."""

@@ -12,7 +12,7 @@ from drumigen.bank.bank import load_bank
 from drumigen.feel.drift import uniform
 from drumigen.feel.dynamics import GHOST_BELOW
 from drumigen.feel.feel import Dynamics, Feel, FeelModel, SwingUnit
-from drumigen.feel.humanize import humanize
+from drumigen.feel.humanize import humanize, swing_of_song
 from drumigen.kit import SNARES, Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.styles import Style
@@ -78,6 +78,7 @@ class Performance:
 
     take: Take
     template: tuple[Bar, ...]
+    seed: int
 
 
 def played_by(
@@ -99,7 +100,7 @@ def played_by(
             case _:
                 bars.append(humanize(before, style.feel, seed, index, tempo=tempo))
     take = Take(f"{style.name}/{player}/{number}", style.name, "", tempo, tuple(bars))
-    return Performance(take, tuple(template))
+    return Performance(take, tuple(template), seed)
 
 
 HUMAN_LAG_ONE: Final = (-0.01, 0.63)
@@ -219,7 +220,7 @@ def _measured(style: Style, player: str, played: Sequence[Performance]) -> FeelF
     return FeelFigures(
         style=style.name,
         player=player,
-        swing_set=style.feel.swing,
+        swing_set=_mean(swing_of_song(style.feel, performance.seed) for performance in played),
         swing=_mean(swing_percent(one, per_beat) for one in strokes),
         offset_error_ms=_offset_error(played),
         sd_ms=_mean(off),

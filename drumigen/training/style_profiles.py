@@ -14,7 +14,7 @@ from drumigen.model.conditions import density_of
 from drumigen.model.network import ModelConfig
 from drumigen.model.persona import HUMAN_LAGS
 from drumigen.model.vocabulary import PHRASE_BARS
-from drumigen.timekeeping import Keeper, busyness, keeper_of, keeps_time
+from drumigen.timekeeping import Keeper, busyness, has_backbeat, keeper_of, keeps_time
 from drumigen.training.labels import (
     EDGE_BARS,
     GROOVE_SHARE,
@@ -106,8 +106,8 @@ def _persona(take: Take, config: ModelConfig) -> list[float | int | str | None]:
     ]
 
 
-def _groove(take: Take) -> tuple[bool, str, float, float, float]:
-    """Return whether it is one, who keeps time, how busy, and how much comes back."""
+def _groove(take: Take) -> tuple[bool, str, float, float, float, float]:
+    """Return whether it is one, who keeps time, how busy, how much comes back, and backbeats."""
     keepers = keepers_of(take)
     bars = take.bars[1:-1]
     count = len(bars)
@@ -120,4 +120,5 @@ def _groove(take: Take) -> tuple[bool, str, float, float, float]:
         round(statistics.median(map(busyness, bars)), 2),
         round(sum(one > 0 for one in alike) / count, 3),
         round(sum(one < 0 for one in alike) / count, 3),
+        round(sum(map(has_backbeat, bars)) / count, 3),
     )

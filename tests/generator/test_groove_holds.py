@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 STYLES = load_styles()
 SEEDS = (1, 2)
-BARS = 10
+BARS = 8
 
 
 @cache
@@ -81,7 +81,9 @@ def test_bars_come_back() -> None:
 @pytest.mark.parametrize("meter", ["5/4", "7/8", "3/4", "6/8"])
 def test_odd_metres_keep_time_too(meter: str) -> None:
     names = ("rock", "jazz", "funk")
-    for style, bars in zip(names, played([session(s, 1, meter) for s in names], 4), strict=True):
-        form = STYLES.find(style).form
-        asked = grooves(style, 1, bars, meter)
-        assert sum(keeps_time(bar, form.keepers) for bar in asked) >= 0.7 * len(asked)
+    kept = [
+        keeps_time(bar, STYLES.find(style).form.keepers)
+        for style, bars in zip(names, played([session(s, 1, meter) for s in names], 4), strict=True)
+        for bar in grooves(style, 1, bars, meter)
+    ]
+    assert sum(kept) >= 0.8 * len(kept)

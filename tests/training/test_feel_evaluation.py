@@ -48,7 +48,7 @@ def style(name: str) -> Style:
 @with_feel
 def test_a_style_swings_as_it_is_set(report: FeelReport, name: str, player: str) -> None:
     figures = of(report, name, player)
-    assert isnan(figures.swing) or abs(figures.swing - style(name).feel.swing) <= 1.5
+    assert isnan(figures.swing) or abs(figures.swing - figures.swing_set) <= 1.5
 
 
 @every_style

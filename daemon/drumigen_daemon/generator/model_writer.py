@@ -12,10 +12,12 @@ from typing import Final
 from drumigen.arrange import Section
 from drumigen.errors import DrumigenError, ModelError, ModelLoadError
 from drumigen.feel.feel import SwingUnit
+from drumigen.fitting import felt_beat
 from drumigen.form import Form
 from drumigen.kit import SNARES, TOMS, VOICES, Voice
 from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.conditions import SECTIONS, Conditions, density_of, tempo_heard
+from drumigen.model.demands import FIRM, Demands
 from drumigen.model.generation import CACHES_MAX, Contexts, Played, Row, generate_batch
 from drumigen.model.persona import (
     Persona,
@@ -29,8 +31,8 @@ from drumigen.model.sampling import TEMPERATURES, Sampling
 from drumigen.model.tokens import notes_of, velocity_span
 from drumigen.pattern import Bar
 from drumigen.styles import Style, StyleCatalogue, load_styles
-from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, has_backbeat, keeps_time
-from drumigen.units import TICKS_PER_BEAT, Bpm, Tick
+from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen.variation import GHOST_MAX, with_crash
 from drumigen_daemon.generator.messages import BarRequest, Item
 from drumigen_daemon.generator.writers import BankWriter
@@ -39,11 +41,11 @@ log = logging.getLogger(__name__)
 
 TOLD_MAX: Final = 1024
 """Bars whose conditions are kept: eight of each style, with fills, and more."""
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 3
 """How often a bar is written that turns out to be next to empty; people begin with such bars."""
 THIN: Final = 1.0
 """Hits a quarter note below which a bar is next to empty."""
-STAGE_DYNAMICS: Final = 0.75
+STAGE_DYNAMICS: Final = 0.95
 """Of :class:`Sampling`: on stage a velocity is voice and place before it is chance, as humans'."""
 SOFTER: Final = 6.0
 """Velocity by which a persona is told to be softer than it was: so much louder than told it plays,
@@ -55,8 +57,6 @@ FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
 SWUNG: Final = 58.0
 """MPC percent from which the second of two eighths is nearer to another sixteenth."""
-FIRM: Final = 160
-"""Ticks by which a stroke may be off an eighth to keep time there, before it gets its feel."""
 DROPPED: Final = 0.5
 """Share of bars that come back less one soft stroke, with who comes back seldom; with who plays a
 loop none do.  Of the human ones 44 % are not exact."""
@@ -214,8 +214,8 @@ class _Player:
         if _is_solo(request):
             return 1.0
         if request.fill:
-            return 1.0 if _leads_on(bar) else 0.5
-        wanted = self._form(request).has_backbeat(request.seed, request.number)
+            return 0.2 + 0.4 * _leads_on(bar) + 0.4 * (not _has_hole(bar))
+        wanted = self._is_backbeat_due(request)
         swung = self._is_swung(request)
         keeps = keeps_time(bar, self._keepers(request), within=FIRM, swung=swung)
         return 0.1 + 0.6 * keeps + 0.3 * (not wanted or has_backbeat(bar))
@@ -224,7 +224,7 @@ class _Player:
         """Return ``bar`` with what nobody wrote in all attempts, by rule; nothing stays nothing."""
         if not bar.hits or _is_solo(request) or request.fill:
             return bar
-        wanted = self._form(request).has_backbeat(request.seed, request.number)
+        wanted = self._is_backbeat_due(request)
         swung = self._is_swung(request)
         return amended(bar, self._keepers(request), backbeat=wanted, swung=swung)
 
@@ -280,7 +280,25 @@ class _Player:
                 dynamics=STAGE_DYNAMICS / (1 if told.likeness else NEWER),
             ),
             events=events,
+            demands=self._demands(request, forced=attempt == ATTEMPTS - 1),
         )
+
+    def _demands(self, request: BarRequest, *, forced: bool) -> Demands:
+        """Return what a bar that answers ``request`` has to strike."""
+        if request.fill or _is_solo(request):
+            return Demands()
+        return Demands(
+            self._keepers(request),
+            self._is_backbeat_due(request),
+            self._is_swung(request),
+            forced,
+        )
+
+    def _is_backbeat_due(self, request: BarRequest) -> bool:
+        profile = self._profiles.get(self.name_of(request.style), _BLAND)
+        usual = self._form(request).backbeat
+        persona = self._persona(request)
+        return profile.is_backbeat_due(persona, request.seed, request.number, usual)
 
     def _source(self, item: Item, told: Conditions) -> Bar | None:
         """Return the bar that is to come back, if there is one that was asked for alike."""
@@ -358,6 +376,13 @@ def _leads_on(bar: Bar) -> bool:
     toms = sum(hit.voice in TOMS for hit in late)
     snares = sum(hit.voice in SNARES and hit.velocity > GHOST_MAX for hit in late)
     return toms >= FILL_TOMS or snares >= FILL_SNARES
+
+
+def _has_hole(bar: Bar) -> bool:
+    """Tell whether nothing at all sounds on one of the felt beats of ``bar``."""
+    struck = {step for step, _ in cells(bar)}
+    beat = felt_beat(bar.meter) // TICKS_PER_SIXTEENTH
+    return not struck.issuperset(range(0, bar.meter.sixteenths, beat))
 
 
 def _is_solo(request: BarRequest) -> bool:

@@ -1,0 +1,184 @@
+"""What a bar has to strike, seen to while it is drawn: who keeps time, and the backbeat.
+
+A network that is told to play a groove leaves its time out now and then.  Such a bar is given up
+where it does so, and another one drawn: what is forced to keep time by the stroke is no groove.  In
+a last attempt it is forced: as long as a stroke can still be missed everything may come, and where
+it cannot, the bar does not go on without it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import Final
+
+import numpy as np
+
+from drumigen.fitting import felt_beat
+from drumigen.kit import LIMBS_OF_A_KIND, VOICES, Limb, Voice
+from drumigen.model.stepper import Floats
+from drumigen.model.tokens import Note, velocity_bin
+from drumigen.model.vocabulary import BAR_LINE, OFFSET_STEP, OFFSET_ZERO, VOICE_ORDER
+from drumigen.timekeeping import EIGHTHS_SHARE, Keeper, backbeats_of, voices_of
+from drumigen.timeline import Meter
+from drumigen.units import TICKS_PER_SIXTEENTH
+from drumigen.variation import GHOST_MAX
+
+_VOICES: Final = len(VOICE_ORDER)
+FIRM: Final = 120
+"""Ticks by which a stroke may be off a sixteenth to keep time there, before it gets its feel."""
+_FREE: Final = FIRM // OFFSET_STEP
+_FORCED: Final = 80 // OFFSET_STEP
+"""In bins; what is forced is nearer."""
+_ACCENT: Final = velocity_bin(GHOST_MAX) + 1
+_SNARES: Final = frozenset(
+    place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].class_of_nine is Voice.SNARE
+)
+_HANDS: Final = frozenset(
+    place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].limb is Limb.HAND
+)
+_LAST_SNARE: Final = max(_SNARES)
+_FOUR: Final = Meter()
+_HALF_TIME: Final = frozenset((8,))
+"""Of 4/4: a backbeat as well as that on two and four."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What is demanded of a bar.
+
+    ``keepers`` together strike three quarters of its eighths or all felt beats, where eighths are
+    to be ``swung`` all felt beats (see :func:`drumigen.timekeeping.keeps_time`), and a foot on the
+    hat does not count; nobody keeps time if there are none.  With ``backbeat`` the snare strikes
+    its backbeat, louder than a ghost.  A bar that leaves something out ends there; if it is
+    ``forced`` it cannot.
+    """
+
+    keepers: tuple[Keeper, ...] = ()
+    backbeat: bool = False
+    swung: bool = False
+    forced: bool = False
+
+    def of(self, meter: Meter) -> "Owed":
+        """Return what a bar of ``meter`` owes before anything of it is drawn."""
+        return Owed(self, meter)
+
+
+@lru_cache(64)
+def _keeping(keepers: tuple[Keeper, ...]) -> frozenset[int]:
+    voices = voices_of(keepers)
+    return frozenset(
+        place
+        for place, voice in enumerate(VOICE_ORDER)
+        if VOICES[voice].class_of_nine in voices and VOICES[voice].limb is Limb.HAND
+    )
+
+
+class Owed:
+    """What a bar that is being drawn still owes."""
+
+    def __init__(self, demands: Demands, meter: Meter) -> None:
+        """Owe all of it."""
+        self._forced = demands.forced
+        self._firm = _FORCED if demands.forced else _FREE
+        self._keeping = _keeping(demands.keepers)
+        self._last_keeping = max(self._keeping, default=-1)
+        eighths = range(0, meter.sixteenths, 2)
+        beats = range(0, meter.sixteenths, felt_beat(meter) // TICKS_PER_SIXTEENTH)
+        self._eighths = frozenset(() if demands.swung else eighths)
+        self._beats = frozenset(beats)
+        self._may_miss = len(self._eighths) - ceil(EIGHTHS_SHARE * len(self._eighths))
+        self._times = sorted(self._eighths | self._beats) if self._keeping else []
+        self._ways = [frozenset(backbeats_of(meter))] if demands.backbeat else []
+        if self._ways and meter == _FOUR:
+            self._ways.append(_HALF_TIME)
+        self._accent_places = sorted(frozenset[int]().union(*self._ways))
+        self._kept: set[int] = set()
+        self._accents: set[int] = set()
+        self._hands: set[int] = set()
+        self._last = Note(BAR_LINE, 0, 0)
+        self._position, self._voice = 0, -1
+        self._time, self._accent = self._time_due(), self._accent_due()
+
+    def struck(self, note: Note) -> None:
+        """Take note of a stroke; they come in the order of the grammar."""
+        position, voice = divmod(note.event, _VOICES)
+        if position != self._position:
+            self._hands.clear()
+        self._last, self._position, self._voice = note, position, voice
+        if voice in _HANDS:
+            self._hands.add(voice)
+        if voice in self._keeping and abs(note.offset - OFFSET_ZERO) <= self._firm:
+            self._kept.add(position)
+        if voice in _SNARES and note.velocity >= _ACCENT:
+            self._accents.add(position)
+        self._time, self._accent = self._time_due(), self._accent_due()
+
+    def leaves_out(self, event: int) -> bool:
+        """Tell whether ``event``, as the next one, leaves out something that is due."""
+        late = self._time >= 0 and event > self._time * _VOICES + self._last_keeping
+        return late or (self._accent >= 0 and event > self._accent * _VOICES + _LAST_SNARE)
+
+    def hide_events(self, logits: Floats) -> None:
+        """Take from the logits of the next event [E] those before which something is due."""
+        if not self._forced:
+            return
+        if self._time >= 0:
+            start = self._time * _VOICES
+            logits[start + self._last_keeping + 1 :] = -np.inf
+            if self._time == self._position != self._accent and self._hands:
+                logits[[start + voice for voice in _HANDS - self._keeping]] = -np.inf
+        if self._accent >= 0:
+            logits[self._accent * _VOICES + _LAST_SNARE + 1 :] = -np.inf
+        if self._no_hand_left:
+            # a third hand's stroke would be left out again, and a hat's is the first to go
+            start = self._position * _VOICES
+            logits[[start + voice for voice in _HANDS if voice != self._voice]] = -np.inf
+
+    def hide_velocities(self, logits: Floats, event: int) -> None:
+        """Take from the logits of the velocity of ``event`` those of a ghost, for an accent due."""
+        position, voice = divmod(event, _VOICES)
+        if self._forced and position == self._accent and voice in _SNARES:
+            logits[:_ACCENT] = -np.inf
+
+    def hide_offsets(self, logits: Floats, event: int) -> None:
+        """Take from the logits of the offset of ``event`` what is off, if it is to keep time."""
+        position, voice = divmod(event, _VOICES)
+        if not self._forced or event == self._last.event:
+            return
+        if position == self._time and voice in self._keeping:
+            logits[: OFFSET_ZERO - self._firm] = -np.inf
+            logits[OFFSET_ZERO + self._firm + 1 :] = -np.inf
+
+    def _open(self, position: int, last: int) -> bool:
+        """Tell whether a stroke on voices up to the ``last`` can still come at ``position``."""
+        if position == self._position and self._no_hand_left:
+            return False
+        return (position, last) > (self._position, self._voice)
+
+    @property
+    def _no_hand_left(self) -> bool:
+        return len(self._hands) >= LIMBS_OF_A_KIND
+
+    def _time_due(self) -> int:
+        """Return the sixteenth by which time is next to be kept; -1 for none."""
+        missed, beats = 0, True
+        for place in self._times:
+            if place in self._kept:
+                continue
+            missed += place in self._eighths
+            beats = beats and place not in self._beats
+            enough = missed <= self._may_miss and self._eighths
+            if not (enough or beats) and self._open(place, self._last_keeping):
+                return place
+        return -1
+
+    def _accent_due(self) -> int:
+        """Return the sixteenth by which an accent is next to come; -1 for none."""
+        ways = self._ways
+        for place in self._accent_places:
+            if place in self._accents:
+                continue
+            ways = [way for way in ways if place not in way]
+            if not ways and self._open(place, _LAST_SNARE):
+                return place
+        return -1
