@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 TOLD_MAX: Final = 1024
 """Bars whose conditions are kept: eight of each style, with fills, and more."""
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 4
 """How often a bar is written that turns out to be next to empty; people begin with such bars."""
 THIN: Final = 1.0
 """Hits a quarter note below which a bar is next to empty."""
@@ -52,6 +52,10 @@ SOFTER: Final = 6.0
 measured on 60 songs."""
 NEWER: Final = 1.1
 """Times the temperature of bars that come back to none: what is new is to be so."""
+CALMER: Final = 0.85
+"""Times the temperature with each attempt: what is usual keeps time."""
+BEGINNING: Final = 2
+"""So many attempts calmer is a bar that nothing came before: what it says the song goes on with."""
 FILL_TOMS: Final = 3
 FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
@@ -267,18 +271,16 @@ class _Player:
             told = replace(told, density=density_of(source))
         elif told.likeness:
             told = replace(told, likeness=min(0, told.likeness))
+        calm = CALMER ** (attempt + (0 if item.context else BEGINNING))
+        newer = 1.0 if told.likeness else NEWER
+        heat = request.temperature * newer * calm
+        low, high = TEMPERATURES
         return Row(
             told,
             zlib.crc32(key.encode()),
             request.number,
             tuple(context),
-            replace(
-                self._sampling,
-                temperature=min(
-                    TEMPERATURES[1], request.temperature * (1 if told.likeness else NEWER)
-                ),
-                dynamics=STAGE_DYNAMICS / (1 if told.likeness else NEWER),
-            ),
+            Sampling(max(low, min(high, heat)), dynamics=STAGE_DYNAMICS / newer / calm),
             events=events,
             demands=self._demands(request, forced=attempt == ATTEMPTS - 1),
         )
