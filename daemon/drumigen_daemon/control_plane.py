@@ -1,10 +1,9 @@
 """The control plane: reports in; plans, requests and feedback out.  Sans I/O.
 
-It joins the two halves of what is decided: the controls (what the performer wants) and the planner
-(what is played next).  It is told what happens, with the time, and :meth:`ControlPlane.advance`
-returns what is to be done about all of it together, so that a flood of controls is one change.
-The daemon runs it on real processes, ``drumigen render`` without a clock, and the tests on virtual
-time: there is no other.
+It joins the controls (what the performer wants) and the planner (what is played next).  It is told
+what happens, with the time, and :meth:`ControlPlane.advance` returns what is to be done about it
+all, so that a flood of controls is one change.  The daemon, ``drumigen render`` and the tests run
+it: there is no other.
 """
 
 import logging
