@@ -259,7 +259,7 @@ def _read_again(good: str) -> None:
     law("a reload takes new settings", until(lambda: status()["tempo"] == 96.0, 30) < 30)
     SETTINGS.write_text("[clock]\ntempo = 9000\n")
     run("systemctl", "reload", UNIT)
-    law("junk keeps the old ones", active() and status()["tempo"] == 96.0)
+    law("an invalid file leaves the old ones in force", active() and status()["tempo"] == 96.0)
     law("and says so", "kept the old settings" in shown("StatusText"), shown("StatusText"))
     law("it plays on meanwhile", status()["transport"] == "rolling")
 
