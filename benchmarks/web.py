@@ -303,7 +303,7 @@ async def paced(port: int, path: str, seconds: float) -> list[float]:
 
 async def constant(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a constant: the least that HTTP costs in Python."""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
         while True:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")

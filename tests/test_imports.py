@@ -27,6 +27,10 @@ def loaded_by(module: str) -> set[str]:
         ),
         ("drumigen_daemon.commands.play", {"torch", "rich", "numpy", "http"}),
         ("drumigen_daemon.mqtt.process", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
+        (
+            "drumigen_daemon.web.process",
+            {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "zeroconf", "celery"},
+        ),
         ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
         ("drumigen", {"torch", "numpy", "msgspec", "mido", "dataclasses", "json", "logging"}),
     ],

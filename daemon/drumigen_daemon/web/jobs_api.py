@@ -19,7 +19,6 @@ from drumigen.midi.file import bars_from_song, song_from_bytes, song_to_bytes
 from drumigen.midi.song import Song
 from drumigen.plot import Panel, piano_roll
 from drumigen.units import Bpm
-from drumigen_daemon.capture.wav import write_wav
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.jobs.messages import JobError, JobRequest
 from drumigen_daemon.jobs.queue import Job, JobQueue, JobState
@@ -144,6 +143,9 @@ def _as_midi(job: Job) -> bytes:
 
 
 def _as_wav(job: Job) -> bytes:
+    # it brings numpy, which nothing else here needs
+    from drumigen_daemon.capture.wav import write_wav  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="drumigen-") as folder:
         path = Path(folder) / "song.wav"
         write_wav(_song(job), load_kit(job.request.kit), path, styles=known_styles())
