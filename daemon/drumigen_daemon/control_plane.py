@@ -331,8 +331,6 @@ class ControlPlane:
             log.error("%s; the kit stays as it was", error)  # noqa: TRY400 - one line
             return ()
 
-    # --- how it does it --------------------------------------------------------------------
-
     def _plan_for(self, session: Session, now: Seconds, quantum: Quantum | None = None) -> None:
         """Have the planner know ``session``; all that is new in it at ``quantum``, if given."""
         if session != self._planned_for:
