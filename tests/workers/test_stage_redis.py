@@ -173,13 +173,13 @@ def test_nothing_that_happens_to_workers_costs_a_bar(
         each.await_ready()
     played = band()
     played.uses_workers()
-    played.plays_on(6)
+    played.plays_on(4)
 
     # one dies, and one hangs: the network at home writes
     first.send(signal.SIGKILL)
     second.send(signal.SIGSTOP)
     played.writes_at_home()
-    played.plays_on(4)
+    played.plays_on(2)
     second.send(signal.SIGCONT)
     played.uses_workers()
 

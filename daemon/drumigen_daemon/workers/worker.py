@@ -23,6 +23,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
 from drumigen.catalogue import load_catalogue
+from drumigen.model.devices import detect_device
 from drumigen_daemon.generator.messages import GeneratorSetup, WorkersAddress
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.process.child import BACK_OFF_MOST
@@ -195,8 +196,9 @@ def write_bars(
     model = Path(setup.model) if setup.model else None
     styles = load_catalogue(Path(setup.styles) if setup.styles else None, model)
     identity = identity_of(setup)
+    device = detect_device(setup.device)
     writer = ModelWriter(
-        model, setup.device, styles, caches=CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
+        model, device, styles, caches=CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
     )
     app, clock, names = application(address, results=True), BrokerClock(), Names(address.queue)
     broker = connected(address, ADVERT_TIMEOUT)
@@ -210,7 +212,7 @@ def write_bars(
         return Advert(
             *identity,
             lane="bars",
-            device=setup.device,
+            device=device,
             bars=lane.bars,
             dropped=lane.dropped,
             refused=lane.refused,
