@@ -29,14 +29,14 @@ FIRM: Final = 120
 _FREE: Final = FIRM // OFFSET_STEP
 _FORCED: Final = 80 // OFFSET_STEP
 """In bins; what is forced is nearer."""
-_ACCENT: Final = velocity_bin(GHOST_MAX) + 1
-_SNARES: Final = frozenset(
+ACCENT: Final = velocity_bin(GHOST_MAX) + 1
+SNARES: Final = frozenset(
     place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].class_of_nine is Voice.SNARE
 )
-_HANDS: Final = frozenset(
+HANDS: Final = frozenset(
     place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].limb is Limb.HAND
 )
-_LAST_SNARE: Final = max(_SNARES)
+LAST_SNARE: Final = max(SNARES)
 _FOUR: Final = Meter()
 _HALF_TIME: Final = frozenset((8,))
 """Of 4/4: a backbeat as well as that on two and four."""
@@ -78,20 +78,20 @@ class Owed:
 
     def __init__(self, demands: Demands, meter: Meter) -> None:
         """Owe all of it."""
-        self._forced = demands.forced
-        self._firm = _FORCED if demands.forced else _FREE
-        self._keeping = _keeping(demands.keepers)
-        self._last_keeping = max(self._keeping, default=-1)
+        self.forced = demands.forced
+        self.firm = _FORCED if demands.forced else _FREE
+        self.keeping = _keeping(demands.keepers)
+        self.last_keeping = max(self.keeping, default=-1)
         eighths = range(0, meter.sixteenths, 2)
         beats = range(0, meter.sixteenths, felt_beat(meter) // TICKS_PER_SIXTEENTH)
-        self._eighths = frozenset(() if demands.swung else eighths)
-        self._beats = frozenset(beats)
-        self._may_miss = len(self._eighths) - ceil(EIGHTHS_SHARE * len(self._eighths))
-        self._times = sorted(self._eighths | self._beats) if self._keeping else []
-        self._ways = [frozenset(backbeats_of(meter))] if demands.backbeat else []
-        if self._ways and meter == _FOUR:
-            self._ways.append(_HALF_TIME)
-        self._accent_places = sorted(frozenset[int]().union(*self._ways))
+        self.eighths = frozenset(() if demands.swung else eighths)
+        self.beats = frozenset(beats)
+        self.may_miss = len(self.eighths) - ceil(EIGHTHS_SHARE * len(self.eighths))
+        self._times = sorted(self.eighths | self.beats) if self.keeping else []
+        self.ways = [frozenset(backbeats_of(meter))] if demands.backbeat else []
+        if self.ways and meter == _FOUR:
+            self.ways.append(_HALF_TIME)
+        self._accent_places = sorted(frozenset[int]().union(*self.ways))
         self._kept: set[int] = set()
         self._accents: set[int] = set()
         self._hands: set[int] = set()
@@ -105,49 +105,49 @@ class Owed:
         if position != self._position:
             self._hands.clear()
         self._last, self._position, self._voice = note, position, voice
-        if voice in _HANDS:
+        if voice in HANDS:
             self._hands.add(voice)
-        if voice in self._keeping and abs(note.offset - OFFSET_ZERO) <= self._firm:
+        if voice in self.keeping and abs(note.offset - OFFSET_ZERO) <= self.firm:
             self._kept.add(position)
-        if voice in _SNARES and note.velocity >= _ACCENT:
+        if voice in SNARES and note.velocity >= ACCENT:
             self._accents.add(position)
         self._time, self._accent = self._time_due(), self._accent_due()
 
     def leaves_out(self, event: int) -> bool:
         """Tell whether ``event``, as the next one, leaves out something that is due."""
-        late = self._time >= 0 and event > self._time * _VOICES + self._last_keeping
-        return late or (self._accent >= 0 and event > self._accent * _VOICES + _LAST_SNARE)
+        late = self._time >= 0 and event > self._time * _VOICES + self.last_keeping
+        return late or (self._accent >= 0 and event > self._accent * _VOICES + LAST_SNARE)
 
     def hide_events(self, logits: Floats) -> None:
         """Take from the logits of the next event [E] those before which something is due."""
-        if not self._forced:
+        if not self.forced:
             return
         if self._time >= 0:
             start = self._time * _VOICES
-            logits[start + self._last_keeping + 1 :] = -np.inf
+            logits[start + self.last_keeping + 1 :] = -np.inf
             if self._time == self._position != self._accent and self._hands:
-                logits[[start + voice for voice in _HANDS - self._keeping]] = -np.inf
+                logits[[start + voice for voice in HANDS - self.keeping]] = -np.inf
         if self._accent >= 0:
-            logits[self._accent * _VOICES + _LAST_SNARE + 1 :] = -np.inf
+            logits[self._accent * _VOICES + LAST_SNARE + 1 :] = -np.inf
         if self._no_hand_left:
             # a third hand's stroke would be left out again, and a hat's is the first to go
             start = self._position * _VOICES
-            logits[[start + voice for voice in _HANDS if voice != self._voice]] = -np.inf
+            logits[[start + voice for voice in HANDS if voice != self._voice]] = -np.inf
 
     def hide_velocities(self, logits: Floats, event: int) -> None:
         """Take from the logits of the velocity of ``event`` those of a ghost, for an accent due."""
         position, voice = divmod(event, _VOICES)
-        if self._forced and position == self._accent and voice in _SNARES:
-            logits[:_ACCENT] = -np.inf
+        if self.forced and position == self._accent and voice in SNARES:
+            logits[:ACCENT] = -np.inf
 
     def hide_offsets(self, logits: Floats, event: int) -> None:
         """Take from the logits of the offset of ``event`` what is off, if it is to keep time."""
         position, voice = divmod(event, _VOICES)
-        if not self._forced or event == self._last.event:
+        if not self.forced or event == self._last.event:
             return
-        if position == self._time and voice in self._keeping:
-            logits[: OFFSET_ZERO - self._firm] = -np.inf
-            logits[OFFSET_ZERO + self._firm + 1 :] = -np.inf
+        if position == self._time and voice in self.keeping:
+            logits[: OFFSET_ZERO - self.firm] = -np.inf
+            logits[OFFSET_ZERO + self.firm + 1 :] = -np.inf
 
     def _open(self, position: int, last: int) -> bool:
         """Tell whether a stroke on voices up to the ``last`` can still come at ``position``."""
@@ -165,20 +165,20 @@ class Owed:
         for place in self._times:
             if place in self._kept:
                 continue
-            missed += place in self._eighths
-            beats = beats and place not in self._beats
-            enough = missed <= self._may_miss and self._eighths
-            if not (enough or beats) and self._open(place, self._last_keeping):
+            missed += place in self.eighths
+            beats = beats and place not in self.beats
+            enough = missed <= self.may_miss and self.eighths
+            if not (enough or beats) and self._open(place, self.last_keeping):
                 return place
         return -1
 
     def _accent_due(self) -> int:
         """Return the sixteenth by which an accent is next to come; -1 for none."""
-        ways = self._ways
+        ways = self.ways
         for place in self._accent_places:
             if place in self._accents:
                 continue
             ways = [way for way in ways if place not in way]
-            if not ways and self._open(place, _LAST_SNARE):
+            if not ways and self._open(place, LAST_SNARE):
                 return place
         return -1

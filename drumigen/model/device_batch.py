@@ -17,6 +17,7 @@ from drumigen.model.generation import (
     checked_shares,
     context_of,
     key_of,
+    owed_by,
 )
 from drumigen.model.tokens import bar_of, notes_of
 from drumigen.model.whole_bars import BarDecoder, Draft, Heard, Told
@@ -64,6 +65,7 @@ class DeviceBatch:
                     chances[-1][:, :3],
                     row.sampling,
                     row.events,
+                    owed_by(row),
                     kept=place >= first_kept,
                 )
             )

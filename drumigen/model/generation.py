@@ -13,7 +13,7 @@ import numpy as np
 from drumigen.errors import DeviceError, ModelError
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import Conditions
-from drumigen.model.demands import Demands
+from drumigen.model.demands import Demands, Owed
 from drumigen.model.devices import FAULTS, clear_gpu_cache
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.model.panels import CHUNK
@@ -61,7 +61,7 @@ class Row:
     """What is struck, if that is given, in the order of the grammar: only how hard and when is
     drawn then."""
     demands: Demands = Demands()
-    """What it strikes, or ends; a device that writes whole bars sees to none of it."""
+    """What it strikes, or ends."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,11 @@ class Contexts:
                 self._kept.popitem(last=False)
 
 
+def owed_by(row: Row) -> Owed | None:
+    """Return what the bar of ``row`` owes before anything of it is drawn; None for nothing."""
+    return None if row.demands == Demands() else row.demands.of(row.conditions.meter)
+
+
 def key_of(before: int, played: Played) -> int:
     """Return the key of a context that goes on with ``played`` after the one of key ``before``."""
     return hash((before, played))
@@ -257,7 +262,7 @@ class _Writing:
         self.conditions = _embedding(checkpoint, row.conditions)
         self.notes: list[Note] = []
         self._left = list(row.events)
-        self.owed = row.demands.of(self.meter) if row.demands != Demands() else None
+        self.owed = owed_by(row)
         self.last = LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
         rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))

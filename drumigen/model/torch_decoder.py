@@ -31,17 +31,11 @@ from drumigen.errors import DeviceError, DeviceFullError, ModelError
 from drumigen.model.network import COUNT_MAX, ModelConfig, due_hits
 from drumigen.model.stepper import LINE
 from drumigen.model.tokens import Note
-from drumigen.model.torch_drawing import (
-    Limits,
-    allowed_events,
-    allowed_offsets,
-    draw,
-    sixteenth,
-)
-from drumigen.model.torch_network import Caches, Network
-from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSETS, POSITIONS, VOICE_ORDER
+from drumigen.model.torch_demands import tables_of
+from drumigen.model.torch_network import Network
+from drumigen.model.torch_workspace import HITS_MAX, TEMPERATURES, Workspace
+from drumigen.model.vocabulary import BAR_LINE, EVENTS, VOICE_ORDER
 from drumigen.model.whole_bars import Draft, Drawn, Heard, Told
-from drumigen.pattern import DENSITY_MAX
 
 ROWS: Final[Mapping[str, tuple[int, ...]]] = {
     "cpu": (1, 4, 16, 64, 256, 1024),
@@ -59,10 +53,6 @@ BURST: Final = 8
 """Steps that are taken before the host looks whether all bars have ended."""
 WORKSPACES_MAX: Final = 6
 """Shapes whose tensors and graphs are kept."""
-HITS_MAX: Final = int(DENSITY_MAX * POSITIONS / 4) + 1
-"""Hits of a bar, at most, and one more."""
-_LAST_ROW: Final = 2
-"""Kinds of temperature: of events and offsets, and of velocities."""
 
 
 class TorchCache(NamedTuple):
@@ -78,156 +68,6 @@ class TorchCache(NamedTuple):
     def copied(self) -> "TorchCache":
         """Return itself."""
         return self
-
-
-class _Inputs(NamedTuple):
-    """What rows are given; each tensor stays where it is while a graph lives."""
-
-    bar: Tensor  # (B, C) embedding of what the bar is played under
-    due: Tensor  # (B, COUNT_MAX)
-    chances: Tensor  # (B, HITS_MAX, 3)
-    ends: Tensor  # (B,) events of its length
-    most: Tensor  # (B,)
-    line: Tensor  # (B,)
-    sharpness: Tensor  # (2, B)
-    top_k: Tensor  # (B,)
-    top_p: Tensor  # (B,)
-    given: Tensor  # (B, HITS_MAX + 1), filled up with bar lines
-    beyond: Tensor  # (B, HITS_MAX + 1), where the next other one of the given is
-    is_given: Tensor  # (B,)
-
-
-class _State(NamedTuple):
-    """Where rows are, (B,) each; changed in place by every step."""
-
-    event: Tensor
-    velocity: Tensor
-    offset: Tensor
-    hits: Tensor
-    """How many there are so far."""
-    place: Tensor
-    """Of the next step in the cache."""
-    next_given: Tensor
-    ended: Tensor
-    broken: Tensor
-    """Whether the network's output was no number."""
-    notes: Tensor  # (B * (HITS_MAX + 1), 3)
-
-
-class Workspace:
-    """Tensors for so many rows with so many places each, and the graphs of their steps."""
-
-    def __init__(self, network: Network, rows: int, places: int, device: torch.device) -> None:
-        """Make room."""
-        self.rows, self.places = rows, places
-        self.network = network
-        self.caches = Caches(network.config, rows, places, device)
-        self._graphs: dict[bool, torch.cuda.CUDAGraph] = {}
-        exact = torch.float32 if device.type == "mps" else torch.float64
-
-        def whole(*shape: int) -> Tensor:
-            return torch.zeros(shape, dtype=torch.long, device=device)
-
-        self.inputs = _Inputs(
-            torch.zeros(rows, network.config.width, device=device),
-            whole(rows, COUNT_MAX),
-            torch.zeros(rows, HITS_MAX, 3, dtype=exact, device=device),
-            whole(rows),
-            whole(rows),
-            whole(rows),
-            torch.ones(_LAST_ROW, rows, device=device),
-            whole(rows),
-            torch.ones(rows, device=device),
-            whole(rows, HITS_MAX + 1),
-            whole(rows, HITS_MAX + 1),
-            torch.zeros(rows, dtype=torch.bool, device=device),
-        )
-        self.state = _State(
-            whole(rows),
-            whole(rows),
-            whole(rows),
-            whole(rows),
-            whole(rows),
-            whole(rows),
-            torch.ones(rows, dtype=torch.bool, device=device),
-            torch.zeros(rows, dtype=torch.bool, device=device),
-            whole(rows * (HITS_MAX + 1), 3),
-        )
-        self._first_note = torch.arange(rows, device=device) * (HITS_MAX + 1)
-
-    def step(self, *, limited: bool) -> None:
-        """Read the last hit of each row and draw the next, where its bar has not ended."""
-        given, state, network = self.inputs, self.state, self.network
-        nth = state.hits.clamp(max=COUNT_MAX - 1)
-        due = given.due.gather(1, nth[:, None])[:, 0]  # (B, COUNT_MAX) -> (B,)
-        parts = torch.stack([state.event, state.velocity, state.offset, nth, due], -1)
-        x = network.embedding(parts, given.bar)[:, None]  # (B, 5) -> (B, 1, C)
-        time = (given.line + sixteenth(state.event))[:, None]
-        hidden = network.forward(x, time, state.place[:, None], self.caches)[:, 0]  # (B, C)
-        logits, details = network.ends(hidden)
-        place = state.hits[:, None, None].expand(-1, 1, 3)
-        chances = given.chances.gather(1, place)[:, 0]  # (B, HITS_MAX, 3) -> (B, 3)
-        limits = Limits(given.top_k, given.top_p) if limited else None
-        plain, level = given.sharpness
-        logits = allowed_events(logits, state.event, state.offset, given.ends)
-        drawn, sound = draw(logits, chances[:, 0], plain, limits)
-        event = self._given(drawn)
-        ended = state.ended | (event == BAR_LINE) | (state.hits >= given.most)
-        logits, details = network.velocities(details, event)
-        velocity, number = draw(logits, chances[:, 1], level, limits)
-        sound = sound & number
-        # a row that has ended may have no offset left: it is worked out, and forgotten
-        last = state.event.where(~ended, -1)
-        logits = allowed_offsets(network.offsets(details, velocity), event, last, state.offset)
-        offset, number = draw(logits, chances[:, 2], plain, limits)
-        state.broken.logical_or_(~(sound & number | state.ended))
-        note = torch.stack([event, velocity, offset], -1)  # (B, 3)
-        state.notes.index_copy_(0, self._first_note + state.hits, note)
-        on = ~ended
-        state.event.copy_(event.where(on, state.event))
-        state.velocity.copy_(velocity.where(on, state.velocity))
-        state.offset.copy_(offset.where(on, state.offset))
-        state.hits.add_(on)
-        state.place.add_(~state.ended)
-        state.ended.copy_(ended)
-
-    def _given(self, drawn: Tensor) -> Tensor:
-        """Return what is struck in place of what was drawn, where that is given."""
-        given, state = self.inputs, self.state
-        here = given.given.gather(1, state.next_given[:, None])[:, 0]
-        full = (here == state.event) & (state.offset >= OFFSETS - 1)
-        beyond = given.beyond.gather(1, state.next_given[:, None])[:, 0]
-        place = beyond.where(full, state.next_given)
-        here = given.given.gather(1, place[:, None])[:, 0]
-        state.next_given.copy_((place + 1).clamp(max=HITS_MAX))
-        return here.where(given.is_given, drawn)
-
-    def steps(self, count: int, *, limited: bool, recorded: bool) -> None:
-        """Take so many steps; if ``recorded``, as a graph."""
-        if not recorded:
-            for _ in range(count):
-                self.step(limited=limited)
-            return
-        if limited not in self._graphs:
-            self._graphs[limited] = self._record(limited=limited)
-        for _ in range(count):
-            self._graphs[limited].replay()
-
-    def _record(self, *, limited: bool) -> torch.cuda.CUDAGraph:
-        """Return a step as a graph; where the rows are is as it was before."""
-        kept = [tensor.clone() for tensor in self.state]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):  # libraries choose their ways and make room the first times
-                self.step(limited=limited)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step(limited=limited)
-        for tensor, before in zip(self.state, kept, strict=True):
-            tensor.copy_(before)
-        return graph
 
 
 class TorchDecoder:
@@ -345,9 +185,16 @@ class TorchDecoder:
         begin[6] = np.arange(work.rows) >= len(drafts)
         for tensor, values in zip(work.state[:-1], begin, strict=True):
             tensor.copy_(self._sent(values), non_blocking=True)
+        owed = [draft.owed for draft in drafts]
+        owing = any(one is not None for one in owed)
+        if owing:
+            for tensor, values in zip(work.demands.tables, tables_of(owed, work.rows), strict=True):
+                tensor.copy_(self._sent(values), non_blocking=True)
+            for tensor in work.demands.struck:
+                tensor.zero_()
         limited = any(draft.sampling.top_k or draft.sampling.top_p < 1 for draft in drafts)
         for _ in range(0, HITS_MAX + BURST, BURST):
-            work.steps(BURST, limited=limited, recorded=self._graphs)
+            work.steps(BURST, limited=limited, owing=owing, recorded=self._graphs)
             if bool(work.state.ended.all()):
                 break
         state = work.state
@@ -435,7 +282,7 @@ def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ..
     due = np.zeros((rows, COUNT_MAX), np.int64)
     chances = np.zeros((rows, HITS_MAX, 3))
     ends, most, line, top_k = np.zeros((4, rows), np.int64)
-    sharpness = np.ones((_LAST_ROW, rows), np.float32)
+    sharpness = np.ones((TEMPERATURES, rows), np.float32)
     top_p = np.ones(rows, np.float32)
     given = np.full((rows, HITS_MAX + 1), BAR_LINE, np.int64)
     beyond = np.zeros((rows, HITS_MAX + 1), np.int64)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drumigen.model.demands import Owed
 from drumigen.model.sampling import Sampling
 from drumigen.model.tokens import Note
 
@@ -44,6 +45,7 @@ class Draft:
         chances: (most + 1, 3) numbers from 0 up to 1: event, velocity and offset of each hit.
         sampling: how events and offsets are drawn; velocities by its ``of_velocity``.
         events: what is struck, if that is given; empty if it is drawn.
+        owed: what has to be struck, before anything of it is; None for nothing.
         kept: whether its cache is wanted.
     """
 
@@ -55,6 +57,7 @@ class Draft:
     chances: NDArray[np.float64]
     sampling: Sampling
     events: tuple[int, ...] = ()
+    owed: Owed | None = None
     kept: bool = True
 
 

@@ -15,12 +15,15 @@ from brain import STYLES, under
 from drumigen.errors import DeviceError, DeviceFullError, ModelError
 from drumigen.kit import Voice
 from drumigen.model.checkpoint import Checkpoint
+from drumigen.model.demands import Demands
 from drumigen.model.device_batch import DeviceBatch
 from drumigen.model.generation import Contexts, Played, Row, generate_batch
 from drumigen.model.sampling import Sampling
-from drumigen.model.torch_decoder import PLACES, TorchDecoder, Workspace
+from drumigen.model.torch_decoder import PLACES, TorchDecoder
+from drumigen.model.torch_workspace import Workspace
 from drumigen.model.whole_bars import Heard
 from drumigen.pattern import Bar, Hit
+from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
 from drumigen.units import Tick
 from strategies import METERS
@@ -63,6 +66,28 @@ def test_bars_by_torch_are_those_of_numpy(checkpoint: Checkpoint, sampling: Samp
     expected = [generate_batch(checkpoint, [row])[0] for row in rows]
     # a chance may fall just beside an edge, by rounding: one bar in thousands
     assert differing(generate_batch(by_torch(checkpoint), rows), expected) <= 1
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_what_is_demanded_is_struck_by_torch_as_by_numpy(
+    checkpoint: Checkpoint, *, forced: bool
+) -> None:
+    rows = [
+        Row(
+            under("funk", meter, density=6.0),
+            seed,
+            demands=Demands((keeper,), backbeat=bool(seed % 3), swung=seed % 4 == 3, forced=forced),
+            events=(0, 7, 30) if seed % 5 == 4 else (),
+        )
+        for seed in range(8)
+        for meter in METERS[:4]
+        for keeper in (Keeper.HAT, Keeper.RIDE)
+    ]
+    found = generate_batch(by_torch(checkpoint), rows)
+    expected = generate_batch(checkpoint, rows)
+    assert differing(found, expected) <= 1
+    free = generate_batch(checkpoint, [dataclasses.replace(r, demands=Demands()) for r in rows])
+    assert differing(expected, free) > len(rows) / 2
 
 
 def test_strokes_that_are_given_are_struck_by_torch_as_by_numpy(checkpoint: Checkpoint) -> None:
@@ -152,19 +177,26 @@ class Recorded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("limited", [False, True])
-def test_a_step_can_be_recorded_as_a_graph(checkpoint: Checkpoint, *, limited: bool) -> None:
+def places_of(work: Workspace) -> list[int]:
+    tensors = (*work.inputs, *work.state, *work.demands.tables, *work.demands.struck)
+    return [tensor.data_ptr() for tensor in tensors]
+
+
+@pytest.mark.parametrize(("limited", "owing"), [(False, False), (True, False), (False, True)])
+def test_a_step_can_be_recorded_as_a_graph(
+    checkpoint: Checkpoint, *, limited: bool, owing: bool
+) -> None:
     """No value goes to the host, no shape depends on one, and no tensor moves."""
     decoder = TorchDecoder(checkpoint.config, checkpoint.weights, "cpu")
     with torch.inference_mode():
         work = Workspace(decoder.network, 4, PLACES[0], torch.device("cpu"))
-        work.step(limited=limited)
-        places = [tensor.data_ptr() for tensor in (*work.inputs, *work.state)]
+        work.step(limited=limited, owing=owing)
+        places = places_of(work)
         with Recorded() as recorded:
-            work.step(limited=limited)
+            work.step(limited=limited, owing=owing)
     names = ("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_to_copy")
     assert not [done for done in recorded.done if any(name in done for name in names)]
-    assert places == [tensor.data_ptr() for tensor in (*work.inputs, *work.state)]
+    assert places == places_of(work)
 
 
 @pytest.mark.parametrize(
