@@ -342,9 +342,10 @@ def test_play_without_midi_plays_and_writes_what_was_played() -> None:
     assert "no MIDI system" in done.stderr
     assert "at home" in done.stderr
     assert done.stderr.count("\n") == 2
-    lines = done.stdout.splitlines()
-    assert [line.split()[1] for line in lines[:-1]] == ["1/2", "2/2"]
-    assert all("generated" in line for line in lines[:-1])
+    # whether it sounds depends on the machine, and is said in a line
+    bars = [line for line in done.stdout.splitlines() if line.startswith("bar ")]
+    assert [line.split()[1] for line in bars] == ["1/2", "2/2"]
+    assert all("generated" in line for line in bars)
     played = read_song(Path("drumigen-rock-300.mid"))
     assert played.tempo == pytest.approx(300)
     written = render("--bars", "2", "--bpm", "300", "--seed", "3")
