@@ -6,6 +6,7 @@ a last attempt it is forced: as long as a stroke can still be missed everything 
 it cannot, the bar does not go on without it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -61,6 +62,15 @@ class Demands:
     def of(self, meter: Meter) -> "Owed":
         """Return what a bar of ``meter`` owes before anything of it is drawn."""
         return Owed(self, meter)
+
+    def kept(self, notes: Sequence[Note], meter: Meter) -> list[Note]:
+        """Return the notes of a whole bar up to where it leaves something out, and ends."""
+        owed = self.of(meter)
+        for place, note in enumerate(notes):
+            if owed.leaves_out(note.event):
+                return list(notes[:place])
+            owed.struck(note)
+        return list(notes)
 
 
 @lru_cache(64)

@@ -74,11 +74,19 @@ class DeviceBatch:
         for place, (row, draft, (notes, cache)) in enumerate(
             zip(self._rows, drafts, drawn, strict=True)
         ):
+            meter = row.conditions.meter
+            kept = notes if row.events else row.demands.kept(notes, meter)
+            whole = len(kept) == len(notes)
             spread = chances[place][:, 3:].ravel().tolist()
             dither = iter(spread) if row.dither else None
-            bar = repaired(bar_of(notes, row.conditions.meter, dither))
+            bar = repaired(bar_of(kept, meter, dither))
             bars.append(bar)
-            if cache is not None and len(notes) < draft.most and notes_of([bar])[0][0] == notes:
+            if (
+                cache is not None
+                and whole
+                and count < draft.most
+                and notes_of([bar])[0][0] == notes
+            ):
                 # the steps just taken are what reading this bar would take
                 played = bar, replace(row.conditions, meter=bar.meter)
                 self._kept.keep(self._decoder, key_of(keys[place][-1], played), cache)

@@ -91,8 +91,12 @@ def generate_batch(
     if checkpoint.decoder is not None and not FAULTS.of(checkpoint.device):
         from drumigen.model.device_batch import DeviceBatch  # noqa: PLC0415 - it imports this
 
+        free = [row for row in rows if not row.demands.forced]
+        forced = [row for row in rows if row.demands.forced]  # few: only here can they be
         try:
-            return DeviceBatch(checkpoint, checkpoint.decoder, rows, contexts).written()
+            bars = iter(DeviceBatch(checkpoint, checkpoint.decoder, free, contexts).written())
+            others = iter(_Batch(checkpoint.on_cpu, forced, contexts).written())
+            return [next(others if row.demands.forced else bars) for row in rows]
         except DeviceError as error:
             FAULTS.add(checkpoint.device, str(error))
             clear_gpu_cache()

@@ -54,8 +54,6 @@ NEWER: Final = 1.1
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
 """Times the temperature with each attempt: what is usual keeps time."""
-BEGINNING: Final = 2
-"""So many attempts calmer is a bar that nothing came before: what it says the song goes on with."""
 FILL_TOMS: Final = 3
 FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
@@ -271,7 +269,7 @@ class _Player:
             told = replace(told, density=density_of(source))
         elif told.likeness:
             told = replace(told, likeness=min(0, told.likeness))
-        calm = CALMER ** (attempt + (0 if item.context else BEGINNING))
+        calm = CALMER**attempt
         newer = 1.0 if told.likeness else NEWER
         heat = request.temperature * newer * calm
         low, high = TEMPERATURES
@@ -280,7 +278,11 @@ class _Player:
             zlib.crc32(key.encode()),
             request.number,
             tuple(context),
-            Sampling(max(low, min(high, heat)), dynamics=STAGE_DYNAMICS / newer / calm),
+            replace(
+                self._sampling,
+                temperature=max(low, min(high, heat)),
+                dynamics=STAGE_DYNAMICS / newer / calm,
+            ),
             events=events,
             demands=self._demands(request, forced=attempt == ATTEMPTS - 1),
         )
