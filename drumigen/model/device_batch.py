@@ -84,7 +84,7 @@ class DeviceBatch:
             if (
                 cache is not None
                 and whole
-                and count < draft.most
+                and len(notes) < draft.most
                 and notes_of([bar])[0][0] == notes
             ):
                 # the steps just taken are what reading this bar would take
