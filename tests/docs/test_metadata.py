@@ -1,4 +1,4 @@
-"""What pip would install, by the metadata: on a Raspberry Pi nothing of CUDA, anywhere no torch."""
+"""What our own metadata asks pip for: to play nothing of CUDA and no torch, on any machine."""
 
 import tomllib
 from collections.abc import Iterator

@@ -250,6 +250,17 @@ def test_a_bar_that_is_next_to_empty_is_written_again(
     assert writer.write([Item(asked())], TEMPO) == [mock_bar(FOUR)]
 
 
+def test_a_song_begins_with_what_tells_where_the_one_is(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = mock_bar(FOUR)
+    late = Bar(FOUR, tuple(hit for hit in beat.hits if hit.tick or hit.voice is not Voice.KICK))
+    answers = iter([[late], [beat], [late]])
+    monkeypatch.setattr(model_writer, "generate_batch", lambda *_: next(answers))
+    assert writer.write([Item(asked("rock", number=0))], TEMPO) == [beat]
+    assert writer.write([Item(asked("rock"))], TEMPO) == [late]
+
+
 def test_where_nothing_comes_the_bank_plays(
     writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

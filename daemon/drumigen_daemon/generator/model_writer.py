@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from drumigen.arrange import Section
+from drumigen.bank.bank import load_bank
+from drumigen.bank.opening import Opening, opening_of
 from drumigen.errors import DrumigenError, ModelError, ModelLoadError
 from drumigen.feel.feel import SwingUnit
 from drumigen.fitting import felt_beat
@@ -42,7 +44,7 @@ log = logging.getLogger(__name__)
 TOLD_MAX: Final = 1024
 """Bars whose conditions are kept: eight of each style, with fills, and more."""
 ATTEMPTS: Final = 4
-"""How often a bar is written that turns out to be next to empty; people begin with such bars."""
+"""How often a bar is written at most, if what comes is no groove or next to empty."""
 THIN: Final = 1.0
 """Hits a quarter note below which a bar is next to empty."""
 STAGE_DYNAMICS: Final = 0.95
@@ -53,7 +55,8 @@ measured on 60 songs."""
 NEWER: Final = 1.1
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
-"""Times the temperature with each attempt: what is usual keeps time."""
+"""Times the temperature with each attempt at a song's first bar: what all else is written in view of
+is to be usual.  In other bars it would make songs too alike."""
 FILL_TOMS: Final = 3
 FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
@@ -220,7 +223,20 @@ class _Player:
         wanted = self._is_backbeat_due(request)
         swung = self._is_swung(request)
         keeps = keeps_time(bar, self._keepers(request), within=FIRM, swung=swung)
-        return 0.1 + 0.6 * keeps + 0.3 * (not wanted or has_backbeat(bar))
+        worth = 0.1 + 0.6 * keeps + 0.3 * (not wanted or has_backbeat(bar))
+        if request.number == 0 and not self._may_open(bar, request):
+            worth -= 0.2
+        return worth
+
+    def _may_open(self, bar: Bar, request: BarRequest) -> bool:
+        """Tell whether a song in its style may begin with ``bar``."""
+        style = self._style(request.style)
+        try:
+            opening = Opening() if style is None else opening_of(load_bank(style.bank))
+        except DrumigenError:  # the writer of the bank's bars has said so
+            return True
+        own = self._persona(request).keeper
+        return opening.suits(bar, Keeper(own) if own else None)
 
     def _mended(self, bar: Bar, request: BarRequest) -> Bar:
         """Return ``bar`` with what nobody wrote in all attempts, by rule; nothing stays nothing."""
@@ -269,7 +285,7 @@ class _Player:
             told = replace(told, density=density_of(source))
         elif told.likeness:
             told = replace(told, likeness=min(0, told.likeness))
-        calm = CALMER**attempt
+        calm = CALMER**attempt if request.number == 0 else 1.0
         newer = 1.0 if told.likeness else NEWER
         heat = request.temperature * newer * calm
         low, high = TEMPERATURES
