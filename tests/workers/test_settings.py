@@ -81,6 +81,7 @@ def test_without_the_extra_the_cpu_here_writes_and_one_line_says_what_is_missing
     assert not isinstance(made, AsksWorkers)
     (line,) = caplog.messages
     assert "pip install 'drumigen[workers]'" in line
+    capsys.readouterr()  # of what other tests have left to log to
     assert cli.main(["worker", "--set", "workers.broker=redis://host"]) == 1
     said = capsys.readouterr().err
     assert "pip install 'drumigen[workers]'" in said
