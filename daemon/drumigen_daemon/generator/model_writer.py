@@ -55,8 +55,8 @@ measured on 60 songs."""
 NEWER: Final = 1.1
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
-"""Times the temperature with each attempt at a song's first bar: what all else is written in view of
-is to be usual.  In other bars it would make songs too alike."""
+"""Times the temperature with each attempt at a song's first bar: all else is written in view of
+it, so it is to be usual.  In other bars it would make songs too alike."""
 FILL_TOMS: Final = 3
 FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
