@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -33,3 +34,14 @@ def no_device_has_failed() -> Iterator[None]:
     devices = sys.modules.get("drumigen.model.devices")
     if devices is not None:
         devices.FAULTS.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_log_goes_to_what_is_closed() -> Iterator[None]:
+    """The captured stream that a command logs to is gone when the next test begins."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
