@@ -7,7 +7,7 @@ from enum import StrEnum
 from drumigen.arrange import Section
 from drumigen.feel.feel import PUSH_MAX_MS, Feel
 from drumigen.kit import Voice
-from drumigen.mix import Mix
+from drumigen.mixer import Mix
 from drumigen.timeline import Meter
 from drumigen_daemon.engine.messages import EngineParameters
 

@@ -1,4 +1,7 @@
-"""Feel: how a style sits in time and how hard it strikes; frozen values, changed live by copy."""
+"""Feel: how a style sits in time and how hard it strikes; frozen values, changed live by copy.
+
+What frozen, human and tight do to a bar is :mod:`.humanize`'s.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

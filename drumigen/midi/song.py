@@ -8,7 +8,7 @@ from typing import Final
 
 from drumigen.errors import MidiFileError
 from drumigen.kit import KitMap, Voice
-from drumigen.midi.notation import written
+from drumigen.midi.written_positions import written
 from drumigen.pattern import Bar, Hit
 from drumigen.text import counted
 from drumigen.timeline import Meter, MeterChange, MeterMap, TempoMap

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from drumigen.errors import ModelError
 from drumigen.kit import VOICES, Voice
-from drumigen.midi.notation import written
+from drumigen.midi.written_positions import written
 from drumigen.model.conditions import CONDITION_SIZES, Conditions, condition_bins
 from drumigen.model.vocabulary import (
     BOS,

@@ -17,7 +17,7 @@ from drumigen.arrange import (
     stuttered,
 )
 from drumigen.kit import TIMEKEEPERS, Voice
-from drumigen.mix import LEVEL_MAX, Mix, mixed
+from drumigen.mixer import LEVEL_MAX, Mix, mixed
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, Hit, Rule, problems
 from drumigen.timeline import Meter

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drumigen.errors import PatternError
 from drumigen.fitting import felt_beat, fit
 from drumigen.kit import HATS, Voice, load_kit
-from drumigen.midi.notation import written
+from drumigen.midi.written_positions import written
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, Rule, Violation, problems, repaired
 from drumigen.timeline import Meter

@@ -11,7 +11,7 @@ import msgspec
 
 from drumigen.errors import ControlError, SettingsError
 from drumigen.kit import Voice, load_kit
-from drumigen.midi.chart import chart_of
+from drumigen.midi.notation import chart_of
 from drumigen.midi.song import transcribed
 from drumigen.text import counted
 from drumigen_daemon.capture.capture import song_of

@@ -13,7 +13,7 @@ from drumigen.catalogue import load_catalogue
 from drumigen.errors import ControlError, DrumigenError
 from drumigen.feel.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
-from drumigen.mix import LEVEL_MAX
+from drumigen.mixer import LEVEL_MAX
 from drumigen.resources import toml_value
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter

@@ -23,8 +23,8 @@ from drumigen.units import (
 )
 from drumigen_daemon.clock.midi_clock import ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
+from drumigen_daemon.engine.clock_choice import Clocks
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
-from drumigen_daemon.engine.clocks import Clocks
 from drumigen_daemon.engine.drop_out import SILENCE, SilenceVerdict, SilenceWatch
 from drumigen_daemon.engine.lost_start import LostStart
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, TransportState

@@ -1,4 +1,7 @@
-"""A master that falls silent, or never speaks: what is said of it, and what becomes of the song."""
+"""A master that falls silent, or never speaks: what is said of it, and what becomes of the song.
+
+Silence is noticed and counted by the clock itself, :mod:`.clock.midi_clock`.
+"""
 
 import math
 from collections.abc import Callable

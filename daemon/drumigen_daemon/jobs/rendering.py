@@ -10,7 +10,7 @@ from msgspec.structs import replace as replaced
 
 from drumigen.errors import DrumigenError
 from drumigen.midi.file import song_to_bytes
-from drumigen.mix import Mix
+from drumigen.mixer import Mix
 from drumigen.timeline import Meter
 from drumigen.units import Bpm
 from drumigen_daemon.controls.values import TEMPERATURE, known_styles, one_line, use_styles

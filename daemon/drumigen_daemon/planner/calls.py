@@ -1,4 +1,7 @@
-"""The form of the song as the performer calls it: fills, takes, repeats, builds, stutters."""
+"""The form of the song as the performer calls it: fills, takes, repeats, builds, stutters.
+
+A value: what was called, and for when.  ``Planner.call`` takes one, :mod:`.arrangement` obeys it.
+"""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace

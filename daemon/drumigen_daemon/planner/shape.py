@@ -17,7 +17,7 @@ from drumigen.arrange import (
 from drumigen.feel.feel import Feel
 from drumigen.feel.humanize import humanize
 from drumigen.kit import TIMEKEEPERS
-from drumigen.mix import Mix, mixed
+from drumigen.mixer import Mix, mixed
 from drumigen.pattern import Bar
 from drumigen_daemon.planner.calls import Piece
 from drumigen_daemon.session import FeelKnobs

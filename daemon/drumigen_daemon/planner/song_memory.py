@@ -1,4 +1,8 @@
-"""The bars of the song as they are known: written, sounded; each style has a history of its own."""
+"""The bars of the song as they are known: written, sounded; each style has a history of its own.
+
+So going back repeats what was heard.  That a seed gives the same song in another life is the
+writers' doing: every draw is keyed by seed and place.
+"""
 
 from collections.abc import Collection, Iterator
 from typing import Final

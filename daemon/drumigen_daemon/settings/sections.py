@@ -14,7 +14,7 @@ import msgspec
 from drumigen.arrange import Section
 from drumigen.catalogue import styles_folder
 from drumigen.kit import Voice
-from drumigen.mix import Mix
+from drumigen.mixer import Mix
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.controls.binding import ControllerMap

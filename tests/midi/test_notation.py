@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen.kit import VOICES, Limb, Voice, load_kit
-from drumigen.midi.chart import chart_of
 from drumigen.midi.file import Song, TempoMark, song_from_bars
+from drumigen.midi.notation import chart_of
 from drumigen.midi.song import transcribed
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter

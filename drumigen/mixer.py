@@ -1,4 +1,8 @@
-"""Mutes, solos and levels: which voices are heard, and how loud."""
+"""Mutes, solos and levels: which voices are heard, and how loud.
+
+Two styles are blended elsewhere: their feel by ``Feel.mixed``, their bars by what the network is
+told.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

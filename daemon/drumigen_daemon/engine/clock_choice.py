@@ -1,4 +1,7 @@
-"""The clocks that the engine has, and which of them counts."""
+"""The clocks that the engine has (own, MIDI, of a package), and which of them counts.
+
+Of two MIDI masters :mod:`.clock.midi_clock` chooses.
+"""
 
 from collections.abc import Callable
 from typing import Final
