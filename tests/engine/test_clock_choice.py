@@ -8,7 +8,7 @@ import pytest
 
 from drumigen.timeline import Timeline
 from drumigen.units import Bpm, Seconds
-from drumigen_daemon.engine import clocks
+from drumigen_daemon.engine import clock_choice
 from drumigen_daemon.engine.messages import (
     ClockSource,
     EngineParameters,
@@ -52,7 +52,7 @@ def baton(monkeypatch: pytest.MonkeyPatch) -> Baton:
     brought = Baton()
     found = {"baton": Point(lambda: brought)}
     monkeypatch.setattr(
-        clocks, "installed", lambda _, name: (found[name],) if name in found else ()
+        clock_choice, "installed", lambda _, name: (found[name],) if name in found else ()
     )
     return brought
 
