@@ -74,8 +74,9 @@ def test_children_of_a_living_daemon_are_left_in_peace(daemon: Daemon) -> None:
 
 
 DRUMIGEN = """
-import sys
+import signal, sys
 from drumigen_daemon.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
 print("begun", flush=True)
 sys.exit(main())
 """
@@ -92,6 +93,9 @@ def test_an_interrupt_while_it_starts_is_no_traceback(tmp_path: Path, wait: floa
     process.stdout.readline()
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of them
-    _, said = process.communicate(timeout=30)
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert b"Traceback" not in said
     assert process.returncode in (0, 130)
