@@ -3,10 +3,10 @@
 ``python benchmarks/generation.py --device cuda`` (or ``cpu``, which is torch on the CPU, or
 ``mps``) prints it.
 
-A time is from the request to bars that can be played.  Each batch continues from eight bars of a song that were read before.  *Floor* is what
-cannot be gone below: the bytes that each step has to move (weights once, keys and values of each
-row), times the steps of the longest bar, by the bandwidth that a copy of a quarter of a gigabyte
-gets on that device, measured in the same run.
+A time is from the request to bars that can be played.  Each batch continues from eight bars of a
+song that were read before.  *Floor* is what cannot be gone below: the bytes that each step has to
+move (weights once, keys and values of each row), times the steps of the longest bar, by the
+bandwidth that a copy of a quarter of a gigabyte gets on that device, measured in the same run.
 """
 
 import dataclasses
