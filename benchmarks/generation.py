@@ -96,6 +96,7 @@ def on_torch(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint.path, "torch", checkpoint.config, checkpoint.metadata, checkpoint.weights
     )
     made.__dict__["stepper"] = EagerDecoder(checkpoint.config, checkpoint.weights, "cpu")
+    made.__dict__["decoder"] = None  # which writes whole bars
     return made
 
 
