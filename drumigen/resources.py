@@ -56,6 +56,11 @@ def bank_path(name: str) -> Path:
     return _PACKAGE / "bank" / "bars" / f"{name}.mid"
 
 
+def openings_path() -> Path:
+    """Return the path of what the bars of each bank say of first bars."""
+    return _PACKAGE / "bank" / "bars" / "openings.toml"
+
+
 def checkpoint_path(name: str = "drummer") -> Path:
     """Return the path of the shipped checkpoint ``name``, whether or not it exists."""
     return _PACKAGE / "model" / "checkpoints" / f"{name}.safetensors"

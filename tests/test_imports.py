@@ -19,7 +19,18 @@ def loaded_by(module: str) -> set[str]:
     [
         (
             "drumigen_daemon.commands.run",
-            {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "aiomqtt", "paho", "http"},
+            {
+                "torch",
+                "rich",
+                "numpy",
+                "rtmidi",
+                "jack",
+                "alsa_midi",
+                "aiomqtt",
+                "paho",
+                "http",
+                "mido",
+            },
         ),
         (
             "drumigen_daemon.engine.process",
@@ -29,9 +40,10 @@ def loaded_by(module: str) -> set[str]:
         ("drumigen_daemon.mqtt.process", {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi"}),
         (
             "drumigen_daemon.web.process",
-            {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "zeroconf", "celery"},
+            {"torch", "rich", "numpy", "rtmidi", "jack", "alsa_midi", "zeroconf", "celery", "mido"},
         ),
-        ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio"}),
+        ("drumigen_daemon.cli", {"torch", "rich", "numpy", "asyncio", "mido"}),
+        ("drumigen_daemon.generator.process", {"torch", "rich", "asyncio", "mido"}),
         ("drumigen", {"torch", "numpy", "msgspec", "mido", "dataclasses", "json", "logging"}),
     ],
 )

@@ -4,19 +4,21 @@ import csv
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from drumigen.atomic_file import write_atomically
 from drumigen.bank.bank import FILL, PHRASE, Bank, bank_from_song
 from drumigen.bank.grammars import GRAMMARS
+from drumigen.bank.opening import measured
 from drumigen.errors import PatternError
 from drumigen.kit import SNARES, TOMS, VOICES, KitMap, Voice, load_kit
 from drumigen.midi.file import read_song, song_from_bytes, song_to_bytes, write_song
 from drumigen.midi.song import Marker, Song, TempoMark, bars_from_song, song_from_bars
 from drumigen.pattern import OFFSET_MAX, Bar, Hit, problems, repaired
-from drumigen.resources import bank_path
+from drumigen.resources import bank_path, openings_path
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, Bpm, Tick, ms_per_tick
 
@@ -115,6 +117,17 @@ def build(dataset: Path, folder: Path) -> None:
         phrases = [Part(source, "", grammar.tempo, bars) for source, bars in grammar.phrases()]
         fills = [Part(source, "", grammar.tempo, (bar,)) for source, bar in grammar.fills()]
         _write(folder / f"{name}.mid", name, phrases, fills)
+    write_openings(folder, (*RECIPES, *GRAMMARS))
+
+
+def write_openings(folder: Path, names: Iterable[str]) -> None:
+    """Write what the bars of the banks in ``folder`` say of first bars."""
+    lines = ["# Shares of a bank's bars; written by drumigen/bank/builder.py."]
+    for name in sorted(names):
+        opening = measured(bank_from_song(name, read_song(folder / f"{name}.mid")))
+        shares = ", ".join(f"{share} = {value}" for share, value in asdict(opening).items())
+        lines.append(f"{name} = {{ {shares} }}")
+    write_atomically(folder / openings_path().name, "\n".join(lines).encode() + b"\n")
 
 
 def _is_wanted(row: dict[str, str], recipe: Recipe) -> bool:

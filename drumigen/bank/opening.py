@@ -1,13 +1,18 @@
-"""How the songs of a style begin, learnt from the bars of its bank."""
+"""How the songs of a style begin: shares of the bars of its bank, kept in a small file beside them.
+
+To read the banks themselves takes the generator most of a second, in which it should write.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 from drumigen.bank.bank import Bank
+from drumigen.errors import PatternError
 from drumigen.kit import TOMS, VOICES, Voice
 from drumigen.pattern import Bar
+from drumigen.resources import openings_path, read_toml
 from drumigen.timekeeping import Keeper, cells
 
 ON_THE_ONE: Final = 0.75
@@ -21,37 +26,47 @@ CRASHES_MANY: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first bar of a style's songs is like.
+    """What the first bar of a style's songs is like, by shares (0-1) of the bars of its takes.
 
     A listener learns from it where the one is, and all bars that follow are written in view of it.
     """
 
-    kick_on_the_one: bool = False
-    many_toms: bool = True
-    many_crashes: bool = True
+    kick_on_the_one: float = 0.0
+    many_toms: float = 1.0
+    many_crashes: float = 1.0
 
     def suits(self, bar: Bar, keeper: Keeper | None = None) -> bool:
         """Tell whether a song may begin with ``bar``; ``keeper`` is who keeps time in it."""
+        toms = self.many_toms >= USUAL or keeper is Keeper.TOM
+        crashes = self.many_crashes >= USUAL or keeper is Keeper.CRASH
         return (
-            (not self.kick_on_the_one or _kicks_on_the_one(bar))
-            and (self.many_toms or keeper is Keeper.TOM or not _has_many_toms(bar))
-            and (self.many_crashes or keeper is Keeper.CRASH or not _has_many_crashes(bar))
+            (self.kick_on_the_one < ON_THE_ONE or _kicks_on_the_one(bar))
+            and (toms or not _has_many_toms(bar))
+            and (crashes or not _has_many_crashes(bar))
         )
 
 
-@lru_cache(64)
-def opening_of(bank: Bank) -> Opening:
-    """Return how the songs of a style begin whose bars those of ``bank`` are."""
+def opening_of(bank: str) -> Opening:
+    """Return how the songs of a style begin whose bars are those of ``bank``.
+
+    One that is not shipped asks for nothing.
+    """
+    return _openings().get(bank, Opening())
+
+
+def measured(bank: Bank) -> Opening:
+    """Return what the bars of ``bank`` themselves say, to two places."""
     bars = [bar for phrase in bank.phrases for bar in phrase]
 
     def share(has: Callable[[Bar], bool]) -> float:
-        return sum(map(has, bars)) / max(1, len(bars))
+        return round(sum(map(has, bars)) / max(1, len(bars)), 2)
 
-    return Opening(
-        share(_kicks_on_the_one) >= ON_THE_ONE,
-        share(_has_many_toms) >= USUAL,
-        share(_has_many_crashes) >= USUAL,
-    )
+    return Opening(share(_kicks_on_the_one), share(_has_many_toms), share(_has_many_crashes))
+
+
+@cache
+def _openings() -> dict[str, Opening]:
+    return read_toml(openings_path(), dict[str, Opening], PatternError)
 
 
 def _kicks_on_the_one(bar: Bar) -> bool:

@@ -3,9 +3,10 @@
 import pytest
 
 from drumigen.bank.bank import Bank, load_bank
-from drumigen.bank.opening import Opening, opening_of
+from drumigen.bank.opening import Opening, measured, opening_of
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
+from drumigen.resources import bank_names
 from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
 from drumigen.units import Tick
@@ -25,7 +26,7 @@ ONE_DROP = bar((2, Voice.KICK), (2, Voice.SNARE))
 
 @pytest.mark.parametrize("style", ["rock", "funk", "hiphop", "soul", "country"])
 def test_most_styles_begin_with_the_kick_on_the_one(style: str) -> None:
-    opening = opening_of(load_bank(style))
+    opening = opening_of(style)
     assert opening.suits(BEAT)
     assert not opening.suits(ONE_DROP)
     assert not opening.suits(TOMS)
@@ -34,15 +35,25 @@ def test_most_styles_begin_with_the_kick_on_the_one(style: str) -> None:
 
 @pytest.mark.parametrize("style", ["jazz", "reggae"])
 def test_where_drummers_leave_the_one_out_a_song_may_too(style: str) -> None:
-    assert opening_of(load_bank(style)).suits(ONE_DROP)
+    assert opening_of(style).suits(ONE_DROP)
 
 
 def test_who_keeps_time_on_toms_or_crashes_begins_on_them() -> None:
-    opening = Opening(many_toms=False, many_crashes=False)
+    opening = Opening(many_toms=0.0, many_crashes=0.0)
     assert opening.suits(TOMS, Keeper.TOM)
     assert opening.suits(CRASHES, Keeper.CRASH)
     assert not opening.suits(TOMS, Keeper.CRASH)
 
 
 def test_a_style_of_toms_begins_on_them() -> None:
-    assert opening_of(Bank("mine", ((TOMS, TOMS),), ())).suits(TOMS)
+    assert measured(Bank("mine", ((TOMS, TOMS),), ())).suits(TOMS)
+
+
+@pytest.mark.parametrize("bank", bank_names())
+def test_what_is_kept_is_what_the_bars_of_the_bank_say(bank: str) -> None:
+    assert opening_of(bank) == measured(load_bank(bank))
+
+
+def test_a_bank_that_is_not_there_asks_for_nothing() -> None:
+    assert opening_of("nowhere").suits(ONE_DROP)
+    assert opening_of("nowhere").suits(TOMS)

@@ -1,15 +1,17 @@
 """What the generator is asked for and what it answers: the seam to whoever writes bars."""
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from drumigen.arrange import NEUTRAL, Section, adapted
-from drumigen.bank.bank import Bank
 from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.histogram import Histogram
+
+if TYPE_CHECKING:
+    from drumigen.bank.bank import Bank  # whoever has one has loaded it
 
 
 class WorkersAddress(msgspec.Struct, frozen=True):
@@ -225,7 +227,7 @@ def batch_of(number: int, items: tuple[Item, ...], tempo: Bpm, song: int = 0) ->
     return Batch(number, tempo, parts, song)
 
 
-def from_bank(bank: Bank, request: BarRequest) -> Bar:
+def from_bank(bank: "Bank", request: BarRequest) -> Bar:
     """Return what ``bank`` has for ``request``, made busier and louder by rule as it asks.
 
     Each take walks through the bank in another order.

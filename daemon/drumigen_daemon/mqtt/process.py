@@ -16,7 +16,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import aiomqtt
@@ -42,6 +41,7 @@ from drumigen_daemon.mqtt.topics import OFFLINE, ONLINE, PLAYING, Message, Topic
 from drumigen_daemon.process.channel import EXIT_UNAVAILABLE, Unpacker, packed
 from drumigen_daemon.process.log_line import LogLevel, LogLine
 from drumigen_daemon.process.parent import end_with_parent
+from drumigen_daemon.process.password import password
 from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.process.supervision import HEALTHY_AFTER, full_jitter
 
@@ -207,7 +207,7 @@ class Bridge:
             settings.host,
             self._port,
             username=settings.username or None,
-            password=password(settings) if settings.username else None,
+            password=password_of(settings) if settings.username else None,
             logger=silent,
             will=aiomqtt.Will(self._topics.availability, OFFLINE, qos=1, retain=True),
             timeout=BROKER_SECONDS_MAX,
@@ -328,22 +328,13 @@ class Bridge:
         self._news.set()
 
 
-def password(settings: MqttSettings) -> str | None:
-    """Return the password: from its file, the service manager's credentials or the environment.
+def password_of(settings: MqttSettings) -> str | None:
+    """Return the password of the user.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: its file cannot be read.
     """
-    if settings.password_file:
-        return _first_line(Path(settings.password_file))
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if credentials and (path := Path(credentials) / "mqtt_password").is_file():
-        return _first_line(path)
-    return os.environ.get(PASSWORD_VARIABLE)
-
-
-def _first_line(path: Path) -> str:
-    return (path.read_text(encoding="utf-8").splitlines() or [""])[0]
+    return password(settings.password_file, "mqtt_password", PASSWORD_VARIABLE)
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

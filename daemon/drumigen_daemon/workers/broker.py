@@ -15,7 +15,7 @@ from kombu import Queue
 from drumigen.errors import SettingsError
 from drumigen_daemon.generator.messages import WorkersAddress
 from drumigen_daemon.workers.messages import PRIORITIES
-from drumigen_daemon.workers.settings import password
+from drumigen_daemon.workers.settings import password_of
 
 CONNECT_PATIENCE: Final = 2.0
 """Seconds in which a connection must be there."""
@@ -59,7 +59,7 @@ def url_of(address: WorkersAddress) -> str:
         SettingsError: the file of the password cannot be read.
     """
     try:
-        secret = password(address)
+        secret = password_of(address)
     except OSError as error:
         message = f"workers.password_file {address.password_file}: {error.strerror}"
         raise SettingsError(message) from error

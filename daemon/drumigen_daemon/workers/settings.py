@@ -3,14 +3,13 @@
 Imports neither Celery nor Redis: every daemon reads its settings.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from drumigen_daemon.controls.values import Allowed, absolute_path, whole, word
 from drumigen_daemon.generator.messages import WorkersAddress
+from drumigen_daemon.process.password import password
 
 WORKERS_PASSWORD_VARIABLE: Final = "DRUMIGEN_WORKERS_PASSWORD"  # noqa: S105 - its name
 """Where the password may be given; it is in no settings file, no log and no list of processes."""
@@ -70,19 +69,11 @@ class WorkersSettings:
         )
 
 
-def password(address: WorkersAddress) -> str | None:
-    """Return the password: from its file, the service manager's credentials or the environment.
+def password_of(address: WorkersAddress) -> str | None:
+    """Return the password of the broker, if it wants one.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: its file cannot be read.
     """
-    if address.password_file:
-        return _first_line(Path(address.password_file))
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if credentials and (path := Path(credentials) / "workers_password").is_file():
-        return _first_line(path)
-    return os.environ.get(WORKERS_PASSWORD_VARIABLE) or None
-
-
-def _first_line(path: Path) -> str:
-    return (path.read_text(encoding="utf-8").splitlines() or [""])[0]
+    found = password(address.password_file, "workers_password", WORKERS_PASSWORD_VARIABLE)
+    return found or None
