@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -16,11 +16,9 @@ from drumigen_daemon.ports import Backend, PortChange, PortPlan, VirtualPort
 from drumigen_daemon.ports.frame_queue import SLEW
 from drumigen_daemon.ports.jack import JackBackend, probe
 from drumigen_daemon.ports.jack_client import unwrap
-from fixtures_jack import RATE, Heard, JackPeer, JackServer, wait_for
+from fixtures_jack import RATE, Heard, JackPeer, JackServer, Result, undisturbed, wait_for
 
 pytestmark = pytest.mark.jack
-
-Result = TypeVar("Result")
 
 NOTE = b"\x99\x24\x64"
 PLAN = PortPlan(
@@ -61,13 +59,7 @@ class Rig:
             self._peers.pop().close()
 
     def undisturbed(self, measure: Callable[[], Result]) -> Result:
-        """Measure again if the server missed a cycle, and lost what was in it: not our doing."""
-        for _ in range(12):
-            before = self.backend.xruns
-            result = measure()
-            if self.backend.xruns == before:
-                return result
-        pytest.fail("the server misses cycles all the time: this machine is too busy")
+        return undisturbed(lambda: self.backend.xruns, measure)
 
     def check_until(self, change: PortChange, seconds: float = 5.0) -> list[PortChange]:
         """Check as the engine does until ``change`` is reported; return all that was."""
