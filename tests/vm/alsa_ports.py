@@ -357,7 +357,8 @@ def rtmidi_closes_beside_a_clock(plan: PortPlan, master: Other) -> None:
             pass
         backend.close()
     faulthandler.cancel_dump_traceback_later()
-    law("rtmidi closes while a clock runs", len(inbox.events) > 20, len(inbox.events))
+    # that it got here is the law; how many pulses a life hears before its end is chance
+    law("rtmidi closes while a clock runs", bool(inbox.events), len(inbox.events))
 
 
 def main() -> int:
