@@ -36,7 +36,7 @@ test-virtual:
 	@$(RUN); set -x; "$$bin/python" -m pytest -n auto -m "not ($(REAL))"
 
 test-real:
-	@$(RUN); set -x; "$$bin/python" -m pytest -m "$(REAL)"
+	@$(RUN); set -x; "$$bin/python" -m pytest --durations=25 -m "$(REAL)"
 
 # for daily work: about a minute on two cores, and it has something of every room
 test-fast:
