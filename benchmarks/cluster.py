@@ -23,8 +23,10 @@ generator's process.  It needs a machine with nothing else to do.  ``--parts`` p
 """
 
 import argparse
+import logging
 import math
 import os
+import random
 import signal
 import statistics
 import sys
@@ -38,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from cluster_parts import (
     BAR_SECONDS,
+    DIGESTS,
     IDENTITY,
     SPARE,
     STYLES,
@@ -58,6 +61,8 @@ from cluster_parts import (
 
 from drumigen.timeline import Meter
 from drumigen_daemon.generator.messages import BarRequest, Item, WorkersAddress, batch_of
+from drumigen_daemon.workers.client import BarsClient
+from fixtures_redis import Redis, Worker
 from stage_fixtures import Daemon, drumigen
 
 PARTS = ("scale", "delay", "flood", "faults")
@@ -134,62 +139,104 @@ def memory_of(pid: int) -> float:
 
 
 def flood(seconds: float) -> None:
-    """Print what ten times too much does to a worker, and how soon it is over."""
+    """Print what ten times too much does to a worker, twice, and how soon it is over."""
     samples = measured_service()
     capacity = 18 / samples[18]
-    rate = 10 * capacity / 18
     print(f"\nflood: a worker that writes {capacity:.0f} bars/s is asked for {10 * capacity:.0f}")
     with cluster(1) as (server, (worker,)):
         address = server.address(max_queue=64)
         bar = filler()
-        band = [Drummer(address, seed, bar) for seed in range(24)]
-        until(lambda: all(each.usable for each in band), 30)
-        queue = f"drumigen.bars.{IDENTITY.key}"
-        broker = server.client()
-        stop = threading.Event()
-
-        def hammer(each: Drummer) -> None:
-            client = each._client  # noqa: SLF001 - asked without a pause, whatever it thinks
-            items = tuple(Item(BarRequest(style, 0, Meter(), 1)) for style in STYLES)
-            due = time.monotonic()
-            while not stop.is_set():
-                client.answer(client.ask(batch_of(0, items, TEMPO), WAIT))
-                due = max(time.monotonic(), due + len(band) / rate)
-                time.sleep(max(0.0, due - time.monotonic()))
-
+        calm = Drummer(address, 99, bar)
+        until(lambda: calm.usable, 30)
         before = memory_of(worker.pid)
-        threads = [threading.Thread(target=hammer, args=(each,)) for each in band]
-        for thread in threads:
-            thread.start()
-        longest, most, asked = 0, before, time.monotonic()
-        while time.monotonic() - asked < seconds:
-            lengths = [int(broker.llen(name)) for name in (queue, f"{queue}\x06\x161")]
-            longest, most = max(longest, sum(lengths)), max(most, memory_of(worker.pid))
-            time.sleep(0.05)
-        stop.set()
-        over = time.monotonic()
-        for thread in threads:
-            thread.join()
-        fresh = Drummer(address, 99, bar)
-        until(lambda: fresh.usable, 30)
-        answered = until(lambda: _one(fresh), 60)
-        since = time.monotonic() - over
-        advert = worker.advert()
-        dropped = advert.dropped if advert else "?"
-        reports = [each._client.report for each in band]  # noqa: SLF001
-        total = sum(report.asked for report in reports)
-        print(
-            f"asked {total} times in {seconds:g} s: "
-            + ", ".join(
-                f"{name} {sum(getattr(report, name) for report in reports)}"
-                for name in ("answered", "missed", "refused", "lost")
+        print(f"memory {before:.0f} MB; {STORM} drummers, at most {address.max_queue} wait")
+        for number in (1, 2):
+            storm = Storm(server, address, worker)
+            storm.rages(seconds, 10 * capacity / 18)
+            over = time.monotonic()
+            again = until(lambda: _one(calm), 60)
+            storm.ends()
+            report = storm.report
+            told = ", ".join(f"{name} {report[name]}" for name in OUTCOMES)
+            print(
+                f"flood {number}: asked {report['asked']} times in {seconds:g} s: {told}; "
+                f"{report['bars'] / seconds:.0f} bars/s were written in time\n"
+                f"   queue at most {storm.longest}, memory at most {storm.most:.0f} MB, "
+                f"{memory_of(worker.pid):.0f} afterwards; dropped unread {storm.dropped} bars\n"
+                f"   a drummer that only waited is answered {again:.2f} s after the flood, "
+                f"the queue is empty after {storm.emptied - over:.2f} s",
+                flush=True,
             )
+        calm.close()
+
+
+OUTCOMES = ("answered", "missed", "refused", "corrupt", "lost")
+STORM = 24
+"""Drummers that ask without a pause, whether or not they have been answered."""
+
+
+class Storm:
+    """Too many who ask, and what is seen of it."""
+
+    def __init__(self, server: Redis, address: WorkersAddress, worker: Worker) -> None:
+        """Be about to ask ``worker`` at ``address``."""
+        self._broker = server.client()
+        self._queue = f"drumigen.bars.{IDENTITY.key}"
+        self._worker = worker
+        self._band = [BarsClient(address, IDENTITY, DIGESTS) for _ in range(STORM)]
+        for each in self._band:
+            each.start()
+        until(lambda: all(each.usable for each in self._band), 30)
+        self._items = tuple(Item(BarRequest(style, 0, Meter(), 1)) for style in STYLES)[:SPARE]
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._dropped = self._advert_dropped()
+        self.longest, self.most = 0, 0.0
+
+    def _advert_dropped(self) -> int:
+        advert = self._worker.advert()
+        return advert.dropped if advert else 0
+
+    def _hammer(self, client: BarsClient, period: float) -> None:
+        due = time.monotonic() + random.random() * period
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            client.answer(client.ask(batch_of(0, self._items, TEMPO), WAIT))
+            due = max(time.monotonic(), due + period)
+
+    def rages(self, seconds: float, rate: float) -> None:
+        """Ask ``rate`` times a second, for so many seconds."""
+        self._threads = [
+            threading.Thread(target=self._hammer, args=(each, STORM / rate)) for each in self._band
+        ]
+        for thread in self._threads:
+            thread.start()
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            self._look()
+            time.sleep(0.05)
+        self._stop.set()
+
+    def _look(self) -> int:
+        length = sum(
+            int(self._broker.llen(name)) for name in (self._queue, f"{self._queue}\x06\x161")
         )
-        print(
-            f"longest queue {longest} of {address.max_queue}; memory {before:.0f} to {most:.0f} MB,"
-            f" {memory_of(worker.pid):.0f} afterwards; dropped unread {dropped} bars"
-        )
-        print(f"answered again {since:.2f} s after the flood (of which {answered:.2f} s asking)")
+        self.longest = max(self.longest, length)
+        self.most = max(self.most, memory_of(self._worker.pid))
+        return length
+
+    def ends(self) -> None:
+        """Wait until nothing of it is left."""
+        for thread in self._threads:
+            thread.join()
+        until(lambda: self._look() == 0, 60)
+        self.emptied = time.monotonic()
+        time.sleep(1.5)  # for the worker to say it
+        self.dropped = self._advert_dropped() - self._dropped
+        reports = [each.report for each in self._band]
+        names = ("asked", "bars", *OUTCOMES)
+        self.report = {name: sum(getattr(each, name) for each in reports) for name in names}
+        for each in self._band:
+            each.close()
 
 
 def _one(drummer: Drummer) -> bool:
@@ -264,6 +311,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="of the part scale")
     options = parser.parse_args()
     parts = options.parts.split(",")
+    logging.getLogger("drumigen_daemon").setLevel(logging.ERROR)  # what happens is counted
     if "scale" in parts:
         scale(options.bars, [int(each) for each in options.drummers.split(",")], options.workers)
     if "delay" in parts:

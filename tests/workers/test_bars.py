@@ -37,11 +37,15 @@ def bar_of(number: int) -> Bar:
 class Writer:
     """Writes bars by which it is seen what was asked; cannot write bar 66."""
 
-    def __init__(self, channel: "Channel", seconds: float = 0.0) -> None:
+    def __init__(self, channel: "Channel", seconds: float = 0.0, each: float = 0.0) -> None:
         self.batches: list[list[int]] = []
         self.by_bank: list[bool] = []
         self._channel = channel
         self._seconds = seconds
+        self._each = each
+
+    def write(self, items: Sequence[Item], tempo: Bpm) -> list[Bar]:
+        return self.write_at(items, [tempo] * len(items))
 
     def write_at(self, items: Sequence[Item], tempi: Sequence[Bpm]) -> list[Bar]:
         assert len(items) == len(tempi)
@@ -51,7 +55,7 @@ class Writer:
             message = "not\nthat one"
             raise RuntimeError(message)
         self.batches.append(numbers)
-        time.sleep(self._seconds)
+        time.sleep(self._seconds + self._each * len(items))
         assert self._channel.taken == taken, "taken from the broker while it writes"
         self.by_bank = [number == 77 for number in numbers]
         return [bar_of(number) for number in numbers]
@@ -114,9 +118,9 @@ class Answers:
 class Stage:
     """A lane with everything around it."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, each: float = 0.0) -> None:
         self.channel = Channel()
-        self.writer = Writer(self.channel, seconds)
+        self.writer = Writer(self.channel, seconds, each)
         self.answers = Answers()
         self.lane = BarsLane(
             cast(ModelWriter, self.writer),
@@ -232,3 +236,22 @@ def test_a_flood_leaves_the_queue_quickly_and_what_is_new_is_written() -> None:
         stage.hear(stage.channel.waiting.popleft())
     assert stage.answers.told.keys() == {"new"}
     assert stage.lane.dropped == 500 * 18
+
+
+def test_a_worker_that_has_just_begun_does_not_take_a_whole_flood_at_once() -> None:
+    stage = Stage(each=0.002)
+    stage.lane.warm_up([Item(BarRequest("rock", number, Meter(), 1)) for number in range(36)])
+    stage.writer.batches.clear()
+    stage.hear(*[asked(f"{n}", *range(18), left=600.0) for n in range(20)])
+    while stage.channel.waiting:
+        stage.hear(stage.channel.waiting.popleft())
+    # a tenth of a second's bars, and whole requests
+    assert max(map(len, stage.writer.batches)) <= 0.1 / 0.002 + 18
+    assert stage.answers.told.keys() == {f"{n}" for n in range(20)}
+
+
+def test_what_is_written_to_warm_up_is_nobodys() -> None:
+    stage = Stage()
+    stage.lane.warm_up([Item(BarRequest("rock", number, Meter(), 1)) for number in range(36)])
+    assert {len(batch) for batch in stage.writer.batches} == {2, 18, 36}
+    assert (stage.lane.bars, stage.lane.refused, stage.answers.told) == (0, 0, {})

@@ -36,6 +36,7 @@ from drumigen_daemon.workers.identity import identity_of, style_digests
 from drumigen_daemon.workers.jobs import CeleryJobs, made
 from drumigen_daemon.workers.messages import BARS_TASK, Advert
 from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE
+from drumigen_daemon.workers.survey import surveyed
 from drumigen_daemon.workers.writer import CeleryWriter
 from drumigen_daemon.workers.writer import made as made_writer
 from fixtures_broker import Certificates
@@ -184,8 +185,12 @@ def test_those_who_look_after_celery_see_the_worker(
 
             wait_for(heard_all, 90, "nobody told of a task")
     assert {"task-received", "task-started", "task-succeeded"} <= set(heard)
+    setup = GeneratorSetup("celery", workers=redis_server.address(deadline=PATIENT))
+    seen = surveyed(setup, load_styles(), TEMPO)
+    assert (seen.ours, seen.songs, seen.strangers) == (1, 0, [])
+    assert seen.asked - seen.missed == seen.times.count > 0
     (stats,) = app.control.inspect(timeout=10).stats().values()
-    assert stats["total"][BARS_TASK] == asker.report.asked
+    assert stats["total"][BARS_TASK] == asker.report.asked + seen.asked
     assert "solo" in stats["pool"]["implementation"]
 
 

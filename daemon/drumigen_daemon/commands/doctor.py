@@ -119,6 +119,7 @@ def examined(options: argparse.Namespace) -> Iterator[Finding]:
     yield _governor()
     choice = _choice(settings)
     yield from _guarded("generator", lambda: _generator(settings, choice))
+    yield from _workers(settings)
     yield _gpu(settings, choice)
     yield _sound()
 
@@ -273,9 +274,9 @@ def _choice(settings: Settings) -> Choice:
 
 
 def _generator(settings: Settings, choice: Choice) -> Finding:
-    """Time what will really play."""
-    name = settings.generator.writer
-    setup = msgspec.structs.replace(settings.generator_setup, device=choice.device)
+    """Time what will really play; where workers do, what does in their place."""
+    setup = msgspec.structs.replace(settings.generator_setup.at_home, device=choice.device)
+    name = setup.writer
     writer = make_writer(setup)
     session = settings.session
     planned_bars(session, writer, 1)  # loads what it needs
@@ -292,6 +293,29 @@ def _generator(settings: Settings, choice: Choice) -> Finding:
         where = f" on {'the CPU' if FAULTS.of(choice.device) else choice}"
     said = f"{name} writes a bar in {each:.1f} ms{where}; at {tempo:g} BPM it has {bar:.0f}"
     return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
+
+
+def _workers(settings: Settings) -> Iterator[Finding]:
+    """Say who else writes bars and songs, where somebody is to; without them the CPU here does."""
+    setup = settings.generator_setup
+    asked = setup.writer == "celery"
+    if not asked and setup.workers is None:
+        return
+    try:
+        module = importlib.import_module("drumigen_daemon.workers.survey")
+    except ModuleNotFoundError as error:
+        said = f"they need {error.name}: pip install 'drumigen[workers]'; all is written here"
+        yield Finding(Mark.WARN, "workers", said)
+        return
+    try:
+        found = module.surveyed(setup, known_styles(), settings.session.parameters.tempo)
+    except DrumigenError as error:
+        yield Finding(Mark.WARN, "workers", f"{error}; all is written here")
+        return
+    served = found.ours and found.asked > found.missed if asked else found.songs
+    mend = "" if served else "; all is written here (docs/WORKERS.md)"
+    good = served and not found.strangers and not found.missed
+    yield Finding(Mark.OK if good else Mark.WARN, "workers", f"{found}{mend}")
 
 
 def _gpu(settings: Settings, choice: Choice) -> Finding:

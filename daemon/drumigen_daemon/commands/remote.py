@@ -173,10 +173,11 @@ def _workers(told: Mapping[str, Any]) -> str:
     """Return how it goes with the workers."""
     rate = told["fresh_rate"]
     fresh = "" if rate is None else f"; {100 * rate:.1f} % of the bars were fresh from them"
+    why = f"; {told['said']}" if told["said"] and told["state"] != "ready" else ""
     return (
         f"{told['state']}, {told['live']} there; {told['bars']} bars by them, "
         f"{told['local_bars']} here; of {told['asked']} requests {told['missed']} late, "
-        f"{told['refused']} refused, {told['corrupt']} corrupt, {told['lost']} lost{fresh}"
+        f"{told['refused']} refused, {told['corrupt']} corrupt, {told['lost']} lost{fresh}{why}"
     )
 
 

@@ -156,6 +156,8 @@ class WorkersReport(msgspec.Struct, frozen=True):
     """``connecting``, ``ready``, ``late``, ``full``, ``none``, ``mismatch`` or ``unreachable``."""
     live: int = 0
     """Workers with our model that were heard of in the last seconds."""
+    said: str = ""
+    """Why none is used, or what was last refused; empty while all is well."""
     asked: int = 0
     answered: int = 0
     missed: int = 0

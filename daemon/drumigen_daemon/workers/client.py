@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
 
-import msgspec
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -25,7 +24,6 @@ from drumigen_daemon.histogram import BAR_TIME_BOUNDS, COUNT_BOUNDS, WRITING_BOU
 from drumigen_daemon.workers import broker as brokers
 from drumigen_daemon.workers.identity import Identity
 from drumigen_daemon.workers.messages import (
-    ADVERT_PATIENCE,
     ASKED_HEADER,
     BARS_TASK,
     DEADLINE_HEADER,
@@ -34,10 +32,10 @@ from drumigen_daemon.workers.messages import (
     ROWS_HEADER,
     SONG_PRIORITY,
     SPARE_PRIORITY,
-    Advert,
     BarsReply,
     WireError,
     fitting,
+    heard_of,
     packed_text,
     request_of,
     styles_in,
@@ -53,7 +51,6 @@ LOOK_STALE: Final = 3.0
 """Seconds after which what was seen is not believed any more."""
 LOOK_PATIENCE: Final = 0.25
 """Seconds that a look may take; while one takes longer nobody is asked."""
-WORKERS_MAX: Final = 1000
 PRIORITY_SEPARATOR: Final = "\x06\x16"
 """What kombu puts between the name of a queue and its priority."""
 BROKER_ERRORS: Final = (redis.RedisError, OperationalError, OSError)
@@ -118,6 +115,7 @@ class BarsClient:
         self._refused: set[str] = set()
         self._refused_by: frozenset[str] = frozenset()
         self._said = ""
+        self._problem = ""
         self._counts = dict.fromkeys(("answered", "missed", "refused", "corrupt", "lost"), 0)
         self._bars = 0
         self._local = 0
@@ -143,6 +141,7 @@ class BarsClient:
         return WorkersReport(
             state=self._state,
             live=self._seen.live,
+            said=self._problem,
             asked=sum(self._counts.values()),
             **self._counts,
             bars=self._bars,
@@ -250,15 +249,11 @@ class BarsClient:
         now = self._broker_clock.of(self._clock())
         ours: dict[str, float] = {}
         others = ""
-        for name, text in list(said.items())[:WORKERS_MAX]:
-            try:
-                advert = msgspec.json.decode(text, type=Advert)
-            except msgspec.MsgspecError:
-                continue
-            if advert.lane != "bars" or now - advert.seen / 1000 > ADVERT_PATIENCE:
+        for name, advert in heard_of(said, now).items():
+            if advert.lane != "bars":
                 continue
             if advert.identity == self._identity.key:
-                ours[name.decode(errors="replace")] = advert.seen / 1000
+                ours[name] = advert.seen / 1000
             else:
                 others = f"{advert.model}, vocabulary {advert.vocabulary}"
         state = "ready" if ours else "mismatch" if others else "none"
@@ -288,6 +283,7 @@ class BarsClient:
         """Log what is new."""
         if text != self._said:
             self._said = text
+            self._problem = text if level >= logging.WARNING else ""
             log.log(level, "%s", text)
 
     def _client(self) -> "redis.Redis":

@@ -28,7 +28,7 @@ from drumigen_daemon.jobs.queue import Job, JobQueue, JobState
 from drumigen_daemon.workers import broker as brokers
 from drumigen_daemon.workers import songs
 from drumigen_daemon.workers.identity import Identity, identity_of
-from drumigen_daemon.workers.messages import ADVERT_PATIENCE, SONG_TASK, Advert
+from drumigen_daemon.workers.messages import SONG_TASK, heard_of
 from drumigen_daemon.workers.songs import JobRecord
 
 log = logging.getLogger(__name__)
@@ -179,13 +179,8 @@ class CeleryJobs:
         seconds, micros = client.time()
         now = seconds + micros / 1e6
         said: Any = client.hgetall(self._names.workers)
-        for text in said.values():
-            with contextlib.suppress(msgspec.MsgspecError):
-                advert = msgspec.json.decode(text, type=Advert)
-                near = now - advert.seen / 1000 <= ADVERT_PATIENCE
-                if near and advert.lane == "songs" and advert.identity == self._identity.key:
-                    return True
-        return False
+        there = heard_of(said, now).values()
+        return any((each.lane, each.identity) == ("songs", self._identity.key) for each in there)
 
     def _look_up(self, job_id: str) -> Job | None:
         client = self._client()

@@ -7,7 +7,9 @@ damaged answer.  Nothing here is ever unpickled.
 import base64
 import binascii
 import zlib
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -29,6 +31,7 @@ SONG_PRIORITY: Final = 0
 SPARE_PRIORITY: Final = 1
 """Bars that are only there to be called for come after those that are bound to sound."""
 PRIORITIES: Final = (SONG_PRIORITY, SPARE_PRIORITY)
+WORKERS_MAX: Final = 1000
 ROWS_MAX: Final = 256
 """Bars in one request."""
 PACKED_MAX: Final = 2_000_000
@@ -99,6 +102,22 @@ class Advert(msgspec.Struct, frozen=True):
     """Bars that nobody waited for any more."""
     refused: int = 0
     """Bars refused: too busy, or another model or style."""
+
+
+def heard_of(said: Mapping[Any, Any], now: float) -> dict[str, Advert]:
+    """Return what workers say of themselves who are there, by their names.
+
+    ``said`` is the hash of the broker, ``now`` seconds of its clock.
+    """
+    found: dict[str, Advert] = {}
+    for name, text in islice(said.items(), WORKERS_MAX):
+        try:
+            advert = msgspec.json.decode(text, type=Advert)
+        except msgspec.MsgspecError:
+            continue
+        if now - advert.seen / 1000 <= ADVERT_PATIENCE:
+            found[name.decode(errors="replace")] = advert
+    return found
 
 
 def packed(message: object) -> bytes:

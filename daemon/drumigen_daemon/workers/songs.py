@@ -95,6 +95,7 @@ def add_song_task(app: Celery, address: WorkersAddress, setup: GeneratorSetup) -
     app.task(
         name=SONG_TASK,
         bind=True,
+        shared=False,  # not with every other application of this process
         acks_late=True,
         reject_on_worker_lost=True,
         track_started=True,

@@ -23,9 +23,11 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
 from drumigen.catalogue import load_catalogue
-from drumigen.model.devices import detect_device
+from drumigen.model.devices import FAULTS, detect_device
+from drumigen.model.network import CONTEXT_BARS
 from drumigen_daemon.generator.messages import GeneratorSetup, WorkersAddress
 from drumigen_daemon.generator.model_writer import ModelWriter
+from drumigen_daemon.generator.trial import real_batch
 from drumigen_daemon.process.child import BACK_OFF_MOST
 from drumigen_daemon.workers.bars import BarsLane, bars_task
 from drumigen_daemon.workers.broker import Names, application, connected, queue
@@ -205,6 +207,9 @@ def write_bars(
     name, bars_queue = node_name("bars"), names.bars(identity.key)
     digests = style_digests(styles)
     lane = BarsLane(writer, identity.key, digests, broker, clock, name=name, queue=bars_queue)
+    # a GPU records graphs, for full contexts too; of the CPU one bar tells enough
+    context = 1 if device == "cpu" else CONTEXT_BARS
+    lane.warm_up(real_batch(writer, [style.name for style in styles], context))
     app.conf.task_queues = [queue(bars_queue, kept=False)]
     app.register_task(bars_task(lane))
 
@@ -212,7 +217,7 @@ def write_bars(
         return Advert(
             *identity,
             lane="bars",
-            device=device,
+            device="cpu" if FAULTS.of(device) else device,
             bars=lane.bars,
             dropped=lane.dropped,
             refused=lane.refused,

@@ -89,7 +89,12 @@ class CeleryWriter:
 
     def _wait(self, items: Sequence[Item], tempo: Bpm) -> float:
         ticks = min(item.request.meter.ticks for item in items)
-        return min(self._deadline, WAIT_SHARE * 60.0 * ticks / TICKS_PER_BEAT / tempo)
+        return patience(self._deadline, ticks, tempo)
+
+
+def patience(deadline: float, ticks: int, tempo: Bpm) -> float:
+    """Return for how many seconds an answer is waited for where bars last ``ticks``."""
+    return min(deadline, WAIT_SHARE * 60.0 * ticks / TICKS_PER_BEAT / tempo)
 
 
 def _places(places: Sequence[int], items: Sequence[Item]) -> list[int]:
