@@ -2,8 +2,10 @@
 
     python benchmarks/generation.py [--model FILE] [--bars 40]
     python benchmarks/generation.py --device cuda [--bars 1000] [--rounds 50]
+    python benchmarks/generation.py --device cpu --types float32 --rounds 0 --bars 10800
 
-With ``--device`` the table is that of ``benchmarks/generation_devices.py``.
+With ``--device`` the table is that of ``benchmarks/generation_devices.py``; the last line only
+counts the bars that torch on the CPU writes otherwise than numpy.
 
 Everything runs on one thread.  A bar continues from eight bars of a song, as in live playing; its
 context has been read before, as in live playing too, but for every fourth bar, which begins a new
@@ -262,13 +264,17 @@ def main() -> int:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--bars", type=int, default=40)
     parser.add_argument("--device", metavar="NAME", help="whole bars on cuda, mps or cpu (torch)")
-    parser.add_argument("--rounds", type=int, default=50, help="batches that are timed")
+    parser.add_argument("--rounds", type=int, default=50, help="batches that are timed; 0: none")
+    parser.add_argument("--types", default="float32,float16,bfloat16", help="of matrices there")
+    parser.add_argument("--most", type=int, default=1024, help="rows of a batch that is timed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = load_model(options.model, "cpu")
     if options.device:
         gc.freeze()
-        table(checkpoint, options.device, options.bars, options.rounds)
+        types = options.types.split(",")
+        rounds = options.rounds
+        table(checkpoint, options.device, options.bars, rounds, types=types, most=options.most)
         return 0
     config, bars = checkpoint.config, options.bars
     gc.freeze()  # as the generator's process does

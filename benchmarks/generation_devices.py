@@ -11,7 +11,8 @@ bandwidth that a copy of a quarter of a gigabyte gets on that device, measured i
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from drumigen.model.generation import Contexts, Played, Row, generate_batch
 from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes
 from drumigen.model.sampling import Sampling
 from drumigen.model.torch_decoder import TorchDecoder
+from drumigen.pattern import Bar
 from drumigen.units import Bpm
 
 COPY_BYTES: Final = 2**28
@@ -53,21 +55,29 @@ def conditions(style: str, number: int, *, fill: bool = False) -> Conditions:
     return Conditions(((style, 1.0),), Bpm(110.0), density=5.0, fill=fill, phrase=number)
 
 
-def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> list[list[Row]]:
-    """Return so many bars of each style's song as rows, each with what is before it."""
+@dataclass(frozen=True)
+class Asked:
+    """The next bar of each song: what is asked for, and what numpy writes."""
+
+    rows: list[Row]
+    bars: list[Bar]
+
+
+def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> list[Asked]:
+    """Return so many bars of each style's song, each with what is before it; each eighth a fill."""
     kept = Contexts()
     played: list[list[Played]] = [[] for _ in styles]
-    found: list[list[Row]] = []
+    found: list[Asked] = []
     for number in range(bars):
+        told = [conditions(style, number, fill=number % 8 == 7) for style in styles]
         rows = [
-            Row(conditions(style, number), seed, number, tuple(past[-CONTEXT_BARS:]), STAGE)
-            for seed, (style, past) in enumerate(zip(styles, played, strict=True))
+            Row(one, seed, number, tuple(past[-CONTEXT_BARS:]), STAGE)
+            for seed, (one, past) in enumerate(zip(told, played, strict=True))
         ]
-        for row, bar, past in zip(
-            rows, generate_batch(checkpoint, rows, kept), played, strict=True
-        ):
+        written = generate_batch(checkpoint, rows, kept)
+        for row, bar, past in zip(rows, written, played, strict=True):
             past.append((bar, row.conditions))
-        found.append(rows)
+        found.append(Asked(rows, written))
     return found
 
 
@@ -131,49 +141,64 @@ def differing(one: Sequence[object], other: Sequence[object]) -> int:
 def line(name: str, way: str, times: tuple[float, float], rows: int, said: str = "") -> None:
     """Print a row of the table."""
     p50, p99 = times
-    print(f"{name:12}{way:34}{p50:10.2f}{p99:10.2f}{1000 * rows / p50:12,.0f}  {said}".rstrip())
+    figures = f"{p50:10.2f}{p99:10.2f}{1000 * rows / p50:12,.0f}"
+    print(f"{name:12}{way:34}{figures}  {said}".rstrip(), flush=True)
 
 
-def table(checkpoint: Checkpoint, device: str, bars: int, rounds: int) -> None:
-    """Print how long batches take, and how many of ``bars`` bars differ."""
-    config = checkpoint.config
-    styles = list(config.styles)
+def table(  # noqa: PLR0913 - each is an option
+    checkpoint: Checkpoint,
+    device: str,
+    bars: int,
+    rounds: int,
+    *,
+    types: Sequence[str],
+    most: int,
+) -> None:
+    """Print how long batches of ``most`` rows at most take, and how many of ``bars`` bars differ.
+
+    ``types`` are those of the matrices on ``device``.
+    """
+    styles = list(checkpoint.config.styles)
     history = songs(checkpoint, styles, max(CONTEXT_BARS + 1, -(-bars // len(styles))))
+    there = {name: on_device(checkpoint, device, getattr(torch, name)) for name in types}
+    if rounds:
+        times(checkpoint, device, there, history[CONTEXT_BARS].rows, rounds, most)
+    print("\nbars that are not those of numpy, each from the same bars before it:")
+    for title, model in there.items():
+        kept = Contexts()
+        different = sum(
+            differing(generate_batch(model, asked.rows, kept), asked.bars) for asked in history
+        )
+        count = len(history) * len(styles)
+        print(f"{title:12}{different:6} of {count} ({100 * different / count:.3f} %)", flush=True)
+
+
+def times(  # noqa: PLR0913, PLR0917 - of one table
+    checkpoint: Checkpoint,
+    device: str,
+    there: Mapping[str, Checkpoint],
+    next_bars: Sequence[Row],
+    rounds: int,
+    most: int,
+) -> None:
+    """Print how long batches of ``most`` rows at most take."""
     width = bandwidth(device)
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     print(f"\n{name}: {width / 1e9:,.0f} GB/s; numpy {np.__version__}, torch {torch.__version__}")
     print(f"{'':46}{'p50':>10}{'p99':>10}{'bars/s':>12}  ms a batch")
-    whole = on_device(checkpoint, device, torch.float32)
-    half = on_device(checkpoint, device, torch.float16)
-    brain = on_device(checkpoint, device, torch.bfloat16)
-    asked = batches(history[CONTEXT_BARS])
-    for title, rows in asked.items():
+    best = next(iter(there))
+    for title, rows in batches(next_bars).items():
+        if len(rows) > most:
+            continue
         few = max(3, rounds // max(1, len(rows) // 32))
-        written = generate_batch(checkpoint, rows)
-        longest = max(len(bar.hits) for bar in written) + 1
-        ways = {
-            f"{device}, whole bars": whole,
-            f"{device}, whole bars, float16": half,
-            f"{device}, whole bars, bfloat16": brain,
-            "numpy": checkpoint,
-            f"{device}, eager torch": eager(checkpoint, device),
-        }
-        for way, model in ways.items():
-            if len(rows) > 64 and model in (ways["numpy"], ways[f"{device}, eager torch"]):
-                few = 3
+        longest = max(len(bar.hits) for bar in generate_batch(checkpoint, rows)) + 1
+        ways = {f"{device}, whole bars, {name}": model for name, model in there.items()}
+        slow = {"numpy": checkpoint, f"{device}, eager torch": eager(checkpoint, device)}
+        for way, model in {**ways, **slow}.items():
             kept = Contexts()
-            times = timed(lambda m=model, r=rows, k=kept: generate_batch(m, r, k), few)  # type: ignore[misc]
-            aim = AIMS.get(title, "") if model is whole and device.startswith("cuda") else ""
-            line(title, way, times, len(rows), aim)
-        least = floor(config, rows, longest, width)
+            count = 3 if way in slow and len(rows) > 64 else few
+            taken = timed(lambda m=model, r=rows, k=kept: generate_batch(m, r, k), count)  # type: ignore[misc]
+            aimed = device.startswith("cuda") and model is there[best]
+            line(title, way, taken, len(rows), AIMS.get(title, "") if aimed else "")
+        least = floor(checkpoint.config, rows, longest, width)
         line(title, "floor: bytes by bandwidth", (least, least), len(rows))
-    print("\nbars that are not those of numpy, each from the same bars before it:")
-    for title, model in (("float32", whole), ("float16", half), ("bfloat16", brain)):
-        kept, known = Contexts(), Contexts()
-        count = different = 0
-        for rows in history:
-            different += differing(
-                generate_batch(model, rows, kept), generate_batch(checkpoint, rows, known)
-            )
-            count += len(rows)
-        print(f"{title:12}{different:6} of {count} ({100 * different / count:.3f} %)")

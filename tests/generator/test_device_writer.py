@@ -1,6 +1,9 @@
 """A GPU may be absent, full, broken or hung: the network plays on, on the CPU, and says so."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -105,6 +108,7 @@ def by_numpy(model: Path, bars: Sequence[WrittenBar]) -> list[WrittenBar]:
     [
         ("absent", "cannot be used here"),
         ("full at load", "no room"),
+        ("hang at load", "hangs: not loaded in 0.5 s"),
         ("full later", "no room"),
         ("no kernel image", "no kernel image"),
         ("illegal access", "illegal memory access"),
@@ -118,7 +122,7 @@ async def test_whatever_a_device_does_the_network_plays_on_the_cpu(
     stage = Stage(GeneratorSetup("model", str(model), device=f"cuda:{WAYS.index(way)}"))
     running = asyncio.create_task(stage.link.run())
     await stage.until(lambda: stage.link.device.state in ("waiting", "failed"))
-    early = way in ("absent", "full at load")
+    early = way in ("absent", "full at load", "hang at load")
     assert (stage.link.device.state == "failed") == early
     stage.link.song(rolls=True)
     bars = await stage.write(range(8))
@@ -141,6 +145,34 @@ async def test_whatever_a_device_does_the_network_plays_on_the_cpu(
     told = exposition(status, {})
     assert "drumigen_device_faults_total 1" in told
     assert 'drumigen_device{device="cpu",state="failed"} 1' in told
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("_our_modules")
+def test_the_doctor_times_the_cpu_in_place_of_a_device_that_fails(model: Path) -> None:
+    said = {
+        "absent": "cannot be used here",
+        "full at load": "no room",
+        "full later": "no room",
+        "no kernel image": "no kernel image",
+        "illegal access": "illegal memory access",
+        "hang": "hangs: no answer in 1 s",
+        "hang at load": "hangs: no answer in 1 s",
+    }
+    command = [sys.executable, "-m", "failing_device", "doctor", str(model), "well", *said]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for way, words in said.items():
+        generator, gpu = found[way]
+        assert "writes a bar in" in generator
+        assert "on the CPU" in generator
+        assert gpu.startswith("warn")
+        assert words in gpu
+        assert "the network runs on the CPU" in gpu
+    generator, gpu = found["well"]
+    assert f"on cuda:{WAYS.index('well')}" in generator
+    assert gpu.startswith("ok")
 
 
 @pytest.mark.process

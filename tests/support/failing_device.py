@@ -1,14 +1,17 @@
 """A generator whose GPU is there and fails, in the way that the setup's device names.
 
-``python -m failing_device HANDLE SETUP``; the device is ``cuda:N``, N a place in :data:`WAYS`.
+``python -m failing_device HANDLE SETUP``, or ``... doctor SETUP`` for what the doctor finds; the
+device is ``cuda:N``, N a place in :data:`WAYS`.
 """
 
+import json
 import os
 import sys
 import threading
 import types
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from unittest.mock import patch
 
 import msgspec
@@ -20,17 +23,20 @@ from drumigen.errors import DeviceError, DeviceFullError, ModelLoadError
 from drumigen.model import checkpoint
 from drumigen.model.network import ModelConfig
 from drumigen.model.whole_bars import Draft, Drawn
+from drumigen_daemon.commands import doctor
 from drumigen_daemon.generator import device_writer, trial, verdicts
-from drumigen_daemon.generator.device_writer import DeviceWriter
+from drumigen_daemon.generator.device_writer import LOAD_SECONDS_MAX, DeviceWriter
 from drumigen_daemon.generator.messages import Batch, GeneratorSetup
 from drumigen_daemon.generator.process import serve
 from drumigen_daemon.generator.verdicts import Verdict
 from drumigen_daemon.process.channel import Channel
+from drumigen_daemon.settings.sections import GeneratorSettings, Settings
 
 WAYS: Final = (
     "well",
     "absent",
     "full at load",
+    "hang at load",
     "full later",
     "no kernel image",
     "illegal access",
@@ -52,6 +58,8 @@ class Device(BarsByNumpy):
         if self._way == "full at load":
             message = f"{device} has no room; close what else uses it, or use the CPU"
             raise DeviceFullError(message)
+        if self._way == "hang at load":
+            threading.Event().wait()
         super().__init__(config, weights, device)
         self._called = 0
 
@@ -93,7 +101,11 @@ def tried(setup: GeneratorSetup, device: str) -> Verdict:
 
 
 class Writer(DeviceWriter):
-    """Tells the device when a song is written on it."""
+    """Tells the device when a song is written on it; waits less for one that will not load."""
+
+    def __init__(self, setup: GeneratorSetup, *more: Any) -> None:  # noqa: ANN401 - passed on
+        hangs = setup.device == f"cuda:{WAYS.index('hang at load')}"
+        super().__init__(setup, *more, load_seconds=0.5 if hangs else LOAD_SECONDS_MAX)
 
     def song(self, number: int) -> None:
         super().song(number)
@@ -117,7 +129,24 @@ def with_failing_devices() -> None:
     ).start()
 
 
+def findings(ways: Sequence[str], model: str) -> dict[str, list[str]]:
+    """Return what the doctor says of generator and GPU, by the way in which that fails."""
+    found = {}
+    PLAYS.set()
+    for way in ways:
+        if "hang" in way:
+            patch.object(doctor, "DEVICE_SECONDS_MAX", 1.0).start()
+        generator = GeneratorSettings(device=f"cuda:{WAYS.index(way)}", model=model)
+        settings = replace(Settings(), generator=generator)
+        choice = doctor._choice(settings)
+        found[way] = [str(doctor._generator(settings, choice)), str(doctor._gpu(settings, choice))]
+    return found
+
+
 if __name__ == "__main__":
     with_failing_devices()
+    if sys.argv[1] == "doctor":
+        sys.stdout.write(json.dumps(findings(sys.argv[3:], sys.argv[2])))
+        sys.exit()
     channel: Channel[Batch] = Channel.inherited(sys.argv[1], Batch)
     serve(channel, msgspec.json.decode(sys.argv[2], type=GeneratorSetup))

@@ -5,8 +5,10 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,9 +24,11 @@ from drumigen_daemon.capture.wav import synthesizer
 from drumigen_daemon.cli import EXIT_FAILURE, settings_of
 from drumigen_daemon.controls.values import known_styles, one_line
 from drumigen_daemon.engine.loopback import measure
-from drumigen_daemon.generator.writers import StandIn, make_writer
+from drumigen_daemon.generator.messages import GeneratorSetup
+from drumigen_daemon.generator.writers import BarWriter, StandIn, make_writer
 from drumigen_daemon.offline import planned_bars
 from drumigen_daemon.ports.choose import choose, survey
+from drumigen_daemon.session import Session
 from drumigen_daemon.settings.loading import find_file
 from drumigen_daemon.settings.paths import live_generator_setup
 from drumigen_daemon.settings.sections import Settings
@@ -42,6 +46,8 @@ JITTER_GOOD: Final = 1.0
 """Milliseconds."""
 MEMORY_WANTED: Final = 256 * 2**20
 CHILD_SECONDS_MAX: Final = 10.0
+DEVICE_SECONDS_MAX: Final = 20.0
+"""For a GPU to be loaded and to write some bars, after its trial in a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +282,10 @@ def _choice(settings: Settings) -> Choice:
 def _generator(settings: Settings, choice: Choice) -> Finding:
     """Time what will really play; where workers do, what does in their place."""
     setup = msgspec.structs.replace(settings.generator_setup.at_home, device=choice.device)
-    name = setup.writer
-    writer = make_writer(setup)
-    session = settings.session
-    planned_bars(session, writer, 1)  # loads what it needs
-    begun = time.monotonic()
-    planned_bars(session, writer, BARS_TIMED)
-    each = 1000 * (time.monotonic() - begun) / BARS_TIMED
+    name, session = setup.writer, settings.session
+    timed = None if choice.device == "cpu" else _timed_on_device(setup, session)
+    writer, seconds = timed or _timed(msgspec.structs.replace(setup, device="cpu"), session)
+    each = 1000 * seconds
     if isinstance(writer, StandIn):
         said = f"{writer.why}; the bar bank would play in its place"
         return Finding(Mark.WARN, "generator", said)
@@ -293,6 +296,37 @@ def _generator(settings: Settings, choice: Choice) -> Finding:
         where = f" on {'the CPU' if FAULTS.of(choice.device) else choice}"
     said = f"{name} writes a bar in {each:.1f} ms{where}; at {tempo:g} BPM it has {bar:.0f}"
     return Finding(Mark.OK if each < bar / 4 else Mark.WARN, "generator", said)
+
+
+def _timed(setup: GeneratorSetup, session: Session) -> tuple[BarWriter, float]:
+    """Return the writer of ``setup``, and the seconds that it takes for a bar."""
+    writer = make_writer(setup)
+    planned_bars(session, writer, 1)  # loads what it needs
+    begun = time.monotonic()
+    planned_bars(session, writer, BARS_TIMED)
+    return writer, (time.monotonic() - begun) / BARS_TIMED
+
+
+def _timed_on_device(setup: GeneratorSetup, session: Session) -> tuple[BarWriter, float] | None:
+    """Return the same of a device; None if it fails or hangs, which is remembered."""
+    found: Future[tuple[BarWriter, float]] = Future()
+
+    def write() -> None:
+        try:
+            found.set_result(_timed(setup, session))
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            found.set_exception(error)
+
+    # one that hangs is never joined
+    threading.Thread(target=write, name="writes", daemon=True).start()
+    try:
+        return found.result(DEVICE_SECONDS_MAX)
+    except TimeoutError:
+        said = f"{setup.device} hangs: no answer in {DEVICE_SECONDS_MAX:g} s"
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything
+        said = f"{setup.device} failed: {type(error).__name__}: {error}"
+    FAULTS.add(setup.device, said)
+    return None
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:

@@ -3,8 +3,9 @@
 A device may be missing, slow, full, broken or hung, and none of that may be heard.  So the CPU
 writes from the first moment on.  Beside it, a device is found, tried in a process of its own unless
 its verdict is kept, loaded and warmed up; from the next start of a song on it writes.  It does so
-in a thread that is waited for no longer than :data:`HANG_SECONDS`.  After its first fault the CPU
-writes, and the device is left alone until the next start of drumigen.
+in a thread that is waited for no longer than :data:`HANG_SECONDS`; one that is not loaded within
+:data:`LOAD_SECONDS_MAX` counts as hung too.  After its first fault the CPU writes, and the device
+is left alone until the next start of drumigen.
 """
 
 import logging
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS: Final = 0.75
 """After which a device hangs: half a bar at 160 BPM, so that the CPU can still write it."""
+LOAD_SECONDS_MAX: Final = 120.0
+"""After which a device that is loaded hangs: torch from a slow disk, and graphs, included."""
 FULL_CONTEXT: Final = 8
 """Bars of context that a batch has which warms up; those are written there too."""
 HOW_TO_GET: Final = f"{INSTALL_TORCH}, or make play GPU=1"
@@ -83,7 +86,9 @@ def choice(setup: GeneratorSetup) -> tuple[str, str, str]:
     if not device:
         return "cpu", missing, ""
     if setup.device != "auto":
-        return device, "", ""  # who loads it finds out
+        # it plays even if it is slower
+        verdict = verdict_of(setup, device)
+        return ("cpu" if verdict.fault else device), str(verdict), verdict.fault
     verdict = verdict_of(setup, device)
     return (device if verdict.is_quicker else "cpu"), str(verdict), verdict.fault
 
@@ -102,13 +107,15 @@ def verdict_of(setup: GeneratorSetup, device: str, begin: Callable[[], None] = _
 class DeviceWriter:
     """Writes on the CPU, and from some start of a song on upon a device."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it writes by, and two bounds
         self,
         setup: GeneratorSetup,
         cpu: CpuWriter,
         load: Callable[[str], CpuWriter],
         styles: Sequence[str],
+        *,
         hang_seconds: float = HANG_SECONDS,
+        load_seconds: float = LOAD_SECONDS_MAX,
     ) -> None:
         """Write by ``cpu``; ``load`` makes the writer of a device."""
         self._setup = setup
@@ -116,6 +123,8 @@ class DeviceWriter:
         self._load = load
         self._styles = styles
         self._hang_seconds = hang_seconds
+        self._load_seconds = load_seconds
+        self._failing = threading.Lock()
         self._file = Path(setup.verdicts) if setup.verdicts else None
         self._device = ""
         self._there: CpuWriter | None = None
@@ -168,10 +177,7 @@ class DeviceWriter:
             if self._setup.device == "auto" and not self._is_worth_it():
                 return
             self._tell(state="loading")
-            there = self._load(self._device)
-            if not self._fault():
-                # libraries load, and graphs are recorded, for batches from first to full contexts
-                there.write(real_batch(there, self._styles, FULL_CONTEXT), TEMPO_DEFAULT)
+            there = self._loaded()
             if not self._fault():
                 self._there = there
                 self._tell(state="waiting")
@@ -179,6 +185,25 @@ class DeviceWriter:
         except Exception as error:
             log.debug("a device cannot be used", exc_info=True)
             FAULTS.add(self._device or self._setup.device, _line(error))
+        self._failed()
+
+    def _loaded(self) -> CpuWriter:
+        """Return the writer of the device, warmed up; who hangs meanwhile is given up."""
+        watch = threading.Timer(self._load_seconds, self._hangs_while_it_loads)
+        watch.daemon = True
+        watch.start()
+        try:
+            there = self._load(self._device)
+            if not self._fault():
+                # libraries load, and graphs are recorded, for batches from first to full contexts
+                there.write(real_batch(there, self._styles, FULL_CONTEXT), TEMPO_DEFAULT)
+        finally:
+            watch.cancel()
+        return there
+
+    def _hangs_while_it_loads(self) -> None:
+        said = f"{self._device} hangs: not loaded in {self._load_seconds:g} s"
+        FAULTS.add(self._device, said)
         self._failed()
 
     def _is_absent(self, missing: str) -> None:
@@ -237,6 +262,12 @@ class DeviceWriter:
 
     def _failed(self) -> None:
         """Use the CPU from here on; the device is to be tried again at the next start."""
+        with self._failing:
+            if self.report.state == "failed":
+                return
+            self._fail()
+
+    def _fail(self) -> None:
         self._uses_device = False
         self._there = None
         said = self._fault() or FAULTS.of(self._setup.device)
