@@ -81,6 +81,12 @@ def test_a_song_on_request_is_the_one_that_render_writes(drummer: Web, tmp_path:
     assert sorted(n for part in parts for n in part.notes) == sorted(whole.notes)
 
 
+def test_what_writes_the_bars_is_told(drummer: Web) -> None:
+    now = drummer.get("/now")
+    assert (now["device"]["device"], now["device"]["faults"]) == ("cpu", 0)
+    assert now["workers"] is None, "none are asked"
+
+
 def test_a_song_that_cannot_be_is_failed_with_a_reason(client: Web) -> None:
     where = client.ask("POST", "/api/v1/generate", {"style": "polka"})[1]["location"]
     job = done(client, where)

@@ -55,7 +55,7 @@ HISTORY_MAX: Final = 64
 """Played bars in one answer."""
 _SONG: Final = (
     *("transport", "meter", "lock", "master", "style", "bar_style", "origin", "kit", "seed"),
-    *("backend", "ports", "connections", "advice", "generator", "ready"),
+    *("backend", "ports", "connections", "advice", "generator", "device", "ready"),
 )
 
 
@@ -185,6 +185,7 @@ class WebLink:
             "meters": [[c.bar, c.tick, str(c.meter)] for c in status.meters.changes],
             "problem": self._problem.line,
             "problem_at": self._problem.at,
+            "workers": said.get("workers"),
         }
         return WebState(now, values, song, described_counters(status))
 

@@ -255,11 +255,22 @@ function soundControls() {
   );
 }
 
+/** What the network runs on, and the workers, if any are asked; with what is wrong with them. */
+function writers({ device, workers }) {
+  const facts = [];
+  if (device) facts.push(["Network on", device.said ? `${device.device} (${device.said})` : device.device]);
+  if (workers) facts.push(
+    ["Workers", `${workers.state}, ${workers.live} there${workers.state === "ready" || !workers.said ? "" : `: ${workers.said}`}`],
+    ["Workers too late", `${workers.missed} of ${workers.asked} times`],
+  );
+  return facts;
+}
+
 /** Ports of ours with who is connected, who is missing, and what there is to do about it. */
 function ports() {
   const { song, counters } = link;
   const { connected = {}, missing = [] } = song.connections ?? {};
-  const facts = [["MIDI", song.backend], ["Generator", song.generator], ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
+  const facts = [["MIDI", song.backend], ["Generator", song.generator], ...writers(song), ["Late notes", counters.late_notes], ["Lost pulses", counters.lost_pulses], ["Bars by fallback", counters.fallback_bars], ["drumigen", link.version]];
   const peers = (song.ports ?? []).map((port) => {
     const own = port.split(":").at(-1);
     const there = (connected[own] ?? []).join(", ");
