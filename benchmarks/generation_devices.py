@@ -10,6 +10,7 @@ bandwidth that a copy of a quarter of a gigabyte gets on that device, measured i
 """
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,10 +167,12 @@ def table(  # noqa: PLR0913 - each is an option
     print("\nbars that are not those of numpy, each from the same bars before it:")
     for title, model in there.items():
         kept = Contexts()
-        different = sum(
-            differing(generate_batch(model, asked.rows, kept), asked.bars) for asked in history
-        )
-        count = len(history) * len(styles)
+        different = count = 0
+        for asked in history:
+            different += differing(generate_batch(model, asked.rows, kept), asked.bars)
+            count += len(asked.bars)
+            if count % (60 * len(styles)) == 0:
+                sys.stderr.write(f"\r{title}: {different} of {count}")
         print(f"{title:12}{different:6} of {count} ({100 * different / count:.3f} %)", flush=True)
 
 
