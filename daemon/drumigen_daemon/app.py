@@ -250,7 +250,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         lambda new: web.adopt(new.web, _web_tokens(new)),
     )
     reloader = _Reloader(daemon, settings, reread, notifier, adopters)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload)
+    _reload_or_end_on_hangup(reloader.reload, end)
     path = socket_paths(settings, os.environ)[0]
     async with ControlSocket(path, daemon):
         log.info("control socket: %s", path)
@@ -269,6 +269,32 @@ def end_on_signals(end: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(end))
         else:
             loop.add_signal_handler(number, end)
+
+
+def _reload_or_end_on_hangup(reload: Callable[[], None], end: Callable[[], None]) -> None:
+    """Call ``reload`` on SIGHUP, but ``end`` where it says that our terminal has been closed.
+
+    Who was started by ``nohup`` or without a terminal outlives it.
+    """
+    ends = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and _has_terminal()
+
+    def hung_up() -> None:
+        if ends and not _has_terminal():
+            log.info("the terminal was closed")
+            end()
+        else:
+            reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    os.close(terminal)
+    return True
 
 
 class _Reloader:

@@ -210,7 +210,8 @@ class Daemon:
             case PlayedBar():
                 self.capture.add(report)
             case Ready():
-                log.info("playing through %s: %s", report.backend, ", ".join(report.ports))
+                ports = f": {', '.join(report.ports)}" if report.ports else ""
+                log.info("playing through %s%s", report.backend, ports)
                 log.info("engine: %s", report.detail)
             case LogLine():
                 self._log.log(LEVELS[report.level], report.text, _now())

@@ -8,7 +8,7 @@ from drumigen.errors import DrumigenError
 from drumigen.styles import load_styles
 from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.engine.messages import TransportState
-from drumigen_daemon.status.keys import HINTS, MUTES, Keyboard
+from drumigen_daemon.status.keys import HINTS, MUTES, Keyboard, moved
 from drumigen_daemon.status.view_state import ViewState
 
 STYLES = load_styles()
@@ -61,6 +61,27 @@ def test_styles_are_stepped_through_both_ways_and_from_the_pending_one() -> None
     assert pressed("s") == [("style", after)]
     assert pressed("S") == [("style", names[names.index("rock") - 1])]
     assert pressed("s", next_style="blues") == [("style", names[names.index("blues") + 1])]
+
+
+@pytest.mark.parametrize(
+    ("keys", "last"),
+    [
+        ("+++", ("tempo", 123)),
+        ("+-", ("tempo", 120)),
+        ("hh", ("hold", False)),
+        ("22", ("section", "none")),
+        ("mkmk", ("mute.kick", False)),
+        ("sS", ("style", "rock")),
+    ],
+)
+def test_keys_that_are_pressed_at_once_add_up(keys: str, last: tuple[str, Any]) -> None:
+    board, state = keyboard(), ViewState(style="rock")
+    moves: list[tuple[str, Any]] = []
+    for key in keys:
+        for move in board.press(key, state):
+            moves.append(move)
+            state = moved(state, move)
+    assert moves[-1] == last
 
 
 def test_a_name_that_no_style_has_says_which_was_meant_and_the_keys_go_on() -> None:

@@ -163,6 +163,12 @@ def test_what_to_do_is_shown() -> None:
     assert "start it by MIDI Start" in text
 
 
+def test_what_was_said_last_is_shown_to_its_end() -> None:
+    said = "no MIDI system yet, so no notes leave: looking for one; see drumigen doctor"
+    drawn = lines(STATE, Look(60, 24), notice=said)
+    assert said in " ".join(line.strip("│ ") for line in drawn)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
 @pytest.mark.parametrize("height", [8, 12, 24, 40])
 def test_it_fits_whatever_the_size_and_no_key_is_broken(width: int, height: int) -> None:

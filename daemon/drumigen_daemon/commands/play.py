@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from drumigen.errors import SettingsError
 from drumigen.text import counted
 from drumigen.units import Seconds
@@ -49,14 +51,17 @@ from drumigen_daemon.settings.sections import Settings
 from drumigen_daemon.status.advice import note_on
 from drumigen_daemon.status.keys import Keyboard, Move
 from drumigen_daemon.status.status import Status
-from drumigen_daemon.status.view_state import view_state
+from drumigen_daemon.status.view_state import ViewState, view_state
 
 log = logging.getLogger(__name__)
 
 READY_SECONDS_MAX: Final = 3.0
 """Seconds to wait for the generator; after them the song starts on the bank."""
-SOUND_SECONDS_MAX: Final = 20.0
-"""Seconds to wait until it is known whether there is sound, lest the first bars go unheard."""
+SOUND_SECONDS_MAX: Final = 10.0
+"""Seconds to wait until it is known whether there is sound, lest the first bars go unheard; who
+starts the song meanwhile does not wait."""
+SOUND_SECONDS_SILENT: Final = 2.0
+"""Seconds of them after which it is said what is waited for."""
 STOP_SECONDS_MAX: Final = 1.0
 STOP_MARGIN: Final = 0.015
 """Seconds before the last bar line: what is queued by then has not left, and is taken back."""
@@ -108,7 +113,7 @@ class SongPlay:
         self._settings = settings
         self.daemon: Daemon = make_daemon(settings)
         self._listening = make_listening(settings, self.daemon)
-        self._bars = bars
+        self.bars = bars
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
         self._keyboard = Keyboard((), str)
@@ -122,7 +127,7 @@ class SongPlay:
         """
         go_before_others()
         end_on_signals(self._ending.set)
-        self.daemon.adopt(replace(self._settings.session, bars=self._bars))
+        self.daemon.adopt(replace(self._settings.session, bars=self.bars))
         self.daemon.listen(self._changed.set)
         web = make_web(self._settings, self.daemon)
         running = asyncio.create_task(
@@ -144,17 +149,19 @@ class SongPlay:
         opened = (
             open_screen(keyboard, self._move)
             if is_screen()
-            else open_lines(keyboard, self._move, self._bars)
+            else open_lines(keyboard, self._move, self.bars)
         )
         with opened as draw:
-            self._draw = lambda: draw(view_state(self.daemon, Seconds(time.monotonic())))
+            self._draw = lambda: draw(self._shown())
             self._keyboard = keyboard
+            self.daemon.begins_by_itself = True
             await self._until(self._is_ready, READY_SECONDS_MAX)
-            await self._until(lambda _: self._listening.decided.is_set(), SOUND_SECONDS_MAX)
+            await self._until_sound_is_decided()
             if not is_screen():
                 for line in self._about_sound():
                     say(line, self._output)
-            if not self._is_ended:
+            self.daemon.begins_by_itself = False
+            if not self._is_ended and self.daemon.status.transport is TransportState.STOPPED:
                 self.daemon.control("start")
             while not (self._is_ended or self._is_over()):
                 self._draw()
@@ -164,6 +171,25 @@ class SongPlay:
                 lambda s: s.transport is TransportState.STOPPED, STOP_SECONDS_MAX, even_so=True
             )
             await self._listening.rung_out()
+
+    async def _until_sound_is_decided(self) -> None:
+        def decided(status: Status) -> bool:
+            begun = status.transport is not TransportState.STOPPED
+            return begun or self._listening.decided.is_set()
+
+        await self._until(decided, SOUND_SECONDS_SILENT)
+        if not (decided(self.daemon.status) or self._is_ended):
+            log.warning("the sound system does not answer yet: the song begins in a few seconds")
+            await self._until(decided, SOUND_SECONDS_MAX - SOUND_SECONDS_SILENT)
+
+    def _shown(self) -> ViewState:
+        """Return what the screen shows: the daemon's state, and what to do where nothing sounds."""
+        state = view_state(self.daemon, Seconds(time.monotonic()))
+        if self._listening.sounds or not self._listening.decided.is_set():
+            return state
+        return msgspec.structs.replace(
+            state, sound="", advice=(*state.advice, *self._about_sound())
+        )
 
     def _about_sound(self) -> Iterator[str]:
         """Yield what the song can be heard by."""
@@ -175,7 +201,7 @@ class SongPlay:
         web = self._settings.web
         instead = [f"listen to {self._wav} after the song"] if self._wav is not None else []
         if web.port:
-            instead.append(f"hear it in the browser at {web.url} (More, Sound)")
+            instead.append(f"hear it in the browser at {web.url} (Sound here)")
         if not instead:
             instead.append("write a sound file by --wav")
         yield f"sound: {self.daemon.sound or 'none live yet'}; {', or '.join(instead)}"
@@ -219,9 +245,9 @@ class SongPlay:
     def _left(self) -> float:
         """Return the seconds until the stop must be asked for."""
         status = self.daemon.status
-        if not self._bars or status.transport is not TransportState.ROLLING:
+        if not self.bars or status.transport is not TransportState.ROLLING:
             return FRAME
-        last = status.meters.start_of(self._bars) + status.meters.meter_of(self._bars).beat_ticks
+        last = status.meters.start_of(self.bars) + status.meters.meter_of(self.bars).beat_ticks
         end = status.timeline.time_of(last)
         return end - STOP_MARGIN - time.monotonic()
 
@@ -253,7 +279,10 @@ def _write(performance: SongPlay, settings: Settings, path: Path, wav: Path | No
     session = daemon.controls.session
     song = song_of(bars, f"drumigen {settings.session.style}")
     write_song_to(path, song)
-    say(wrote(path, counted(len(bars), "bar")), path)
+    # the last stroke is in a bar of its own, which nobody asked for
+    asked = len(bars) == performance.bars + 1
+    what = f"{counted(performance.bars, 'bar')} and a last stroke" if asked else ""
+    say(wrote(path, what or counted(len(bars), "bar")), path)
     if wav is not None:
         write_sound(song, session.parameters.kit, wav, path, settings.sound.font)
     return 0

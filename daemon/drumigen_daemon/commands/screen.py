@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from drumigen.errors import DrumigenError
 from drumigen.kit import Voice
-from drumigen_daemon.status.keys import Keyboard, Move
+from drumigen.text import one_line
+from drumigen_daemon.status.keys import Keyboard, Move, moved
 from drumigen_daemon.status.view_state import ViewState
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ def open_screen(keyboard: Keyboard, move: Callable[[Move], None]) -> Iterator[Dr
     kept = _Kept()
 
     def press(key: str) -> None:
+        nonlocal shown
         try:
             for each in keyboard.press(key, shown):
                 move(each)
+                shown = moved(shown, each)
         except DrumigenError as error:
             kept.last = str(error)
         else:
@@ -83,9 +86,11 @@ def open_lines(keyboard: Keyboard, move: Callable[[Move], None], bars: int = 0) 
     shown = ViewState()
 
     def press(key: str) -> None:
+        nonlocal shown
         try:
             for each in keyboard.press(key, shown):
                 move(each)
+                shown = moved(shown, each)
         except DrumigenError as error:
             sys.stderr.write(f"drumigen: {error}\n")
 
@@ -114,8 +119,8 @@ class _Kept(logging.Handler):
         """What was said last."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = self.format(record)
-        self._lines = [*self._lines, self.last][-LINES_KEPT:]
+        self.last = one_line(record.getMessage())
+        self._lines = [*self._lines, self.format(record)][-LINES_KEPT:]
 
     def __enter__(self) -> Self:
         root = logging.getLogger()
@@ -180,7 +185,12 @@ class _Keys:
         live = self._live
         if live is not None:
             live.stop()
-        self._give_back()
+        # where we were started by `make`, it has stopped before us, and the shell has the terminal
+        # again: it is no more ours to set, and who tries is stopped once more, and never goes on
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        if os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
+            self._give_back()
+        signal.signal(signal.SIGTTOU, before)
         os.kill(os.getpid(), signal.SIGSTOP)
         # here again by SIGCONT
         self._take_keys()

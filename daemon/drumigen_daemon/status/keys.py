@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from drumigen.arrange import Section
 from drumigen.kit import Voice
 from drumigen_daemon.engine.messages import TransportState
@@ -122,3 +124,25 @@ class Keyboard:
         wanted = state.next_style or state.style
         here = self._styles.index(wanted) if wanted in self._styles else -step
         return self._styles[(here + step) % len(self._styles)]
+
+
+def moved(state: ViewState, move: Move) -> ViewState:
+    """Return ``state`` as it will be after ``move``, so that keys pressed at once add up."""
+    control, value = move
+    if control == "tempo":
+        return msgspec.structs.replace(state, tempo=float(value))
+    if control == "style":
+        return msgspec.structs.replace(state, next_style=value)
+    if control == "section":
+        return msgspec.structs.replace(state, section=value)
+    if control in SWITCHES.values():
+        return msgspec.structs.replace(state, flags=_with(state.flags, control, on=value))
+    if control.startswith("mute."):
+        voice = control.removeprefix("mute.")
+        return msgspec.structs.replace(state, muted=_with(state.muted, voice, on=value))
+    return state
+
+
+def _with(names: tuple[str, ...], name: str, *, on: bool) -> tuple[str, ...]:
+    others = tuple(each for each in names if each != name)
+    return (*others, name) if on else others

@@ -26,6 +26,7 @@ GHOST_BELOW: Final = 46
 ACCENT_FROM: Final = 100
 WIDTH_MOST: Final = 120
 """Columns; on a wider screen the eye would have to travel."""
+NOTICE_LINES_MAX: Final = 2
 _BORDER: Final = 4
 _GAP: Final = 3
 _NAME_WIDTH: Final = 11
@@ -86,7 +87,8 @@ def _fitted(
     told = [line for each in state.advice for line in textwrap.wrap(each, inner)]
     advice = [Text(line, style="yellow") for line in told]
     if notice:
-        advice.insert(0, Text(notice[:inner], style="bold yellow"))
+        said = textwrap.wrap(notice, inner)[:NOTICE_LINES_MAX]
+        advice = [*(Text(line, style="bold yellow") for line in said), *advice]
     marks = _flowed(_marks(state), inner)
     story = _flowed(_story(state), inner)
     voices = _voices(state, seen)

@@ -1,0 +1,134 @@
+"""What happens to the terminal, and to us when it goes: Ctrl-Z, and a window that is closed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from terminal_stage import PATIENCE, Terminal
+
+pytestmark = pytest.mark.process
+
+ON, OFF = "\x1b[?1049h", "\x1b[?1049l"  # the alternate screen
+ALONE = ("--set", "web.port=0", "--set", "midi.backend=null")
+QUIET = (*ALONE, "--set", "sound.listen=off")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, str]:
+    """Return what lets no settings or socket of this machine into a test."""
+    (tmp_path / "run").mkdir()
+    return {
+        "TERM": "xterm",
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def process_of(*parts: str) -> Path:
+    """Return the folder in /proc of the one process whose command line has all of ``parts``."""
+    (found,) = [
+        each.parent
+        for each in Path("/proc").glob("[0-9]*/cmdline")
+        if set(parts) <= set(arguments_in(each))
+    ]
+    return found
+
+
+def arguments_in(cmdline: Path) -> list[str]:
+    try:
+        return cmdline.read_bytes().decode().split("\0")
+    except OSError:
+        return []  # it has ended meanwhile
+
+
+def is_stopped(process: Path) -> bool:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_song_that_make_started_is_suspended_and_goes_on(
+    tmp_path: Path, own: dict[str, str]
+) -> None:
+    song = str(tmp_path / "song.mid")
+    program = " ".join([sys.executable, "-m drumigen_daemon play --bars 0 --output", song, *QUIET])
+    (tmp_path / "Makefile").write_text(f"play:\n\t@set -e; exec {program}\n")
+    with Terminal(["bash", "--norc", "-i"], own) as terminal:
+        terminal.press(f"make -C {tmp_path} play\n")
+        terminal.until("rolling")
+        # Ctrl-Z stops both; make may be first, and the shell has the terminal before we give it back
+        make, play = process_of("make", str(tmp_path)), process_of("drumigen_daemon", "play", song)
+        for process in (make, play):
+            os.kill(int(process.name), signal.SIGTSTP)
+            wait_until(partial(is_stopped, process))
+        terminal.until(OFF)
+        terminal.press("fg\n")
+        terminal.until(ON)
+        terminal.until("rolling")
+        terminal.press("q")
+        terminal.until("wrote")
+        terminal.press("exit\n")
+        assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_the_screen_says_what_to_do_where_nothing_sounds(
+    tmp_path: Path, own: dict[str, str]
+) -> None:
+    song = str(tmp_path / "song.mid")
+    driver = ("--set", "sound.driver=jack")
+    program = [sys.executable, "-m", "drumigen_daemon", "play", "--output", song, *ALONE, *driver]
+    with Terminal(program, {**own, "JACK_DEFAULT_SERVER": "nobody"}) as terminal:
+        terminal.until("sound: none live")
+        terminal.until("by --wav")
+        terminal.until("rolling")
+        terminal.press("q")
+        terminal.until("wrote")
+        assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_a_daemon_ends_with_the_terminal_that_it_was_started_in(
+    tmp_path: Path, own: dict[str, str]
+) -> None:
+    program = [sys.executable, "-m", "drumigen_daemon", "run", *QUIET]
+    with Terminal(program, own, columns=400) as terminal:
+        terminal.until("drumigen control start")  # what it waits for, when all else is up
+        terminal.close()
+        assert terminal.process.wait(PATIENCE) == 0
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_daemon_without_a_terminal_takes_a_hangup_for_a_reload(own: dict[str, str]) -> None:
+    environment = {**os.environ, **own}
+    with subprocess.Popen(
+        [sys.executable, "-m", "drumigen_daemon", "run", *QUIET],
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as daemon:
+        assert daemon.stderr is not None
+        next(line for line in daemon.stderr if "drumigen control start" in line)
+        daemon.send_signal(signal.SIGHUP)
+        daemon.send_signal(signal.SIGHUP)
+        status = [sys.executable, "-m", "drumigen_daemon", "status", "--json"]
+        done = subprocess.run(status, env=environment, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["transport"] == "stopped"
+        daemon.terminate()
+        _, log = daemon.communicate(timeout=PATIENCE)
+    assert daemon.returncode == 0
+    assert "settings" in log
