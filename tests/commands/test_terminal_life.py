@@ -71,7 +71,7 @@ def test_a_song_that_make_started_is_suspended_and_goes_on(
     with Terminal(["bash", "--norc", "-i"], own) as terminal:
         terminal.press(f"make -C {tmp_path} play\n")
         terminal.until("rolling")
-        # Ctrl-Z stops both; make may be first, and the shell has the terminal before we give it back
+        # Ctrl-Z stops both; make may be first, so that the shell has the terminal before we do
         make, play = process_of("make", str(tmp_path)), process_of("drumigen_daemon", "play", song)
         for process in (make, play):
             os.kill(int(process.name), signal.SIGTSTP)
