@@ -1,12 +1,13 @@
 """Standard MIDI Files in and out."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import MidiFileError, PatternError
 from drumigen.midi import smf
-from drumigen.midi.smf import META, Event, parsed
+from drumigen.midi.smf import META, Event, each_once, parsed
 from drumigen.midi.song import (
     TICK_MAX,
     Marker,
@@ -38,11 +39,15 @@ __all__ = [
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; three hundred times a song of drums."""
 
+_ONE_SONG, _PATTERNS = (0, 1), 2
+"""Types of file whose tracks are one song, and one whose tracks are one each."""
+
 _SMPTE = 0x8000
 """Divisions from here on count frames a second."""
 
-_POWER_MAX = 8
-"""Of two, below the line of a metre; what is allowed there ends at 16."""
+_HALF, _SIXTEENTH, _NAMEABLE = 1, 4, 8
+"""Powers of two below the line of a metre: ours are from and to; beyond the last it is no number
+to read."""
 
 
 def read_song(path: str | Path) -> Song:
@@ -88,8 +93,8 @@ def song_from_bytes(data: bytes) -> Song:
         message = f"{len(data)} bytes are too many for a MIDI file of drums; split the song"
         raise MidiFileError(message)
     file = parsed(data)
-    if file.kind not in (0, 1):
-        message = f"MIDI file type {file.kind} is not supported; export it as type 0 or 1"
+    if file.kind == _PATTERNS and len(file.tracks) > 1:
+        message = "MIDI file type 2 holds several songs; export the one you want as type 0 or 1"
         raise MidiFileError(message)
     if not 0 < file.division < _SMPTE:
         message = "the MIDI file counts SMPTE frames; export it with ticks per quarter note"
@@ -97,6 +102,8 @@ def song_from_bytes(data: bytes) -> Song:
             message = "the MIDI file has 0 ticks to a quarter note; export it again"
         raise MidiFileError(message)
     reader = _Reader(file.division)
+    if file.kind not in _ONE_SONG:
+        reader.odd[f"a file of type {file.kind} was read as one of type 1"] += 1
     for track in file.tracks:
         reader.read(track)
     if file.broken and not reader.has_notes:
@@ -124,7 +131,8 @@ class _Reader:
         self._markers: list[Marker] = []
         self._name = ""
         self._end = Tick(0)
-        self._odd: list[str] = []
+        self.odd: Counter[str] = Counter()
+        """What was odd about the events, and how often."""
 
     @property
     def has_notes(self) -> bool:
@@ -159,7 +167,7 @@ class _Reader:
             tuple(self._markers),
             self._name,
             self._end,
-            (*odd, *self._odd),
+            (*odd, *each_once(self.odd)),
         )
 
     def _release(
@@ -175,11 +183,11 @@ class _Reader:
             return
         match kind:
             case smf.SET_TEMPO if len(text) >= 3:
-                self._tempos.append(TempoMark(tick, int.from_bytes(text[:3])))
+                self._mark_tempo(tick, int.from_bytes(text[:3]))
             case smf.TIME_SIGNATURE if len(text) >= 2:
-                self._meters.append(MeterMark(tick, _meter(*text[:2])))
+                self._mark_meter(tick, *text[:2])
             case smf.SET_TEMPO | smf.TIME_SIGNATURE:
-                self._odd.append(f"a tempo or metre of {len(text)} bytes was passed over")
+                self.odd[f"a tempo or metre of {len(text)} bytes was passed over"] += 1
             case smf.MARKER:
                 self._markers.append(Marker(tick, _decoded(text)))
             case smf.TRACK_NAME if not self._name:
@@ -187,15 +195,24 @@ class _Reader:
             case _:
                 pass
 
+    def _mark_tempo(self, tick: Tick, microseconds: int) -> None:
+        if microseconds:
+            self._tempos.append(TempoMark(tick, microseconds))
+        else:
+            self.odd["a tempo of 0 microseconds to a beat was passed over"] += 1
 
-def _meter(numerator: int, power: int) -> Meter:
-    if power > _POWER_MAX:
-        message = f"metre {numerator}/2^{power} is out of range: use 2, 4, 8 or 16 below the line"
-        raise MidiFileError(message)
-    try:
-        return Meter(numerator, 2**power)
-    except PatternError as failure:
-        raise MidiFileError(str(failure)) from failure
+    def _mark_meter(self, tick: Tick, numerator: int, power: int) -> None:
+        """Take a metre in the coarsest beats that bars of ours have and that fit it."""
+        top, below = numerator, power
+        while below > _SIXTEENTH and top % 2 == 0:
+            top, below = top // 2, below - 1
+        if below < _HALF:
+            top, below = 2 * top, _HALF
+        try:
+            self._meters.append(MeterMark(tick, Meter(top, 2 ** min(below, _SIXTEENTH + 1))))
+        except PatternError:
+            said = f"{numerator}/{2**power}" if power <= _NAMEABLE else f"{numerator}/2^{power}"
+            self.odd[f"the metre {said}, which no bar of ours can have, was passed over"] += 1
 
 
 def _decoded(text: bytes) -> str:

@@ -22,6 +22,9 @@ _WANTED: Final = frozenset((MARKER, TRACK_NAME, END_OF_TRACK, SET_TEMPO, TIME_SI
 LEAD_MAX: Final = 4096
 """Bytes that may stand before the header: a wrapper of 128 (MacBinary), a mark of byte order."""
 
+_HEADER: Final = 14
+"""Bytes of a header chunk."""
+
 _SYSTEM_LENGTHS: Final = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Data bytes of system messages that have no place in a file, and are passed over."""
 
@@ -66,6 +69,11 @@ def parsed(data: bytes) -> RawFile:
     return _Parser(data).file()
 
 
+def each_once(odd: Counter[str]) -> tuple[str, ...]:
+    """Return what was odd, a line each, and how often."""
+    return tuple(text if count == 1 else f"{text} ({count} times)" for text, count in odd.items())
+
+
 class _End(Enum):
     """How a track ended."""
 
@@ -86,7 +94,10 @@ class _Parser:
     def file(self) -> RawFile:
         data = self._data
         length = int.from_bytes(data[4:8])
-        if len(data) < 14 or length < 6:
+        if data[14:18] == b"MTrk" and length != 6:
+            self._note(f"the header states a length of {length} bytes, and has 6")
+            length = 6
+        if len(data) < _HEADER or length < 6:
             message = "the MIDI file is cut short; export or download it again"
             raise MidiFileError(message)
         kind, promised, division = (int.from_bytes(data[n : n + 2]) for n in (8, 10, 12))
@@ -96,10 +107,7 @@ class _Parser:
             raise MidiFileError(message)
         if promised != len(tracks):
             self._note(f"{promised} tracks are promised, {len(tracks)} are there")
-        odd = tuple(
-            text if count == 1 else f"{text} ({count} times)" for text, count in self._odd.items()
-        )
-        return RawFile(kind, division, tracks, odd, self._broken)
+        return RawFile(kind, division, tracks, each_once(self._odd), self._broken)
 
     def _note(self, text: str) -> None:
         self._odd[text] += 1
@@ -112,10 +120,14 @@ class _Parser:
                 data[place : place + 4],
                 int.from_bytes(data[place + 4 : place + 8], "little"),
             )
-            body = data[place + 8 : place + 8 + size]
-            if name == b"data" and body[:4] == b"MThd":
-                return body
-            place += 8 + size + size % 2
+            following = place + 8 + size + size % 2
+            if name == b"data" and data[place + 8 : place + 12] == b"MThd":
+                right = following + 8 > len(data) or _is_name(data[following : following + 4])
+                if size < _HEADER or not right:
+                    self._note("the RIFF container states a wrong length")
+                    following = len(data)
+                return data[place + 8 : following]
+            place = following
         start = data.find(b"MThd", 0, LEAD_MAX + 4)
         if start < 0:
             message = "not a readable MIDI file (it does not begin with MThd); export it again"

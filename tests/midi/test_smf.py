@@ -10,6 +10,7 @@ from drumigen.errors import MidiFileError
 from drumigen.kit import load_kit
 from drumigen.midi.file import Note, Song, song_from_bytes
 from drumigen.midi.song import transcribed
+from drumigen.timeline import Meter
 from drumigen.units import Tick
 
 GM = load_kit()
@@ -84,6 +85,17 @@ def test_the_plain_file_says_what_all_the_odd_ones_say() -> None:
         (header() + chunk(PLAIN[22:], length=9), "longer than it states"),
         (header(2) + chunk(PLAIN[22:]) + b"\0" + chunk(END), None),  # padded to an even length
         (header(2) + chunk(PLAIN[22:], length=9999) + chunk(END), "shorter than it states"),
+        (header(kind=2) + PLAIN[14:], "a file of type 2"),
+        (header(kind=7) + PLAIN[14:], "a file of type 7"),
+        (PLAIN[:7] + b"\x00" + PLAIN[8:], "a length of 0 bytes"),
+        (PLAIN[:4] + b"\xff" + PLAIN[5:], "bytes, and has 6"),
+        (riff(PLAIN).replace(bytes([len(PLAIN), 0]), b"\0\0"), "states a wrong length"),
+        (riff(PLAIN).replace(bytes([len(PLAIN), 0]), b"\x20\0"), "states a wrong length"),
+        (riff(PLAIN) + b"\0", None),
+        (one_track(TEMPO, b"\x00\xff\x51\x03\0\0\0" * 2, KICK, SNARE), "(2 times)"),
+        (one_track(TEMPO, METRE, b"\x00\xff\x58\x02\0\x02", KICK, SNARE), "the metre 0/4"),
+        (one_track(TEMPO, METRE, b"\x00\xff\x58\x02\3\x05", KICK, SNARE), "the metre 3/32"),
+        (one_track(TEMPO, METRE, b"\x00\xff\x58\x02\4\xff", KICK, SNARE), "4/2^255"),
     ],
 )
 def test_what_no_drummer_needs_costs_nothing_and_is_said(data: bytes, said: str | None) -> None:
@@ -91,6 +103,24 @@ def test_what_no_drummer_needs_costs_nothing_and_is_said(data: bytes, said: str 
     assert (song.notes, song.tempo) == (SONG.notes, SONG.tempo)
     assert bool(song.odd) == (said is not None)
     assert said is None or any(said in odd for odd in song.odd)
+
+
+@pytest.mark.parametrize(
+    ("stated", "metre"),
+    [
+        ((4, 6), Meter(1, 16)),
+        ((24, 5), Meter(12, 16)),
+        ((64, 6), Meter(16, 16)),
+        ((1, 0), Meter(2, 2)),
+        ((2, 0), Meter(4, 2)),
+    ],
+)
+def test_a_metre_in_other_beats_is_read_in_beats_that_bars_have(
+    stated: tuple[int, int], metre: Meter
+) -> None:
+    song = song_from_bytes(one_track(b"\x00\xff\x58\x02" + bytes(stated), KICK))
+    assert [mark.meter for mark in song.meters] == [metre]
+    assert song.odd == ()
 
 
 @pytest.mark.parametrize("between", [b"\x00\xf0\x03\x7e\x7f\xf7", b"\x00\xf7\x01\x00", METRE])
