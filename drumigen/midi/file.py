@@ -56,10 +56,19 @@ def read_song(path: str | Path) -> Song:
     Raises:
         MidiFileError: it cannot be read, or is none; one line that names the file.
     """
+    file = Path(path)
     try:
-        data = Path(path).read_bytes()
+        if file.exists() and not file.is_file():
+            # a pipe would block, and a device never end
+            message = f"{path}: not a file; check the path"
+            raise MidiFileError(message)
+        with file.open("rb") as opened:
+            data = opened.read(FILE_MAX + 1)
     except OSError as failure:
         message = f"{path}: cannot be read ({failure.strerror}); check the path"
+        raise MidiFileError(message) from failure
+    except ValueError as failure:
+        message = f"{str(path)!r}: not a path; check it"
         raise MidiFileError(message) from failure
     try:
         return song_from_bytes(data)
@@ -90,7 +99,7 @@ def song_from_bytes(data: bytes) -> Song:
         MidiFileError: the bytes are no such file, or state what no bar can hold.
     """
     if len(data) > FILE_MAX:
-        message = f"{len(data)} bytes are too many for a MIDI file of drums; split the song"
+        message = f"more than {FILE_MAX >> 20} MiB are no MIDI file of drums; split the song"
         raise MidiFileError(message)
     file = parsed(data)
     if file.kind == _PATTERNS and len(file.tracks) > 1:

@@ -1,5 +1,6 @@
 """Laws of Standard MIDI Files: what is written reads back, and what is broken is said to be."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -136,6 +137,21 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
         read_song(tmp_path / "none.mid")
     with pytest.raises(MidiFileError, match="cannot be written"):
         write_song(SONG, tmp_path / "no folder" / "loop.mid")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_what_would_block_or_never_end_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mid")
+    for path in (tmp_path / "pipe.mid", tmp_path, "/dev/zero", "a\0b.mid"):
+        with pytest.raises(MidiFileError, match=r"not a (file|path)"):
+            read_song(path)
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "huge.mid").open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte, of which nothing is stored
+    with pytest.raises(MidiFileError, match="split the song"):
+        read_song(tmp_path / "huge.mid")
 
 
 def test_a_written_file_reads_back(tmp_path: Path) -> None:
