@@ -67,20 +67,21 @@ class Persona:
         Raises:
             ModelError: a value is out of range, or no number.
         """
-        whole = all(isinstance(n, int) for n in (self.weight, self.drummer or 0))
+        whole = all(isinstance(n, int | None) for n in (self.weight, self.drummer))
         if not (
-            0 < self.density <= _DENSITY_MAX
-            and 1 <= self.intensity <= 127
-            and (self.lean is None or abs(self.lean) <= _LEAN_LIMIT)
+            _within(self.density, 0, _DENSITY_MAX)
+            and self.density > 0
+            and _within(self.intensity, 1, 127)
+            and (self.lean is None or _within(self.lean, -_LEAN_LIMIT, _LEAN_LIMIT))
             and whole
-            and 0 <= (self.drummer or 0) <= _WEIGHT_MAX
-            and 1 <= self.weight <= _WEIGHT_MAX
+            and (self.drummer is None or _within(self.drummer, 0, _WEIGHT_MAX))
+            and _within(self.weight, 1, _WEIGHT_MAX)
             and isinstance(self.grooves, bool)
             and self.keeper in ("", *Keeper)
-            and 0 <= (self.busy or 0) <= _DENSITY_MAX
-            and 0 <= self.same <= 1
-            and 0 <= self.versions <= 1
-            and 0 <= (self.backbeat or 0) <= 1
+            and (self.busy is None or _within(self.busy, 0, _DENSITY_MAX))
+            and _within(self.same, 0, 1)
+            and _within(self.versions, 0, 1)
+            and (self.backbeat is None or _within(self.backbeat, 0, 1))
         ):
             message = f"nobody plays like {self}"
             raise ModelError(message)
@@ -109,10 +110,10 @@ class Profile:
             self.personas
             and self.spread
             and self.fills
-            and all(abs(shift) <= _SPREAD_LIMIT for shift in self.spread)
-            and all(0 <= chance <= 1 for chance in self.fills)
+            and all(_within(shift, -_SPREAD_LIMIT, _SPREAD_LIMIT) for shift in self.spread)
+            and all(_within(chance, 0, 1) for chance in self.fills)
             and len(self.lags) == LIKENESS_LAGS
-            and all(0 <= chance <= 1 for chance in self.lags)
+            and all(_within(chance, 0, 1) for chance in self.lags)
             and sum(self.lags) > 0
         ):
             message = "a profile lacks drummers, or its densities or fills are out of range"
@@ -216,6 +217,11 @@ def turned_intensity(intensity: float, knob: int) -> float:
     low, high = _INTENSITY_KNOB
     share = abs(knob - 50) / 50
     return intensity + ((high if knob > 50 else low) - intensity) * share
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    """Tell whether ``value``, which may be of any kind, is a number in the range."""
+    return isinstance(value, int | float) and low <= value <= high
 
 
 def _rng(*key: object) -> random.Random:

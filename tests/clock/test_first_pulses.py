@@ -67,6 +67,22 @@ def test_the_same_clock_from_two_ports_of_one_box_is_one_clock_and_told(
     assert follower.conflict
 
 
+@pytest.mark.parametrize("bpm", [60.0, 120.0, 174.0])
+@pytest.mark.parametrize("apart", [0.002, 0.003, 0.005])
+@pytest.mark.parametrize("dies", ["first", "second"])
+@pytest.mark.parametrize("sigma", [0.0, 0.0003])
+def test_one_of_two_ports_of_a_box_falls_silent_and_no_pulse_is_miscounted(
+    bpm: float, apart: float, dies: str, sigma: float
+) -> None:
+    rng = random.Random(f"{bpm} {apart}")
+    times = even(bpm, 240)
+    first, second = times, [at + apart for at in times]
+    (first if dies == "first" else second)[97:] = []
+    follower = fed(sorted(at + rng.gauss(0.0, sigma) for at in [*first, *second]))
+    heard_last = even(bpm, 240, BEGIN if dies == "second" else BEGIN + apart)
+    assert pulses_off(follower, heard_last) == pytest.approx(0.0, abs=0.05)
+
+
 @pytest.mark.slow
 def test_a_fast_clock_with_jitter_is_not_taken_for_two() -> None:
     for seed in range(30):

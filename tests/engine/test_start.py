@@ -308,3 +308,39 @@ def test_a_start_that_is_said_twice_is_one(message: bytes, late: float) -> None:
     strokes = times(rig)
     assert doubled(strokes) == []
     assert strokes[1:] == pytest.approx([first + 0.5, first + 1.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("pulses", [1, 2, 30])
+@pytest.mark.parametrize("periods", [1.0, 3.3, 12.4, 100.7])
+def test_a_start_after_a_clock_that_broke_off_is_a_start(pulses: int, periods: float) -> None:
+    rig = jack()
+    master = Master(rig)
+    master.say(START)
+    master.clock(pulses)
+    master.next_at += (periods - 1.0) * master.period
+    first = master.next_at
+    master.say(START)
+    master.clock(4 * 24 - 12)
+    master.finish()
+    strokes = times(rig, since=first + 0.1)[-3:]
+    assert strokes == pytest.approx([first + beat * 0.5 for beat in (1, 2, 3)], abs=1e-4)
+
+
+@pytest.mark.parametrize("pulses_off", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("phase", [0.0, 0.4])
+def test_a_position_after_a_drop_out_is_where_the_next_pulse_is(
+    pulses_off: int, phase: float
+) -> None:
+    rig = jack()
+    master = Master(rig)
+    master.say(START)
+    master.clock(72)
+    # we have run on, and are within half a sixteenth of the place that is told
+    master.next_at += (48 + pulses_off + phase) * master.period
+    first = master.next_at
+    master.say(song_position(20))
+    master.say(CONTINUE, before=0.001)
+    master.clock(4 * 24 - 12)
+    master.finish()
+    strokes = times(rig, since=first + 0.1)
+    assert strokes == pytest.approx([first + beat * 0.5 for beat in (1, 2, 3)], abs=1e-4)

@@ -112,6 +112,10 @@ def spoilt(**changed: object) -> dict[str, object]:
         spoilt(personas=[[4.0, 80.0, None, None, 0]]),
         spoilt(personas=[[4.0, 80.0, None, None, 10**400]]),
         spoilt(personas=[[4.0, 80.0, None, None, 8, 9]]),
+        # nothing, of a kind that is no number
+        *(spoilt(personas=[[4.0, 80.0, None, None, 8, True, "", no]]) for no in ("", [], {})),
+        spoilt(personas=[[4.0, 80.0, None, {}]]),
+        spoilt(personas=[[4.0, 80.0, None, None, 8, True, "", None, 0.2, 0.3, ""]]),
         spoilt(personas="rock"),
         spoilt(spread=[]),
         spoilt(spread=[NAN]),

@@ -250,7 +250,9 @@ class TempoFilter:
         if abs(error) > 0.1 * v:
             skipped = max(0, round(error / v))
             jump = lead.child(_P_JUMP / v * chance_of_lost(skipped))
-            jump.number += 1 + skipped
+            # a clock that was heard beside ours all along is at no other pulse now than it was
+            beside = lead.hears_beside(at)
+            jump.number += round((at - lead.x) / v) if beside else 1 + skipped
             jump.lost += skipped
             jump.owed = skipped
             jump.x = at

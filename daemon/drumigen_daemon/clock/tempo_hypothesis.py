@@ -30,6 +30,8 @@ _P_LOST = 1e-3  # chances per pulse
 _P_LOST_ON = 0.9  # that the next pulse of a gap is lost too
 _P_EXTRA = 3e-4
 _P_REGULAR = 0.9  # that a further foreign pulse keeps the distance of the two before
+_KEEPS_DISTANCE = 0.2  # periods by which it may miss that
+_BESIDE = 0.5  # share of foreign pulses from which a foreign clock is heard
 _P_HALF_WAY = 0.1  # of foreign pulses half-way being a second master, not a doubled tempo
 _EARLY = -0.08  # periods: pulses earlier than this may be extra ones
 _FAR = 3.0  # periods: nothing is that late, so pulses were lost
@@ -157,6 +159,11 @@ class Hypothesis:
         new.took = True
         return new
 
+    def hears_beside(self, at: float) -> bool:
+        """Tell whether a pulse at ``at`` is the next of a clock that is heard beside ours."""
+        periods = (at - self.extra_at) / self.v
+        return self.foreign_share > _BESIDE and abs(periods - round(periods)) < _KEEPS_DISTANCE
+
     def settle(self) -> None:
         """Go on at a steady tempo."""
         self.kind = STEADY
@@ -265,7 +272,7 @@ class Hypothesis:
         self.weight *= foreign
         self.took = False
         self.outlying = 0.0
-        if self.extra and abs(off) < 0.2 * self.v:
+        if self.extra and abs(off) < _KEEPS_DISTANCE * self.v:
             self.extra_at = at - 0.5 * off
             self.extra_gap += 0.1 * off
         else:

@@ -25,7 +25,7 @@ from drumigen_daemon.clock.midi_clock import ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
 from drumigen_daemon.engine.clock_choice import Clocks
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
-from drumigen_daemon.engine.drop_out import SILENCE, SilenceVerdict, SilenceWatch
+from drumigen_daemon.engine.drop_out import SILENCE, SILENCE_TOLD, SilenceVerdict, SilenceWatch
 from drumigen_daemon.engine.lost_start import LostStart
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, TransportState
 from drumigen_daemon.engine.output import Output
@@ -34,6 +34,8 @@ from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.process.log_line import LogLevel
 
+START_TWICE: Final = 0.012
+"""Seconds after its first pulse within which a Start is the same again, from another port."""
 START_MARGIN: Final = 0.002
 """Seconds from our Start to its first pulse, so that followers see them apart."""
 
@@ -168,10 +170,12 @@ class Conductor:
             self._transport.continue_()
         elif status == SONG_POSITION:
             tick = self._transport.tick_of_sixteenth(message[1] | message[2] << 7)
-            if not self._is_at(tick, at):
+            # who has been silent says where the next pulse is, however near we have kept
+            silent = at - self.follower.last_pulse_at > SILENCE_TOLD
+            if silent or not self._is_at(tick, at):
                 self._pause(at)
                 self._transport.locate(tick)
-        elif not self._has_just_started:
+        elif not self._has_just_started(at):
             self._pause(at)
             self._transport.start()
         if self._transport.state is TransportState.ARMED:
@@ -321,14 +325,15 @@ class Conductor:
         rolls = self._transport.state is TransportState.ROLLING
         return rolls and abs(self.timeline.tick_at(now) - tick) <= half
 
-    @property
-    def _has_just_started(self) -> bool:
-        """Whether a Start would say nothing new: no second pulse has come since the last one."""
-        transport = self._transport
+    def _has_just_started(self, at: Seconds) -> bool:
+        """Whether a Start would say nothing new: it is the last one, from another port."""
+        transport, follower = self._transport, self.follower
         if transport.position != 0 or transport.state is TransportState.STOPPED:
             return False
-        armed = transport.state is TransportState.ARMED
-        return armed or self.follower.last_pulse == transport.pulse_of_position
+        if transport.state is TransportState.ARMED:
+            return True
+        no_second_pulse = follower.last_pulse == transport.pulse_of_position
+        return no_second_pulse and at - follower.last_pulse_at < START_TWICE
 
     @property
     def _clock(self) -> Timeline:
