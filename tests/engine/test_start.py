@@ -344,3 +344,36 @@ def test_a_position_after_a_drop_out_is_where_the_next_pulse_is(
     master.finish()
     strokes = times(rig, since=first + 0.1)
     assert strokes == pytest.approx([first + beat * 0.5 for beat in (1, 2, 3)], abs=1e-4)
+
+
+@pytest.mark.parametrize("before", [45, 120, 290])
+@pytest.mark.parametrize("tempo", [45, 120, 290])
+@pytest.mark.parametrize("stops_at", [3, 4, 5])
+def test_what_lies_beyond_the_first_pulse_waits_for_the_second_to_tell_the_tempo(
+    before: int, tempo: int, stops_at: int
+) -> None:
+    rig = Rig()
+    hits = tuple(Hit(Tick(480 * n), Voice.CLOSED_HAT, 100) for n in range(16))
+    rig.plan(song(Bar(Meter(4, 4), hits), 20))
+    master = Master(rig, before)
+    master.say(START)
+    master.clock(48 + stops_at)
+    master.say(STOP, before=master.period / 2)
+    master.next_at += 0.3
+    master.bpm, first = tempo, master.next_at
+    master.say(CONTINUE)
+    master.clock(48)
+    master.finish()
+    sixteenth = first + (6 - stops_at) * master.period
+    strokes = times(rig, since=first - 0.001)[:4]
+    due = [sixteenth + n * 6 * master.period for n in range(4)]
+    assert strokes == pytest.approx(due, abs=0.005)
+
+
+def test_what_waits_for_a_second_pulse_does_not_wait_for_ever() -> None:
+    rig = Rig()
+    rig.plan(song(quarter_bar(), 20))
+    rig.hear(START, BEGIN + 0.1)
+    rig.hear(CLOCK, BEGIN + 0.11)
+    rig.run(2.3)
+    assert len(times(rig)) == 5

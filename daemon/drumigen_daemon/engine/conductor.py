@@ -23,6 +23,7 @@ from drumigen.units import (
 )
 from drumigen_daemon.clock.midi_clock import ExpectedPulses, LockState
 from drumigen_daemon.clock.source import Clock
+from drumigen_daemon.clock.tempo_filter import PERIOD_MAX
 from drumigen_daemon.engine.clock_choice import Clocks
 from drumigen_daemon.engine.clock_warnings import ClockWarnings
 from drumigen_daemon.engine.drop_out import SILENCE, SILENCE_TOLD, SilenceVerdict, SilenceWatch
@@ -67,6 +68,7 @@ class Conductor:
         self._silence = SilenceWatch(log)
         self._epoch = 0
         self._held: Timeline | None = None
+        self._held_until = math.inf  # seconds
         self._timeline_moved = (
             False  # pulses have moved the timeline since the player was told of it
         )
@@ -142,8 +144,14 @@ class Conductor:
         if self._transport.pulse(number):
             self._epoch = self.follower.epoch
             self._roll()
+            # how fast it goes, the next pulse will tell
+            self._player.hold_from(
+                self._transport.position + TICKS_PER_PULSE * self._transport.reading
+            )
+            self._held_until = at + PERIOD_MAX
         elif self._transport.state is TransportState.ROLLING:
             self._timeline_moved = True
+            self._release()
         elif self._parameters.start_on_clock and self._lost_start.is_certain_at(number):
             self._make_up_for_lost_start(at)
 
@@ -194,6 +202,9 @@ class Conductor:
         if self._source.foretold and self._source.advance(now):
             self._steer(now)
         wake = self._source.due
+        if now >= self._held_until:
+            self._release()
+        wake = min(wake, self._held_until)
         if self._player.rolling:
             wake = min(wake, self._check_bar_line(now))
         self._warnings.look(self.follower)
@@ -403,6 +414,12 @@ class Conductor:
         self._held = None
         # what is written on the pulse that we join with still belongs to us
         self._player.roll(self.timeline, round(self.timeline.tick_at(at)) - TICKS_PER_PULSE // 2)
+
+    def _release(self) -> None:
+        """Let leave what waits for the second pulse."""
+        if self._held_until < math.inf:
+            self._held_until = math.inf
+            self._player.hold_from(math.inf)
 
     def _halt(self, now: Seconds) -> None:
         self._held = None

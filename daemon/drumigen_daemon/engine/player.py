@@ -106,6 +106,7 @@ class Player:
         self._stale_before = -math.inf
         self._recalled_at = -math.inf
         self._promised = math.inf  # when we asked to be called
+        self._held_from = math.inf  # ticks
         self._stalled = False
         self.clock = ClockOutput(output)
         """Our clock, for others to follow; moved along with the notes."""
@@ -139,6 +140,7 @@ class Player:
         """
         self._timeline = timeline
         self._floor = from_tick
+        self._held_from = math.inf
         self._played.clear()
         self._strokes_before = tuple(self._strokes)
         self.log.current = None
@@ -146,6 +148,10 @@ class Player:
         self._filled_to = from_tick
         self._last_filled = None
         self._stale_before = -math.inf
+
+    def hold_from(self, tick: float) -> None:
+        """Let nothing leave that is written at ``tick`` or later, until this is called again."""
+        self._held_from = tick
 
     def follow(self, timeline: Timeline, now: Seconds) -> None:
         """Go on along another timeline: what waits moves with it, and what is on its way if far."""
@@ -340,7 +346,9 @@ class Player:
         )
 
     def _next_due(self) -> float:
-        return self._due(self._cues[0]) if self._cues else math.inf
+        if not self._cues or self._cues[0].written >= self._held_from:
+            return math.inf
+        return self._due(self._cues[0])
 
     def _strike(self, cue: _Cue, now: float) -> None:
         self._played.add((cue.written, cue.voice, cue.nth))
