@@ -87,6 +87,7 @@ def test_the_intensity_knob_turns_up_and_down(level: float, one: int, other: int
 
 ENTRY = {"personas": [[4.0, 80.0, -3.0, 0, 8]], "spread": [0.0], "fills": [0.1] * 8}
 NAN, INF = float("nan"), float("inf")
+NOTHINGS: tuple[object, ...] = ("", [], {})
 
 
 def spoilt(**changed: object) -> dict[str, object]:
@@ -113,7 +114,7 @@ def spoilt(**changed: object) -> dict[str, object]:
         spoilt(personas=[[4.0, 80.0, None, None, 10**400]]),
         spoilt(personas=[[4.0, 80.0, None, None, 8, 9]]),
         # nothing, of a kind that is no number
-        *(spoilt(personas=[[4.0, 80.0, None, None, 8, True, "", no]]) for no in ("", [], {})),
+        *(spoilt(personas=[[4.0, 80.0, None, None, 8, True, "", no]]) for no in NOTHINGS),
         spoilt(personas=[[4.0, 80.0, None, {}]]),
         spoilt(personas=[[4.0, 80.0, None, None, 8, True, "", None, 0.2, 0.3, ""]]),
         spoilt(personas="rock"),
