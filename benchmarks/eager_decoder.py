@@ -12,7 +12,7 @@ from torch import Tensor
 
 from drumigen.model.network import COUNT_MAX, ModelConfig
 from drumigen.model.stepper import Floats
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.transformer import DrumPatternTransformer, normed, of_weights
 
 Cache = tuple[Tensor, Tensor]
@@ -106,7 +106,7 @@ class EagerDecoder:
     def read(
         self,
         caches: Sequence[EagerCache],
-        notes: Sequence[Note],
+        notes: Sequence[BinnedNote],
         times: Sequence[float],
         conditions: Floats,
     ) -> Floats:

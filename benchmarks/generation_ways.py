@@ -23,7 +23,7 @@ from torch import Tensor  # noqa: E402
 
 from drumigen.model.checkpoint import load_model  # noqa: E402
 from drumigen.model.numpy_decoder import Decoder  # noqa: E402
-from drumigen.model.tokens import Note  # noqa: E402
+from drumigen.model.tokens import BinnedNote  # noqa: E402
 from drumigen.model.transformer import DrumPatternTransformer, normed, of_weights  # noqa: E402
 
 PAST = 160
@@ -62,11 +62,11 @@ def on_numpy(decoder: Decoder) -> Callable[[], object]:
     memory = decoder.cache()
     told = decoder.condition_embedding([1] * 9, [1.0])[:1]
     for step in range(PAST):
-        decoder.read([memory], [Note(step, 3, 3)], [5.0], told)
+        decoder.read([memory], [BinnedNote(step, 3, 3)], [5.0], told)
 
     def work() -> None:
         memory.steps = PAST
-        decoder.read([memory], [Note(30, 3, 3)], [5.0], told)
+        decoder.read([memory], [BinnedNote(30, 3, 3)], [5.0], told)
 
     return work
 

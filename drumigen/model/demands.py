@@ -17,7 +17,7 @@ import numpy as np
 from drumigen.fitting import felt_beat
 from drumigen.kit import LIMBS_OF_A_KIND, VOICES, Limb, Voice
 from drumigen.model.stepper import Floats
-from drumigen.model.tokens import Note, velocity_bin
+from drumigen.model.tokens import BinnedNote, velocity_bin
 from drumigen.model.vocabulary import BAR_LINE, OFFSET_STEP, OFFSET_ZERO, VOICE_ORDER
 from drumigen.timekeeping import EIGHTHS_SHARE, Keeper, backbeats_of, voices_of
 from drumigen.timeline import Meter
@@ -63,7 +63,7 @@ class Demands:
         """Return what a bar of ``meter`` owes before anything of it is drawn."""
         return Owed(self, meter)
 
-    def kept(self, notes: Sequence[Note], meter: Meter) -> list[Note]:
+    def kept(self, notes: Sequence[BinnedNote], meter: Meter) -> list[BinnedNote]:
         """Return the notes of a whole bar up to where it leaves something out, and ends."""
         owed = self.of(meter)
         for place, note in enumerate(notes):
@@ -105,11 +105,11 @@ class Owed:
         self._kept: set[int] = set()
         self._accents: set[int] = set()
         self._hands: set[int] = set()
-        self._last = Note(BAR_LINE, 0, 0)
+        self._last = BinnedNote(BAR_LINE, 0, 0)
         self._position, self._voice = 0, -1
         self._time, self._accent = self._time_due(), self._accent_due()
 
-    def struck(self, note: Note) -> None:
+    def struck(self, note: BinnedNote) -> None:
         """Take note of a stroke; they come in the order of the grammar."""
         position, voice = divmod(note.event, _VOICES)
         if position != self._position:

@@ -18,8 +18,8 @@ from drumigen.model.devices import FAULTS, clear_gpu_cache
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
 from drumigen.model.panels import CHUNK
 from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
-from drumigen.model.stepper import LINE, Floats, KVCache, Stepper
-from drumigen.model.tokens import Note, bar_of, encode, notes_of
+from drumigen.model.stepper import LINE, Floats, RowCache, Stepper
+from drumigen.model.tokens import BinnedNote, bar_of, encode, notes_of
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 from drumigen.model.whole_bars import BarDecoder
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
@@ -264,7 +264,7 @@ class _Writing:
         self.sampling = row.sampling
         self.of_velocity = row.sampling.of_velocity
         self.conditions = _embedding(checkpoint, row.conditions)
-        self.notes: list[Note] = []
+        self.notes: list[BinnedNote] = []
         self._left = list(row.events)
         self.owed = owed_by(row)
         self.last = LINE
@@ -322,13 +322,13 @@ def _read(
     context: tuple[Played, ...],
     keys: Sequence[int],
     kept: Contexts,
-) -> tuple[KVCache, int]:
+) -> tuple[RowCache, int]:
     """Return the cache of ``context``, for the caller to go on with, and its sixteenths."""
     stepper = checkpoint.stepper
     known, cache = kept.longest(stepper, keys)
     cache = cache.copied() if cache is not None else stepper.cache()
     line = sum(bar.meter.sixteenths for bar, _ in context[:known])
-    steps: list[tuple[Note, int, Floats]] = []
+    steps: list[tuple[BinnedNote, int, Floats]] = []
     for bar, under in context[known:]:
         conditions = _embedding(checkpoint, replace(under, meter=bar.meter))
         rows, _ = notes_of([bar])
@@ -410,7 +410,7 @@ class _Batch:
             [row.sampling for row in going],
         )
         for row, *note in zip(going, events, velocities, offsets, strict=True):
-            row.last = Note(*note)
+            row.last = BinnedNote(*note)
             row.notes.append(row.last)
             if row.owed is not None:
                 row.owed.struck(row.last)

@@ -42,7 +42,7 @@ from drumigen.model.network import (
 )
 from drumigen.model.panels import CHUNK, PANEL, linear, panels_of, places_of, whole
 from drumigen.model.stepper import Floats
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE
 
 WORKS_MAX: Final = 8
@@ -163,7 +163,7 @@ class Decoder:
     def read(
         self,
         caches: Sequence[KVCache],
-        notes: Sequence[Note],
+        notes: Sequence[BinnedNote],
         times: Sequence[float],
         conditions: Floats,
     ) -> Floats:
@@ -193,7 +193,7 @@ class Decoder:
         self,
         work: _Work,
         spans: Sequence[tuple[KVCache, int]],
-        notes: Sequence[Note],
+        notes: Sequence[BinnedNote],
         times: Sequence[float],
         conditions: Floats,
     ) -> Floats:

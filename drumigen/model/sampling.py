@@ -9,7 +9,7 @@ import numpy as np
 
 from drumigen.errors import ModelError
 from drumigen.model.stepper import Floats
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 
 TEMPERATURES: Final = (0.05, 5.0)
@@ -98,7 +98,7 @@ def _likeliest(weights: Floats, sampling: Sampling) -> Floats:
 
 def draw_events(
     logits: Floats,
-    lasts: Sequence[Note],
+    lasts: Sequence[BinnedNote],
     sixteenths: Sequence[int],
     chances: Sequence[float],
     samplings: Sequence[Sampling],
@@ -124,7 +124,7 @@ def draw_events(
 def draw_offsets(
     logits: Floats,
     events: Sequence[int],
-    lasts: Sequence[Note],
+    lasts: Sequence[BinnedNote],
     chances: Sequence[float],
     samplings: Sequence[Sampling],
 ) -> list[int]:

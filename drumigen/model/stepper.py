@@ -10,16 +10,16 @@ from typing import Any, Final, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VELOCITIES
 
 Floats = NDArray[np.float32]
 
-LINE: Final = Note(BAR_LINE, VELOCITIES, OFFSETS)
+LINE: Final = BinnedNote(BAR_LINE, VELOCITIES, OFFSETS)
 """The step that opens a bar."""
 
 
-class KVCache(Protocol):
+class RowCache(Protocol):
     """The keys and values of what one row of a batch has seen so far."""
 
     def copied(self) -> Self:
@@ -29,7 +29,7 @@ class KVCache(Protocol):
 class Stepper(Protocol):
     """A network that takes one step per hit; a cache is only given back to whom it came from."""
 
-    def cache(self) -> KVCache:
+    def cache(self) -> RowCache:
         """Return the cache of a row that has seen nothing."""
 
     def condition_embedding(self, conditions: Sequence[int], shares: Sequence[float]) -> Floats:
@@ -41,7 +41,7 @@ class Stepper(Protocol):
     def read(
         self,
         caches: Sequence[Any],
-        notes: Sequence[Note],
+        notes: Sequence[BinnedNote],
         times: Sequence[float],
         conditions: Floats,
     ) -> Floats:

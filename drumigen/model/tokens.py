@@ -57,7 +57,7 @@ def vocabulary_hash(lacking: Collection[str] = ()) -> str:
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
 
 
-class Note(NamedTuple):
+class BinnedNote(NamedTuple):
     """One hit in bins: ``event`` below :data:`BAR_LINE`, ``velocity``, ``offset``."""
 
     event: int
@@ -86,7 +86,7 @@ def velocity_span(place: int) -> tuple[int, int]:
     return max(1, first), min(126, first + VELOCITY_STEP - 1)
 
 
-def notes_of(bars: Sequence[Bar]) -> tuple[list[list[Note]], Losses]:
+def notes_of(bars: Sequence[Bar]) -> tuple[list[list[BinnedNote]], Losses]:
     """Return the notes of consecutive bars, each bar's in the order of the grammar.
 
     A hit belongs to the bar of the sixteenth that it sounds nearest to.
@@ -113,7 +113,7 @@ def notes_of(bars: Sequence[Bar]) -> tuple[list[list[Note]], Losses]:
             found[home][key] = max(found[home].get(key, 0), hit.velocity)
     rows = [
         [
-            Note(event, velocity_bin(velocity), offset)
+            BinnedNote(event, velocity_bin(velocity), offset)
             for (event, offset), velocity in sorted(bar.items())
         ]
         for bar in found
@@ -121,7 +121,7 @@ def notes_of(bars: Sequence[Bar]) -> tuple[list[list[Note]], Losses]:
     return rows, Losses(merged, moved)
 
 
-def bar_of(notes: Iterable[Note], meter: Meter, dither: Iterator[float] | None = None) -> Bar:
+def bar_of(notes: Iterable[BinnedNote], meter: Meter, dither: Iterator[float] | None = None) -> Bar:
     """Return the bar of ``notes``, written where a musician would write them.
 
     Without ``dither`` a hit takes the middle of its bins; with it, two numbers of 0-1 for each
@@ -200,7 +200,7 @@ def encode(
     return [*tokens, EOS], losses
 
 
-def note_tokens(note: Note) -> tuple[int, int, int, int]:
+def note_tokens(note: BinnedNote) -> tuple[int, int, int, int]:
     """Return the four tokens of a note."""
     position, voice = divmod(note.event, len(VOICE_ORDER))
     low, high = velocity_span(note.velocity)

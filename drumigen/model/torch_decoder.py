@@ -30,7 +30,7 @@ from torch import Tensor
 from drumigen.errors import DeviceError, DeviceFullError, ModelError
 from drumigen.model.network import COUNT_MAX, ModelConfig, due_hits
 from drumigen.model.stepper import LINE
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.torch_demands import tables_of
 from drumigen.model.torch_network import Network
 from drumigen.model.torch_workspace import HITS_MAX, TEMPERATURES, Workspace
@@ -210,7 +210,7 @@ class TorchDecoder:
         kept = [row for row, draft in enumerate(drafts) if draft.kept]
         caches = dict(zip(kept, self._unloaded(work, steps, kept), strict=True))
         return [
-            Drawn([Note(*note) for note in notes[:count]], caches.get(row))
+            Drawn([BinnedNote(*note) for note in notes[:count]], caches.get(row))
             for row, (notes, count) in enumerate(zip(notes_of_rows, counts, strict=True))
         ]
 

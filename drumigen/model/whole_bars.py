@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drumigen.model.demands import Owed
 from drumigen.model.sampling import Sampling
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 
 
 class Told(NamedTuple):
@@ -27,7 +27,7 @@ class Told(NamedTuple):
 class Heard:
     """A bar of a context that has not been read yet: ``line`` is its first sixteenth."""
 
-    notes: Sequence[Note]
+    notes: Sequence[BinnedNote]
     line: int
     told: Told
 
@@ -67,7 +67,7 @@ class Drawn(NamedTuple):
     The cache is None where it was not wanted.
     """
 
-    notes: list[Note]
+    notes: list[BinnedNote]
     cache: Any
 
 

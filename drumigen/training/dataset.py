@@ -15,7 +15,7 @@ from drumigen.fitting import fit
 from drumigen.kit import Voice
 from drumigen.model.conditions import CONDITION_SIZES
 from drumigen.model.network import COUNT_MAX, ModelConfig
-from drumigen.model.tokens import Note, notes_of
+from drumigen.model.tokens import BinnedNote, notes_of
 from drumigen.model.transformer import Steps
 from drumigen.model.vocabulary import (
     BAR_LINE,
@@ -108,7 +108,7 @@ def sequence_of(take: Take, config: ModelConfig) -> Line:
     """
     rows, _ = notes_of(take.bars)
     told = [under.ids() for under in conditions_of(take, config.drummers)]
-    line = Note(BAR_LINE, VELOCITIES, OFFSETS)
+    line = BinnedNote(BAR_LINE, VELOCITIES, OFFSETS)
     steps = [note for row in rows for note in (line, *row)]
     table = np.array([*steps, line], dtype=np.int64)
     firsts = np.cumsum([0, *(len(row) + 1 for row in rows)])

@@ -29,7 +29,7 @@ from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
 from drumigen_daemon.ports.choose import BackendReport
 from drumigen_daemon.session import Session
-from drumigen_daemon.settings.sections import Settings
+from drumigen_daemon.settings.sections import MidiSettings, Settings
 from drumigen_daemon.status.status import Status, described
 
 COMMANDS = ("play", "run", "render", "ports", "doctor", "control", "status", "export")
@@ -109,6 +109,7 @@ def test_drumigen_alone_shows_what_it_can_do(capsys: pytest.CaptureFixture[str])
         (("control", "--show"), 1, "no drumigen runs"),
         (("control", "--learned"), 1, "no drumigen runs"),
         (("export",), 1, "no drumigen runs"),
+        (("watch",), 1, "no drumigen runs"),
     ],
 )
 def test_a_mistake_is_explained_in_one_line(
@@ -246,6 +247,9 @@ def test_ports_are_listed_with_what_connects_to_them(monkeypatch: pytest.MonkeyP
         "alsa: not usable: no",
     ]
     assert list(listing(Settings(), ("alsa",))) == ["alsa: not usable: no"]
+    wanted = Settings(midi=MidiSettings(inputs=("Master", "TR-8")))
+    assert "  missing   'TR-8', wanted by drumigen:in" in list(listing(wanted))
+    assert not any("'Master'" in line for line in listing(wanted))
 
 
 def test_the_status_is_told_in_five_lines_and_what_to_do() -> None:

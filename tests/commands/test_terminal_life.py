@@ -62,6 +62,14 @@ def is_stopped(process: Path) -> bool:
     return (process / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+def transport(own: dict[str, str]) -> str:
+    """Return what ``drumigen status`` says the daemon does."""
+    status = [sys.executable, "-m", "drumigen_daemon", "status", "--json"]
+    environment = {**os.environ, **own}
+    done = subprocess.run(status, env=environment, capture_output=True, text=True, check=True)
+    return str(json.loads(done.stdout)["transport"])
+
+
 def test_a_song_that_make_started_is_suspended_and_goes_on(
     tmp_path: Path, own: dict[str, str]
 ) -> None:
@@ -125,10 +133,24 @@ def test_a_daemon_without_a_terminal_takes_a_hangup_for_a_reload(own: dict[str, 
         next(line for line in daemon.stderr if "drumigen control start" in line)
         daemon.send_signal(signal.SIGHUP)
         daemon.send_signal(signal.SIGHUP)
-        status = [sys.executable, "-m", "drumigen_daemon", "status", "--json"]
-        done = subprocess.run(status, env=environment, capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout)["transport"] == "stopped"
+        assert transport(own) == "stopped"
         daemon.terminate()
         _, log = daemon.communicate(timeout=PATIENCE)
     assert daemon.returncode == 0
     assert "settings" in log
+
+
+def test_a_daemon_that_starts_at_once_plays_unasked_and_says_so(own: dict[str, str]) -> None:
+    options = (*QUIET, "--set", "clock.start=at once", "--set", "clock.source=internal")
+    with subprocess.Popen(
+        [sys.executable, "-m", "drumigen_daemon", "run", *options],
+        env={**os.environ, **own},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as daemon:
+        assert daemon.stderr is not None
+        next(line for line in daemon.stderr if "begins by itself" in line)
+        wait_until(lambda: transport(own) == "rolling")
+        daemon.terminate()
+        daemon.communicate(timeout=PATIENCE)

@@ -12,7 +12,7 @@ from drumigen.model.kv_cache import ROOM
 from drumigen.model.network import ModelConfig, due_hits, weight_shapes
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.stepper import LINE, Stepper
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.torch_network import Caches, Network
 from drumigen.model.transformer import Steps, of_weights
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
@@ -31,17 +31,17 @@ def weights(config: ModelConfig) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def steps(seed: int = 0) -> tuple[list[Note], list[int], list[float]]:
+def steps(seed: int = 0) -> tuple[list[BinnedNote], list[int], list[float]]:
     """Some bars: notes, their numbers in the bar, and when they are."""
     rng = np.random.default_rng(seed)
-    notes: list[Note] = []
+    notes: list[BinnedNote] = []
     counts: list[int] = []
     times: list[float] = []
     for bar in range(STEPS // 12 + 1):
         events = np.sort(rng.integers(0, 16 * len(VOICE_ORDER), 11))
         levels, moves = rng.integers(VELOCITIES, size=11), rng.integers(OFFSETS, size=11)
         details = zip(events, levels, moves, strict=True)
-        notes += [LINE, *(Note(int(e), int(v), int(o)) for e, v, o in details)]
+        notes += [LINE, *(BinnedNote(int(e), int(v), int(o)) for e, v, o in details)]
         counts += range(12)
         times += [16.0 * bar, *(16.0 * bar + int(e) // len(VOICE_ORDER) for e in events)]
     return notes[:STEPS], counts[:STEPS], times[:STEPS]
@@ -182,10 +182,10 @@ def test_a_copied_cache_goes_on_by_itself(checkpoint: Checkpoint) -> None:
     first = stepper.cache()
     stepper.read([first], [LINE], [0.0], told)
     second = first.copied()
-    one = stepper.read([first], [Note(3, 3, 3)], [0.0], told)
-    stepper.read([second], [Note(40, 9, 9)], [2.0], told)
-    again = stepper.read([second.copied()], [Note(50, 3, 3)], [2.0], told)
-    third = stepper.read([first], [Note(50, 3, 3)], [2.0], told)
+    one = stepper.read([first], [BinnedNote(3, 3, 3)], [0.0], told)
+    stepper.read([second], [BinnedNote(40, 9, 9)], [2.0], told)
+    again = stepper.read([second.copied()], [BinnedNote(50, 3, 3)], [2.0], told)
+    third = stepper.read([first], [BinnedNote(50, 3, 3)], [2.0], told)
     assert not np.array_equal(one, again)
     assert not np.array_equal(third, again)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from drumigen.model.demands import Demands, Owed
 from drumigen.model.sampling import Sampling, draw, draw_events, draw_offsets
-from drumigen.model.tokens import Note, bar_of
+from drumigen.model.tokens import BinnedNote, bar_of
 from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSET_ZERO, OFFSETS, VELOCITIES
 from drumigen.pattern import Bar
 from drumigen.timekeeping import CYMBALS, Keeper, has_backbeat, keeps_time
@@ -16,14 +16,14 @@ from drumigen.timeline import Meter
 SAMPLING = Sampling()
 METERS = [Meter.parse(text) for text in ("4/4", "3/4", "5/4", "6/8", "7/8", "15/16", "2/4", "12/8")]
 few = settings(deadline=None, max_examples=40)
-BEGINNING = Note(BAR_LINE, VELOCITIES, OFFSETS)
+BEGINNING = BinnedNote(BAR_LINE, VELOCITIES, OFFSETS)
 
 
-def drawn(demands: Demands, meter: Meter, seed: int, *, sparse: float = 0.0) -> list[Note]:
+def drawn(demands: Demands, meter: Meter, seed: int, *, sparse: float = 0.0) -> list[BinnedNote]:
     """Return notes of a network that knows nothing, and the more ``sparse`` the sooner ends."""
     rng = np.random.default_rng(seed)
     owed = demands.of(meter)
-    notes: list[Note] = []
+    notes: list[BinnedNote] = []
     last = BEGINNING
     while len(notes) < 64:
         events = rng.normal(size=(1, EVENTS)).astype(np.float32)
@@ -38,7 +38,7 @@ def drawn(demands: Demands, meter: Meter, seed: int, *, sparse: float = 0.0) -> 
         offsets = rng.normal(size=(1, OFFSETS)).astype(np.float32)
         owed.hide_offsets(offsets[0], event)
         (offset,) = draw_offsets(offsets, [event], [last], [rng.random()], [SAMPLING])
-        last = Note(event, velocity, offset)
+        last = BinnedNote(event, velocity, offset)
         owed.struck(last)
         notes.append(last)
     return notes
@@ -109,15 +109,15 @@ def test_a_bar_that_is_not_forced_is_given_up_where_it_leaves_something_out() ->
     assert owed.leaves_out(BAR_LINE)
     for step in range(0, 16, 2):
         assert not owed.leaves_out(step * 19 + 4)
-        owed.struck(Note(step * 19 + 4, 20, OFFSET_ZERO))
+        owed.struck(BinnedNote(step * 19 + 4, 20, OFFSET_ZERO))
     assert not owed.leaves_out(BAR_LINE)
 
 
 @pytest.mark.parametrize("offset", [OFFSET_ZERO - 20, OFFSET_ZERO + 20])
 def test_a_stroke_far_off_keeps_no_time(offset: int) -> None:
     late, firm = (Demands(CYMBALS, swung=True, forced=True).of(Meter()) for _ in range(2))
-    late.struck(Note(4, 20, offset))
-    firm.struck(Note(4, 20, OFFSET_ZERO))
+    late.struck(BinnedNote(4, 20, offset))
+    firm.struck(BinnedNote(4, 20, OFFSET_ZERO))
     assert _bound(late) == 18
     assert _bound(firm) == 4 * 19 + 18
 

@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as arrays
 
 from drumigen.errors import ModelError
 from drumigen.model.sampling import Sampling, draw, draw_events, draw_offsets
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, EVENTS, OFFSETS, VELOCITIES, VOICE_ORDER
 
 PLAIN = Sampling()
-LINE = Note(BAR_LINE, VELOCITIES, OFFSETS)
+LINE = BinnedNote(BAR_LINE, VELOCITIES, OFFSETS)
 chances = st.floats(0, 1, exclude_max=True)
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_number_is_caught(bad: float, top_p: float) -> None:
 def test_events_follow_the_grammar(
     row: np.ndarray, event: int, offset: int, sixteenths: int, chance: float
 ) -> None:
-    last = Note(event, 3, offset)
+    last = BinnedNote(event, 3, offset)
     (drawn,) = draw_events(row[None], [last], [sixteenths], [chance], [PLAIN])
     later = event < drawn < sixteenths * len(VOICE_ORDER)
     assert drawn == BAR_LINE or later or (drawn == event and offset < OFFSETS - 1)
@@ -116,7 +116,7 @@ def test_a_bars_first_event_is_anywhere_in_it(
 def test_a_voice_struck_again_at_its_sixteenth_sounds_later(
     row: np.ndarray, offset: int, chance: float
 ) -> None:
-    last = Note(7, 3, offset)
+    last = BinnedNote(7, 3, offset)
     rows = np.stack([row, row])
     again, other = draw_offsets(rows, [7, 8], [last] * 2, [chance] * 2, [PLAIN] * 2)
     assert offset < again < OFFSETS
@@ -151,7 +151,9 @@ def test_a_row_is_drawn_as_if_alone(
 ) -> None:
     def drawn(asked: list[tuple[np.ndarray, int, int, int, float, Sampling]]) -> list[int]:
         rows, events, offsets, sixteenths, chance, sampling = zip(*asked, strict=True)
-        lasts = [Note(event, 3, offset) for event, offset in zip(events, offsets, strict=True)]
+        lasts = [
+            BinnedNote(event, 3, offset) for event, offset in zip(events, offsets, strict=True)
+        ]
         return draw_events(np.stack(rows), lasts, sixteenths, chance, sampling)
 
     assert drawn(asked) == [drawn([row])[0] for row in asked]

@@ -12,8 +12,8 @@ from drumigen.kit import VOICES, Voice
 from drumigen.model.conditions import SECTIONS, Conditions, tempo_heard
 from drumigen.model.mock import get_mock_tokens, mock_bar
 from drumigen.model.tokens import (
+    BinnedNote,
     Losses,
-    Note,
     bar_of,
     decode,
     encode,
@@ -49,9 +49,9 @@ def sounding(bars: list[Bar]) -> list[tuple[int, Voice, int]]:
     return sorted(found)
 
 
-def notes() -> st.SearchStrategy[Note]:
+def notes() -> st.SearchStrategy[BinnedNote]:
     return st.builds(
-        Note,
+        BinnedNote,
         st.integers(0, BAR_LINE - 1),
         st.integers(0, VELOCITIES - 1),
         st.integers(0, OFFSETS - 1),
@@ -141,7 +141,7 @@ def test_any_stream_of_numbers_decodes(tokens: list[int]) -> None:
 
 
 @given(st.lists(notes(), max_size=30), strategies.meters())
-def test_any_notes_within_a_bar_make_a_bar(drawn: list[Note], meter: Meter) -> None:
+def test_any_notes_within_a_bar_make_a_bar(drawn: list[BinnedNote], meter: Meter) -> None:
     inside = [n for n in drawn if n.event // len(Voice) < meter.sixteenths]
     bar = bar_of(inside, meter)
     assert len(bar.hits) == len(inside)
@@ -149,7 +149,7 @@ def test_any_notes_within_a_bar_make_a_bar(drawn: list[Note], meter: Meter) -> N
 
 
 @given(st.lists(notes(), max_size=30, unique_by=lambda n: (n.event, n.offset)), st.randoms())
-def test_spread_over_their_bins_hits_stay_in_them(drawn: list[Note], rng: object) -> None:
+def test_spread_over_their_bins_hits_stay_in_them(drawn: list[BinnedNote], rng: object) -> None:
     meter = Meter(8, 4)
     bar = bar_of(drawn, meter, iter(rng.random, None))  # type: ignore[attr-defined]
     assert notes_of([bar])[0][0] == sorted(drawn, key=lambda note: (note.event, note.offset))
@@ -162,7 +162,7 @@ def test_every_velocity_has_a_bin_that_spans_it() -> None:
 
 
 def test_every_voice_and_condition_has_tokens_of_its_own() -> None:
-    tokens = {note_tokens(Note(voice, 3, 3))[1] for voice in range(len(Voice))}
+    tokens = {note_tokens(BinnedNote(voice, 3, 3))[1] for voice in range(len(Voice))}
     assert tokens == {100 + VOICES[voice].note for voice in Voice}
     assert EVENTS == BAR_LINE + 1
 

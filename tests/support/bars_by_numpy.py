@@ -10,7 +10,7 @@ from drumigen.model.network import COUNT_MAX, ModelConfig
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.sampling import draw, draw_events, draw_offsets
 from drumigen.model.stepper import LINE
-from drumigen.model.tokens import Note
+from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 from drumigen.model.whole_bars import Draft, Drawn, Heard
 
@@ -43,7 +43,7 @@ class BarsByNumpy:
     def _written(self, draft: Draft) -> Drawn:
         cache, stepper, sampling = draft.cache.copied(), self._stepper, [draft.sampling]
         told = stepper.condition_embedding(draft.told.conditions, draft.told.shares)
-        last, notes, left = LINE, list[Note](), list(draft.events)
+        last, notes, left = LINE, list[BinnedNote](), list(draft.events)
         while True:
             count = len(notes)
             hidden = self._step(cache, last, draft.line, told[min(count, COUNT_MAX - 1)])
@@ -60,11 +60,11 @@ class BarsByNumpy:
             (velocity,) = draw(logits, [two], [draft.sampling.of_velocity])
             logits = stepper.offsets(details, [velocity])
             (offset,) = draw_offsets(logits, [event], [last], [three], sampling)
-            last = Note(event, velocity, offset)
+            last = BinnedNote(event, velocity, offset)
             notes.append(last)
 
     def _step(
-        self, cache: KVCache, note: Note, line: int, told: NDArray[np.float32]
+        self, cache: KVCache, note: BinnedNote, line: int, told: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         time = line + (0 if note.event == BAR_LINE else note.event // len(VOICE_ORDER))
         return self._stepper.read([cache], [note], [float(time)], told[None])

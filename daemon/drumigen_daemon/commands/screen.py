@@ -49,7 +49,7 @@ def open_screen(keyboard: Keyboard, move: Callable[[Move], None]) -> Iterator[Dr
     console = Console()
     voices: set[Voice] = set()
     shown = ViewState()
-    kept = _Kept()
+    kept = _KeptLog()
 
     def press(key: str) -> None:
         nonlocal shown
@@ -108,7 +108,7 @@ def open_lines(keyboard: Keyboard, move: Callable[[Move], None], bars: int = 0) 
         yield draw
 
 
-class _Kept(logging.Handler):
+class _KeptLog(logging.Handler):
     """Keeps what is logged while the screen is open, and prints it when it is closed."""
 
     def __init__(self) -> None:

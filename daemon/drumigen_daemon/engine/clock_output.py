@@ -9,7 +9,7 @@ from collections import deque
 
 from drumigen.timeline import Timeline
 from drumigen.units import TICKS_PER_PULSE, Seconds
-from drumigen_daemon.engine.output import CLOCK_PORT, Output
+from drumigen_daemon.engine.output_protocol import CLOCK_PORT, Output
 from drumigen_daemon.ports.midi import CLOCK_PULSE
 
 

@@ -29,8 +29,9 @@ from drumigen_daemon.engine.clock_warnings import ClockWarnings
 from drumigen_daemon.engine.drop_out import SILENCE, SILENCE_TOLD, SilenceVerdict, SilenceWatch
 from drumigen_daemon.engine.lost_start import LostStart
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, TransportState
-from drumigen_daemon.engine.output import Output
+from drumigen_daemon.engine.output_protocol import Output
 from drumigen_daemon.engine.player import Player
+from drumigen_daemon.engine.re_one import ticks_to_the_one
 from drumigen_daemon.engine.transport import Transport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.process.log_line import LogLevel
@@ -265,13 +266,9 @@ class Conductor:
         bar = self._player.bar
         if not self._player.rolling or bar is None:
             return
-        tick = self.timeline.tick_at(now)
-        beat = round(tick / TICKS_PER_BEAT) * TICKS_PER_BEAT
-        bar_line = bar.end if bar.end - tick < tick - bar.start else bar.start
-        if tick + bar_line - beat < 0:  # there is nothing before the song
-            bar_line = bar.end
-        if bar_line != beat:
-            self._move_song(bar_line - beat, self._source.next_pulse(now))
+        ticks = ticks_to_the_one(self.timeline.tick_at(now), bar)
+        if ticks:
+            self._move_song(ticks, self._source.next_pulse(now))
             timeline = self.timeline
             self._player.jump(timeline, math.ceil(timeline.tick_at(now)), now)
             self._transport.moves += 1

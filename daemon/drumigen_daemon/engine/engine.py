@@ -44,7 +44,7 @@ from drumigen_daemon.engine.messages import (
     TransportState,
     UseKit,
 )
-from drumigen_daemon.engine.output import NOTES_PORT, Output
+from drumigen_daemon.engine.output_protocol import NOTES_PORT, Output
 from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.score import Score
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally

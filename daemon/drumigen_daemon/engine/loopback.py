@@ -48,7 +48,7 @@ class RoundTrip:
         return self.quantile(0.99) - self.quantile(0.01)
 
 
-class _Heard:
+class _Arrival:
     """What came back, from any thread."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def measure(make: Callable[[], Backend], output: str = "", heard_on: str = "") -
     Raises:
         PortError: the MIDI system cannot be used, or the ports are not there.
     """
-    inbox, deaf = _Heard(), _Heard()
+    inbox, deaf = _Arrival(), _Arrival()
     sender, hearer = make(), make()
     ears = VirtualPort("in", (heard_on,) if heard_on else ())
     voice = VirtualPort("out", (output or f"{HEARER}:in",))
@@ -96,7 +96,7 @@ def _connect(sender: Backend, hearer: Backend, expected: int) -> None:
     raise PortError(message)
 
 
-def _sent_and_heard(sender: Backend, hearer: Backend, inbox: _Heard) -> RoundTrip:
+def _sent_and_heard(sender: Backend, hearer: Backend, inbox: _Arrival) -> RoundTrip:
     timed = None if sender.queues else TimedOutput(sender)
     send = sender.send if timed is None else timed.send
     lead = sender.lead if timed is None else timed.lead

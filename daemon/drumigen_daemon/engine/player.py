@@ -20,7 +20,7 @@ from drumigen_daemon.engine.bar_log import BarLog
 from drumigen_daemon.engine.clock_output import ClockOutput
 from drumigen_daemon.engine.inbox import HEARD_TOGETHER
 from drumigen_daemon.engine.messages import PlannedBar, PlayedNote
-from drumigen_daemon.engine.output import NOTES_PORT, Output
+from drumigen_daemon.engine.output_protocol import NOTES_PORT, Output
 from drumigen_daemon.engine.score import Score
 
 LOOK_AHEAD = 0.6

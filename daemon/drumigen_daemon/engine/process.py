@@ -20,7 +20,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.engine.engine import Engine
 from drumigen_daemon.engine.inbox import MidiInbox
 from drumigen_daemon.engine.messages import AnyCommand, AnyReport, EngineSetup, Ready
-from drumigen_daemon.engine.output import Output
+from drumigen_daemon.engine.output_protocol import Output
 from drumigen_daemon.engine.timed_output import SPIN, TimedOutput
 from drumigen_daemon.engine.wakeup import Wakeup
 from drumigen_daemon.ports import Backend

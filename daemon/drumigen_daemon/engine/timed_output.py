@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from drumigen.units import Seconds
-from drumigen_daemon.engine.output import NOTES_PORT
+from drumigen_daemon.engine.output_protocol import NOTES_PORT
 from drumigen_daemon.ports import OVERDUE, Backend
 from drumigen_daemon.ports.midi import is_note_on
 

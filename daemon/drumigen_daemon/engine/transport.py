@@ -4,7 +4,7 @@ Whoever gives the clock counts pulses from 0 and knows their timeline; the
 transport says which song tick a pulse is.  MIDI's rule: the first pulse after Start or Continue
 *is* the position (MIDI 1.0, "MIDI Clock" and "Song Position Pointer").  It is kept by the number of
 that pulse, so whoever counts must never give that pulse another number.  What is done on such a
-message, and ``re-one``, is :mod:`.conductor`'s.
+message is :mod:`.conductor`'s; ``re-one`` is :mod:`.re_one`'s.
 """
 
 from drumigen.timeline import Timeline

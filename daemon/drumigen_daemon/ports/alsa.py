@@ -112,7 +112,7 @@ class AlsaBackend:
 
     def __init__(self) -> None:
         """Open nothing yet."""
-        self._session: _Session | None = None
+        self._session: _AlsaSession | None = None
         self._news: Sequence[PortChange] = ()
 
     @property
@@ -122,7 +122,7 @@ class AlsaBackend:
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Open our client, its ports and its queue."""
-        self._session = _Session(_open_client(plan.client), plan, inbox)
+        self._session = _AlsaSession(_open_client(plan.client), plan, inbox)
         self._news = self._session.check()
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class AlsaBackend:
 
 
 @dataclass(slots=True)
-class _End:
+class _AlsaEnd:
     """One of our ports, and the peers seen connected with it, by address."""
 
     ours: VirtualPort
@@ -188,7 +188,7 @@ class _End:
     peers: dict[Address, str] = field(default_factory=dict)
 
 
-class _Session:
+class _AlsaSession:
     """Everything that lives from open to close."""
 
     def __init__(self, client: "alsa_midi.SequencerClient", plan: PortPlan, inbox: Inbox) -> None:
@@ -213,11 +213,11 @@ class _Session:
             caps = self._alsa.PortCaps
             self._ends = [
                 *(
-                    _End(ours, self._create_port(ours.name, self._alsa.WRITE_PORT), hears=True)
+                    _AlsaEnd(ours, self._create_port(ours.name, self._alsa.WRITE_PORT), hears=True)
                     for ours in plan.inputs
                 ),
                 *(
-                    _End(ours, self._create_port(ours.name, self._alsa.READ_PORT), hears=False)
+                    _AlsaEnd(ours, self._create_port(ours.name, self._alsa.READ_PORT), hears=False)
                     for ours in plan.outputs
                 ),
             ]
@@ -398,14 +398,14 @@ class _Session:
             self._names[address] = name
         return name
 
-    def _peers_of(self, end: _End) -> set[Address]:
+    def _peers_of(self, end: _AlsaEnd) -> set[Address]:
         kind = self._alsa.SubscriptionQueryType
         return {
             (each.addr.client_id, each.addr.port_id)
             for each in end.port.list_subscribers(kind.WRITE if end.hears else kind.READ)
         }
 
-    def _connect_matching(self, end: _End, connected: set[Address]) -> None:
+    def _connect_matching(self, end: _AlsaEnd, connected: set[Address]) -> None:
         if not end.ours.connect:
             return
         for peer in self._client.list_ports(input=end.hears, output=not end.hears):

@@ -18,7 +18,7 @@ from drumigen.errors import PortError
 from drumigen.units import Seconds
 from drumigen_daemon.ports import Inbox, Peer, PortChange, PortPlan
 from drumigen_daemon.ports.frame_queue import OnWritten
-from drumigen_daemon.ports.jack_client import OPEN_TIMEOUT, Opening, jack_library, made_by
+from drumigen_daemon.ports.jack_client import OPEN_TIMEOUT, ClientOpening, jack_library, made_by
 from drumigen_daemon.ports.jack_session import LEAD_MIN, JackSession
 
 RETRY: Final = 1.0
@@ -32,7 +32,7 @@ def probe() -> str:
         PortError: there is none, or JACK-Client is not installed.
 
     """
-    (client,) = Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
+    (client,) = ClientOpening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
     try:
         maker = made_by(jack_library())
         kind = "JACK server" if maker == "JACK" else f"{maker} as JACK"
@@ -48,7 +48,7 @@ def peers() -> list[Peer]:
         PortError: there is none, or JACK-Client is not installed.
 
     """
-    (client,) = Opening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
+    (client,) = ClientOpening("drumigen-probe", exact=False).wait(OPEN_TIMEOUT)
     try:
         return sorted(
             Peer(port.name, port.is_output, tuple(port.aliases))
@@ -75,7 +75,7 @@ class JackBackend:
         self._plan: PortPlan | None = None
         self._inbox: Inbox | None = None
         self._session: JackSession | None = None
-        self._opening: Opening | None = None
+        self._opening: ClientOpening | None = None
         self._leaving: threading.Thread | None = None
         self._retry_at = 0.0
         self._news: Sequence[PortChange] = ()
@@ -203,5 +203,5 @@ class JackBackend:
             self._session = None
 
 
-def _open(plan: PortPlan) -> "Opening":
-    return Opening(plan.client, *([f"{plan.client}-in"] if plan.split else []))
+def _open(plan: PortPlan) -> "ClientOpening":
+    return ClientOpening(plan.client, *([f"{plan.client}-in"] if plan.split else []))

@@ -30,7 +30,7 @@ class Sentinel:
 
     def __init__(self, name: str) -> None:
         """Join the server as ``name``; raises :class:`PortError` if there is none."""
-        (self._client,) = Opening(name, exact=False).wait(OPEN_TIMEOUT)
+        (self._client,) = ClientOpening(name, exact=False).wait(OPEN_TIMEOUT)
         self.down = threading.Event()
         """Set at once, from a thread of JACK, when the server dies or turns us out."""
         self.period = self._client.blocksize / self._client.samplerate
@@ -50,7 +50,7 @@ class Sentinel:
         leave(self._client)
 
 
-class Opening:
+class ClientOpening:
     """Joins a server in a thread of its own, for a hung server never answers."""
 
     def __init__(self, *names: str, exact: bool = True) -> None:

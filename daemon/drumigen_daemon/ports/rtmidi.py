@@ -93,7 +93,7 @@ class RtMidiBackend:
     tell us a message is killed or waited for in vain, and the process hangs.  libjack takes a port
     off a client's list without a lock, and crashes when the client's other thread goes through the
     list just then, as it does after every change of the graph.  So objects are closed in steps,
-    each when nothing has stirred for a while (:meth:`_Session.step`).
+    each when nothing has stirred for a while (:meth:`_RtmidiSession.step`).
     """
 
     name = "rtmidi"
@@ -107,14 +107,14 @@ class RtMidiBackend:
         self._api = api
         self._plan: PortPlan | None = None
         self._inbox: Inbox | None = None
-        self._session: _Session | None = None
+        self._session: _RtmidiSession | None = None
         self._down_reported = False
         self._retry_at = 0.0
         self._news: Sequence[PortChange] = ()
 
     def open(self, plan: PortPlan, inbox: Inbox) -> None:
         """Open the ports; whoever sends to a virtual port is not known, its name is the source."""
-        self._session = _Session(_working_api(self._api), plan, inbox)
+        self._session = _RtmidiSession(_working_api(self._api), plan, inbox)
         self._plan, self._inbox = plan, inbox
         self._news = self._session.connect_peers()
 
@@ -187,14 +187,14 @@ class RtMidiBackend:
             return []
         self._retry_at = now + RETRY
         try:
-            self._session = _Session(_working_api(self._api), plan, inbox)
+            self._session = _RtmidiSession(_working_api(self._api), plan, inbox)
         except PortError:
             return []  # not back yet: the next attempt is a second away
         return [PortChange("", "", up=True), *self._session.connect_peers()]
 
 
 @dataclass(slots=True)
-class _End:
+class _RtmidiEnd:
     """One port of the plan: its virtual port, and an object for each peer opened by pattern."""
 
     ours: VirtualPort
@@ -204,7 +204,7 @@ class _End:
     peers: "dict[str, rtmidi.MidiIn | rtmidi.MidiOut]" = field(default_factory=dict)
 
 
-class _Session:
+class _RtmidiSession:
     """One life of our ports: until they are closed, or the JACK server dies."""
 
     def __init__(self, api: str, plan: PortPlan, inbox: Inbox) -> None:
@@ -212,7 +212,7 @@ class _Session:
         self._api = api
         self._number = getattr(self._library, _APIS[api])
         self._inbox = inbox
-        self._ends: list[_End] = []
+        self._ends: list[_RtmidiEnd] = []
         self._own = plan.client.lower()
         self._sentinel = jack_client.Sentinel(f"{plan.client}-watch") if api == "jack" else None
         # JACK tells its clients of a change in the period after it
@@ -329,7 +329,7 @@ class _Session:
 
     def _open_end(self, ours: VirtualPort, client: str, prefix: str, *, hears: bool) -> None:
         main = self._new(client, f"{prefix}:{ours.name}", hears=hears)
-        self._ends.append(_End(ours, hears, client, main))
+        self._ends.append(_RtmidiEnd(ours, hears, client, main))
         if self._api == "winmm":
             if not ours.connect:
                 message = (
