@@ -193,7 +193,8 @@ def times(  # noqa: PLR0913, PLR0917 - of one table
     for title, rows in batches(next_bars).items():
         if len(rows) > most:
             continue
-        few = max(3, rounds // max(1, len(rows) // 32))
+        # a GPU is quick enough for all of them, and without them a P99 says little
+        few = rounds if device != "cpu" else max(3, rounds // max(1, len(rows) // 32))
         longest = max(len(bar.hits) for bar in generate_batch(checkpoint, rows)) + 1
         ways = {f"{device}, whole bars, {name}": model for name, model in there.items()}
         slow = {"numpy": checkpoint, f"{device}, eager torch": eager(checkpoint, device)}

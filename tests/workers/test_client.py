@@ -50,6 +50,8 @@ class Broker:
         self.adverts: dict[bytes, bytes] = {}
         self.down = False
         self.waiting = 0
+        self.told: list[object] = []
+        self.trips = 0
         self.sent: list[dict[str, Any]] = []
         self.replies: deque[bytes | None] = deque()
 
@@ -69,17 +71,19 @@ class Broker:
 
     def llen(self, _key: str) -> None:
         self.time()
+        self.trips += not self.told
+        self.told.append(self.waiting if not self.told else 0)
 
-    def execute(self) -> list[int]:
-        return [self.waiting, 0]
+    def execute(self) -> list[object]:
+        told, self.told = self.told, []
+        return told
 
-    def blpop(self, keys: Sequence[str], timeout: float) -> tuple[bytes, bytes] | None:
+    def blpop(self, keys: Sequence[str], timeout: float) -> None:
         assert timeout > 0, "it would wait for ever"
         reply = self.replies.popleft() if self.replies else None
         if reply is None:
             self.now += timeout
-            return None
-        return keys[0].encode(), reply
+        self.told.append(None if reply is None else (keys[0].encode(), reply))
 
     # and of Celery
     @property
@@ -225,6 +229,22 @@ def test_a_full_queue_gets_nothing_more(client: BarsClient, broker: Broker) -> N
     assert outcome(client) is None
     assert not broker.sent
     assert told(client.report) == {"lost": 1}
+    broker.waiting = 9
+    assert outcome(client) is None
+    assert len(broker.sent) == 1, "there is room again"
+    broker.waiting = 10
+    outcome(client)  # as far as it knew there was
+    outcome(client)
+    assert len(broker.sent) == 2
+
+
+def test_how_many_wait_is_read_on_the_way(client: BarsClient, broker: Broker) -> None:
+    outcome(client)
+    broker.trips = 0
+    for _ in range(5):
+        broker.replies.append(packed(BarsReply((BAR,))))
+        assert outcome(client) == (BAR,)
+    assert broker.trips == 5, "once for each answer"
 
 
 def test_a_broker_that_is_gone_is_said_once_and_found_again(

@@ -110,6 +110,7 @@ class BarsClient:
         self._seen = Seen()
         self._looked_at = -LOOK_STALE
         self._looking_since: float | None = None
+        self._queued = address.max_queue  # until it was seen
         self._busy = False
         self._distrusted_at = 0.0
         self._refused: set[str] = set()
@@ -301,29 +302,50 @@ class BarsClient:
         now = self._clock()
         if now >= exchange.until:
             return
-        number = uuid4().hex
+        number, most = uuid4().hex, self._address.max_queue
         try:
             client = self._client()
-            if self._waiting(client) >= self._address.max_queue:
+            if self._queued >= most:
+                self._queued = self._counted(client)
+            if self._queued >= most:
                 exchange.outcome, exchange.why = "lost", "the queue is full"
                 self._say("the workers' queue is full: the CPU here writes", logging.WARNING)
                 return
             self._send(exchange, number)
-            left = exchange.until - self._clock()
-            found = client.blpop([self._names.reply(number)], left) if left > 0 else None
+            found = self._awaited(client, exchange, number)
         except BROKER_ERRORS as error:
+            self._queued = most
             exchange.outcome, exchange.why = "lost", f"{type(error).__name__}: {error}"
             self._unreachable(exchange.why)
             return
         if found is not None:
             self._take(exchange, found[1])
 
-    def _waiting(self, client: "redis.Redis") -> int:
+    def _awaited(self, client: "redis.Redis", exchange: Exchange, number: str) -> Any:  # noqa: ANN401 - of redis
+        """Return what is answered in time, or None; on the way, see how many requests wait.
+
+        So each request goes to the broker and back twice, not three times.  Who reads that the
+        queue is full asks no more before it has read otherwise: the queue is longer than it may be
+        by one request of each drummer at most.
+        """
+        left = exchange.until - self._clock()
+        if left <= 0:
+            return None
+        pipe = self._counting(client)
+        pipe.blpop([self._names.reply(number)], left)
+        *lengths, found = pipe.execute()
+        self._queued = sum(map(int, lengths))
+        return found
+
+    def _counted(self, client: "redis.Redis") -> int:
         """Return how many requests wait."""
+        return sum(map(int, self._counting(client).execute()))
+
+    def _counting(self, client: "redis.Redis") -> Any:  # noqa: ANN401 - of redis
         pipe = client.pipeline(transaction=False)
         for priority in PRIORITIES:
             pipe.llen(f"{self._queue}{PRIORITY_SEPARATOR}{priority}" if priority else self._queue)
-        return sum(map(int, pipe.execute()))
+        return pipe
 
     def _send(self, exchange: Exchange, number: str) -> None:
         batch, now = exchange.batch, self._clock()
