@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 LOOK_PERIOD: Final = 1.0
 """Seconds between two looks at which workers there are."""
+LOOK_AGAIN: Final = 0.2
+"""The same after a deadline was missed, until a worker has said that it is there."""
 LOOK_STALE: Final = 3.0
 """Seconds after which what was seen is not believed any more."""
 LOOK_PATIENCE: Final = 0.25
@@ -217,7 +219,7 @@ class BarsClient:
                 exchange = self._inbox.get(timeout=max(0.0, next_look - self._clock()))
             except queues.Empty:
                 self._look()
-                next_look = self._clock() + LOOK_PERIOD
+                next_look = self._clock() + (LOOK_AGAIN if self._state == "late" else LOOK_PERIOD)
                 continue
             if exchange is None:
                 return
@@ -230,6 +232,8 @@ class BarsClient:
             finally:
                 self._busy = False
                 exchange.done.set()
+            if exchange.outcome in ("missed", "corrupt"):
+                next_look = min(next_look, self._clock() + LOOK_AGAIN)
 
     def _look(self) -> None:
         """See which workers there are, and read the broker's clock."""
