@@ -3,7 +3,7 @@
 Deadlines travel in the broker's time, so clocks of machines need not agree.
 """
 
-import math
+from bisect import bisect_left, bisect_right
 from collections import deque
 from typing import Final
 
@@ -13,10 +13,8 @@ BATCH_MAX: Final = 1024
 """Bars in a batch, however quick the worker is."""
 MARGIN: Final = 0.01
 """Seconds that an answer takes on its way back."""
-REACTION: Final = 0.1
-"""Weight of the last batch in what batches take."""
-EVEN: Final = 0.01
-"""Spread of sizes, as a share of their mean squared, below which all batches are of one size."""
+REACTION: Final = 0.2
+"""Weight of the last batch in what batches of about its size take."""
 FORGIVEN: Final = 0.1
 """Share by which the worker is taken for quicker when it has refused: it may have become so."""
 TRIALS: Final = 8
@@ -47,72 +45,63 @@ class BrokerClock:
 
 
 class ServiceTime:
-    """How long batches take, as a line through those that were written, later ones weighing more.
+    """How long batches take, by their size: measured, and between two sizes interpolated.
 
-    A batch costs something, and each of its bars; who knows only the mean would refuse a batch of
-    eighteen after a few batches of one.
+    A batch costs something, and each of its bars; who knew only the mean would refuse a batch of
+    eighteen after a few batches of one.  What is larger than any that was measured is taken to need
+    as long for each bar: so it grows into large batches, and never promises what it has not seen.
     """
 
     def __init__(self) -> None:
         """Take the worker for as quick as can be until the first batch."""
-        self._sums = [0.0] * 5  # of weights, bars, seconds, bars squared, bars times seconds
+        # sizes up to 1, 3, 7, 15 ...: how many bars they have and how long they take, on average
+        self._sizes: dict[int, tuple[float, float]] = {}
+        self._points: list[tuple[float, float]] = []
 
     def measured(self, bars: int, seconds: float) -> None:
         """Take note that a batch of so many bars took so long."""
-        new = (1.0, bars, seconds, bars * bars, bars * seconds)
-        self._sums = [
-            (1 - REACTION) * old + each for old, each in zip(self._sums, new, strict=True)
-        ]
+        size = bars.bit_length()
+        old_bars, old_seconds = self._sizes.get(size, (bars, seconds))
+        self._sizes[size] = (
+            old_bars + REACTION * (bars - old_bars),
+            old_seconds + REACTION * (seconds - old_seconds),
+        )
+        self._draw()
 
     def forgive(self) -> None:
         """Take note that something was refused: it will be tried again when that goes on."""
-        self._sums[2] *= 1 - FORGIVEN
-        self._sums[4] *= 1 - FORGIVEN
+        self._sizes = {
+            size: (bars, seconds * (1 - FORGIVEN)) for size, (bars, seconds) in self._sizes.items()
+        }
+        self._draw()
+
+    def _draw(self) -> None:
+        """Find the points of the curve: a batch takes no less than any smaller one."""
+        self._points = []
+        longest = 0.0
+        for _, (bars, seconds) in sorted(self._sizes.items()):
+            longest = max(longest, seconds)
+            self._points.append((bars, longest))
 
     def seconds(self, bars: int) -> float:
         """Return how long a batch of so many bars will take."""
-        weight, mean, time = self._means
-        if not weight:
+        if not self._points:
             return 0.0
-        line = self._line
-        if line is None:
-            # all were of one size: between as long for any, and as long for each bar
-            return time * math.sqrt(bars / mean)
-        base, slope = line
-        return base + slope * bars
+        place = bisect_left(self._points, (bars, 0.0))
+        if not place:
+            return self._points[0][1]
+        below, shorter = self._points[place - 1]
+        if place == len(self._points):
+            return shorter * bars / below
+        above, longer = self._points[place]
+        return shorter + (longer - shorter) * (bars - below) / (above - below)
 
     @property
     def batch_bars(self) -> int:
         """How many bars make a batch; one request may be larger."""
-        weight, mean, time = self._means
-        line = self._line
-        if not weight or not time:
-            return BATCH_MAX
-        if line is None:
-            most = mean * (BATCH_TIME / time) ** 2
-        else:
-            # half of the time at least is for the bars
-            base, slope = line
-            most = max(BATCH_TIME - base, base) / slope if slope else float(BATCH_MAX)
-        return max(1, min(BATCH_MAX, math.floor(most)))
-
-    @property
-    def _means(self) -> tuple[float, float, float]:
-        """How much is known, and the mean bars and seconds of a batch."""
-        weight, bars, seconds, _, _ = self._sums
-        return (weight, bars / weight, seconds / weight) if weight else (0.0, 0.0, 0.0)
-
-    @property
-    def _line(self) -> tuple[float, float] | None:
-        """Seconds of a batch without its bars, and of each bar; None if sizes tell nothing."""
-        weight, mean, time = self._means
-        _, _, _, squares, products = self._sums
-        spread = squares / weight - mean * mean if weight else 0.0
-        if spread <= EVEN * mean * mean:
-            return None
-        slope = (products / weight - mean * time) / spread
-        slope = min(max(slope, 0.0), time / mean)
-        return time - slope * mean, slope
+        # where even one bar takes long, half of the time at least is for the others
+        longest = max(BATCH_TIME, 2 * self.seconds(1))
+        return max(1, bisect_right(range(1, BATCH_MAX + 1), longest, key=self.seconds))
 
     def in_time(self, bars: int, left: float) -> bool:
         """Tell whether ``bars`` bars from now on would be there within ``left`` seconds."""
