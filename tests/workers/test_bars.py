@@ -64,11 +64,13 @@ class Writer:
 class Message:
     """As kombu hands it over."""
 
-    def __init__(self, name: str, rows: int, left: float, body: object = None) -> None:
+    def __init__(
+        self, name: str, rows: int, left: float, body: object = None, *, waited: float = 0.0
+    ) -> None:
         now = time.monotonic()
         self.headers = {
             "id": name,
-            ASKED_HEADER: 1000 * now,
+            ASKED_HEADER: 1000 * (now - waited),
             DEADLINE_HEADER: 1000 * (now + left),
             REPLY_HEADER: name,
             ROWS_HEADER: rows,
@@ -255,3 +257,16 @@ def test_what_is_written_to_warm_up_is_nobodys() -> None:
     stage.lane.warm_up([Item(BarRequest("rock", number, Meter(), 1)) for number in range(36)])
     assert {len(batch) for batch in stage.writer.batches} == {2, 18, 36}
     assert (stage.lane.bars, stage.lane.refused, stage.answers.told) == (0, 0, {})
+
+
+def test_a_flood_does_not_make_it_promise_what_it_cannot_do() -> None:
+    stage = Stage(each=0.002)
+    stage.lane.warm_up([Item(BarRequest("rock", number, Meter(), 1)) for number in range(36)])
+    stage.writer.batches.clear()
+    # they have waited long, and what is left is too little; asked at once it would have been enough
+    late = [Message(f"late{n}", 18, left=0.02, waited=10.0) for n in range(100)]
+    stage.hear(*late, *[asked(f"{n}", *range(18), left=600.0) for n in range(10)])
+    while stage.channel.waiting:
+        stage.hear(stage.channel.waiting.popleft())
+    assert max(map(len, stage.writer.batches)) <= 0.1 / 0.002 + 18
+    assert {f"{n}" for n in range(10)} <= stage.answers.told.keys()

@@ -166,9 +166,12 @@ class BarsLane:
     def _serve(self, channel: Any) -> None:  # noqa: ANN401 - kombu's
         """Collect what belongs together, and write until nothing that was taken is left."""
         self._collect(channel)
-        while self._waiting or self._refusals:
-            batch = self._batch()
-            self._answer(self._written(batch) if batch else [])
+        self._answer([])  # who is refused need not wait for the others
+        while self._waiting:
+            begun, batch = time.monotonic(), self._batch()
+            self._answer(self._written(batch))
+            bars = sum(asked.rows for asked, _ in batch)
+            self._service.measured(bars, time.monotonic() - begun)
 
     def _collect(self, channel: Any) -> None:  # noqa: ANN401 - kombu's
         end = time.monotonic() + WINDOW
@@ -203,7 +206,8 @@ class BarsLane:
             self._event("task-revoked", uuid=asked.id, terminated=False, expired=True)
             return
         if not self._service.in_time(self._rows + asked.rows, left):
-            self._service.forgive()
+            if not self._service.in_time(asked.rows, asked.deadline - asked.asked):
+                self._service.forgive()  # else nothing of this size would ever be tried again
             self._refuse(asked, "busy", busy=True)
             return
         try:
@@ -270,7 +274,6 @@ class BarsLane:
             return [(asked, BarsReply(problem=why, worker=self._name))]
         by_bank = self._writer.by_bank
         seconds = time.monotonic() - begun
-        self._service.measured(len(bars), seconds)
         answers, place = [], 0
         for asked, request in batch:
             count = len(request.batch.items)
@@ -304,6 +307,8 @@ class BarsLane:
 
     def _answer(self, answers: list[tuple[Asked, BarsReply]]) -> None:
         refusals, self._refusals = self._refusals, []
+        if not refusals and not answers:
+            return
         pipe = self._broker.pipeline(transaction=False)
         for asked, reply in (*refusals, *answers):
             pipe.rpush(asked.reply, packed(reply))

@@ -11,12 +11,16 @@ BATCH_TIME: Final = 0.1
 """Seconds that a batch may take: a longer one makes everybody wait and hardly writes more."""
 BATCH_MAX: Final = 1024
 """Bars in a batch, however quick the worker is."""
-MARGIN: Final = 0.01
+MARGIN: Final = 0.02
 """Seconds that an answer takes on its way back."""
+PRUDENCE: Final = 1.25
+"""Times what a batch takes on average, for it to be there in time: in a flood those come first that
+have waited longest, and so each has just as much time left as is asked for here."""
 REACTION: Final = 0.2
 """Weight of the last batch in what batches of about its size take."""
-FORGIVEN: Final = 0.1
-"""Share by which the worker is taken for quicker when it has refused: it may have become so."""
+FORGIVEN: Final = 0.05
+"""Share by which the worker is taken for quicker when it has refused what it could not have done
+even at once: it may have become so."""
 TRIALS: Final = 8
 """Readings of the broker's clock from which the one with the shortest way is taken."""
 
@@ -57,11 +61,15 @@ class ServiceTime:
         # sizes up to 1, 3, 7, 15 ...: how many bars they have and how long they take, on average
         self._sizes: dict[int, tuple[float, float]] = {}
         self._points: list[tuple[float, float]] = []
+        self._guessed: set[int] = set()
+        """Sizes of which it was forgotten how long they took."""
 
     def measured(self, bars: int, seconds: float) -> None:
         """Take note that a batch of so many bars took so long."""
         size = bars.bit_length()
-        old_bars, old_seconds = self._sizes.get(size, (bars, seconds))
+        known = self._sizes.get(size, (bars, seconds))
+        old_bars, old_seconds = (bars, seconds) if size in self._guessed else known
+        self._guessed.discard(size)
         self._sizes[size] = (
             old_bars + REACTION * (bars - old_bars),
             old_seconds + REACTION * (seconds - old_seconds),
@@ -69,7 +77,8 @@ class ServiceTime:
         self._draw()
 
     def forgive(self) -> None:
-        """Take note that something was refused: it will be tried again when that goes on."""
+        """Take it for a bit quicker than it was measured: so it will be tried again."""
+        self._guessed |= self._sizes.keys()
         self._sizes = {
             size: (bars, seconds * (1 - FORGIVEN)) for size, (bars, seconds) in self._sizes.items()
         }
@@ -105,4 +114,4 @@ class ServiceTime:
 
     def in_time(self, bars: int, left: float) -> bool:
         """Tell whether ``bars`` bars from now on would be there within ``left`` seconds."""
-        return self.seconds(bars) + MARGIN <= left
+        return PRUDENCE * self.seconds(bars) + MARGIN <= left
