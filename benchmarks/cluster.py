@@ -172,7 +172,8 @@ def flood(seconds: float) -> None:
             report = storm.report
             told = ", ".join(f"{name} {report[name]}" for name in OUTCOMES)
             print(
-                f"flood {number}: asked {report['asked']} times in {seconds:g} s: {told}; "
+                f"flood {number}: asked {report['asked']} times in {seconds:g} s, for "
+                f"{report['asked'] * SPARE / seconds:.0f} bars/s: {told}; "
                 f"{report['bars'] / seconds:.0f} bars/s were written in time\n"
                 f"   queue at most {storm.longest}, memory at most {storm.most:.0f} MB, "
                 f"{memory_of(worker.pid):.0f} afterwards; dropped unread {storm.dropped} bars\n"
@@ -184,7 +185,7 @@ def flood(seconds: float) -> None:
 
 
 OUTCOMES = ("answered", "missed", "refused", "corrupt", "lost")
-STORM = 24
+STORM = 36
 """Drummers that ask without a pause, whether or not they have been answered."""
 
 
@@ -214,7 +215,7 @@ class Storm:
         due = time.monotonic() + random.random() * period
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             client.answer(client.ask(batch_of(0, self._items, TEMPO), WAIT))
-            due = max(time.monotonic(), due + period)
+            due += period  # who is behind makes up for it
 
     def rages(self, seconds: float, rate: float) -> None:
         """Ask ``rate`` times a second, for so many seconds."""
