@@ -181,6 +181,23 @@ def test_after_a_missed_deadline_a_worker_must_say_first_that_it_is_there(
     assert told(client.report) == {"missed": 1}
 
 
+def test_a_worker_that_was_heard_of_since_it_was_asked_is_only_busy(
+    client: BarsClient, broker: Broker
+) -> None:
+    broker.advertise()
+    client._look()
+    broker.now += 1.0
+    exchange = client.ask(batch_of(0, (item(),), TEMPO), 0.5)
+    broker.now += 0.3
+    broker.advertise()  # while the answer is waited for
+    client._exchange(exchange)
+    exchange.done.set()
+    assert client.answer(exchange) is None
+    assert client.report.state == "late"
+    client._look()
+    assert client.usable
+
+
 @pytest.mark.parametrize(
     "reply",
     [b"", b"nonsense", packed(BarsReply((BAR, BAR))), packed(BarsReply((Bar(Meter(3, 4)),)))],

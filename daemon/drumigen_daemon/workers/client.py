@@ -202,7 +202,9 @@ class BarsClient:
             self._trips.add(self._clock() - exchange.begun)
             return exchange.bars
         if outcome in ("missed", "corrupt"):
-            self._distrusted_at = self._broker_clock.of(self._clock())
+            # who has said since it was asked that it is there, is only busy
+            since = exchange.begun if outcome == "missed" else self._clock()
+            self._distrusted_at = self._broker_clock.of(since)
         if outcome == "refused" and exchange.reply.style:
             self._refused.add(exchange.reply.style)
             self._refused_by = self._seen.names

@@ -37,7 +37,7 @@ ROWS_MAX: Final = 256
 PACKED_MAX: Final = 2_000_000
 UNPACKED_MAX: Final = 8_000_000
 """Bytes; what is larger is no message of ours."""
-ADVERT_PERIOD: Final = 1.0
+ADVERT_PERIOD: Final = 0.5
 ADVERT_PATIENCE: Final = 3.0
 """Seconds without an advertisement after which a worker counts as gone."""
 
@@ -85,7 +85,7 @@ class BarsReply(msgspec.Struct, frozen=True):
 
 
 class Advert(msgspec.Struct, frozen=True):
-    """What a worker says of itself, every second, while it can work."""
+    """What a worker says of itself, twice a second, while it can work."""
 
     identity: str
     model: str

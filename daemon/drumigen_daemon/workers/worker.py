@@ -72,7 +72,7 @@ class QuickConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 
 
 class Advertiser:
-    """Says every second that this worker is there, and what it has; clients go by that."""
+    """Says twice a second that this worker is there, and what it has; clients go by that."""
 
     def __init__(
         self,
