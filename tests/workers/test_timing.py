@@ -84,6 +84,15 @@ def test_one_that_has_refused_tries_again() -> None:
     assert not service.in_time(18, 0.5), "it is as slow as ever"
 
 
+def test_a_worker_that_was_stopped_for_a_while_is_not_slow() -> None:
+    service = measured([2, 18] * 5, 0.0, 0.01)
+    service.measured(18, 10.0)
+    assert service.in_time(18, 0.5)
+    for _ in range(20):
+        service.measured(18, 10.0)
+    assert not service.in_time(18, 0.5), "it stays so: it is slow"
+
+
 @given(
     st.floats(-1e6, 1e6),
     st.lists(

@@ -18,6 +18,9 @@ PRUDENCE: Final = 1.25
 have waited longest, and so each has just as much time left as is asked for here."""
 REACTION: Final = 0.2
 """Weight of the last batch in what batches of about its size take."""
+STALL: Final = 2.0
+"""Times what it took before, beyond which it is not believed that the worker is so slow: it was
+stopped, or its machine was."""
 FORGIVEN: Final = 0.05
 """Share by which the worker is taken for quicker when it has refused what it could not have done
 even at once: it may have become so."""
@@ -68,6 +71,7 @@ class ServiceTime:
         """Take note that a batch of so many bars took so long."""
         size = bars.bit_length()
         known = self._sizes.get(size, (bars, seconds))
+        seconds = min(seconds, STALL * known[1])
         old_bars, old_seconds = (bars, seconds) if size in self._guessed else known
         self._guessed.discard(size)
         self._sizes[size] = (
