@@ -111,7 +111,7 @@ def scale(bars: int, sizes: list[int], workers: int) -> None:
 
 
 STREAMMUSE = {
-    "local (RTX)": (99.5, 99.5),
+    "local": (99.5, 99.5),
     "local server, WLAN of 6 Gbit/s": (95.4, 91.0),
     "remote server, WAN of 1 Gbit/s": (98.9, 87.9),
 }
