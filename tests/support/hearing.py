@@ -77,22 +77,33 @@ def clocked(client: Web) -> Clocked:
     return Clocked(now["now"] - passed, now["bar"], step, beats * 16 // of)
 
 
-def bars_heard(client: Web, stage: Stage, seconds: float) -> dict[int, set[tuple[int, int]]]:
-    """Return what was heard by bar, as (sixteenth, note); only bars that were heard whole."""
+Stroke = tuple[int, int, int]
+"""Sixteenth in its bar, note and velocity."""
+
+
+def strokes_heard(client: Web, stage: Stage, seconds: float) -> dict[int, list[Stroke]]:
+    """Return the strokes that were heard by bar, in order; only bars that were heard whole."""
     stage.dump()
     begun = stage.do("now")
     time.sleep(seconds)
     ended = stage.do("now")
     recording, at = stage.dump(), clocked(client)
-    bars: dict[int, set[tuple[int, int]]] = {}
+    bars: dict[int, list[Stroke]] = {}
     for port, _, when, data in recording.events:
         if port == "notes" and data[0] & 0xF0 == 0x90:
             place = round((when - at.begins) / at.step)
-            bars.setdefault(at.number + place // at.steps, set()).add((place % at.steps, data[1]))
+            stroke = (place % at.steps, data[1], data[2])
+            bars.setdefault(at.number + place // at.steps, []).append(stroke)
     length = at.steps * at.step
     return {
-        number: notes
-        for number, notes in bars.items()
+        number: strokes
+        for number, strokes in bars.items()
         if begun < at.begins + (number - at.number) * length - at.step
         and at.begins + (number + 1 - at.number) * length + at.step < ended
     }
+
+
+def bars_heard(client: Web, stage: Stage, seconds: float) -> dict[int, set[tuple[int, int]]]:
+    """Return what was heard by bar, as (sixteenth, note); only bars that were heard whole."""
+    heard = strokes_heard(client, stage, seconds)
+    return {number: {stroke[:2] for stroke in strokes} for number, strokes in heard.items()}

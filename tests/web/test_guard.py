@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drumigen.errors import SettingsError
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.guard import TRIES, TRY_PERIOD, Policy, Tries, security_headers, token_in
-from drumigen_daemon.web.tokens import Role, Tokens, load_tokens
+from drumigen_daemon.web.tokens import Role, Tokens, load_tokens, tokens_at
 
 TOKENS = Tokens("c" * 22, "w" * 22)
 HERE = Policy(own_names(), lan=False, tokens=None)
@@ -58,7 +58,11 @@ def test_tokens_are_made_once_and_nobody_else_may_read_them(tmp_path: Path) -> N
     assert load_tokens(path) == made
     assert path.stat().st_mode & 0o777 == 0o600
     assert made.control != made.watch
+    assert tokens_at(path) == made
     assert load_tokens(path, anew=True) != made
+    assert tokens_at(path) != made
+    path.unlink()
+    assert tokens_at(path) is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")

@@ -8,8 +8,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -255,6 +255,47 @@ async def test_a_panel_that_pours_rubbish_is_cut_off(client: Web, text: str | by
     async with websockets.connect(live(client)) as bad:
         with pytest.raises(websockets.ConnectionClosed):
             await pour(bad, text)
+
+
+async def pings(panel: ClientConnection) -> None:
+    for n in count():
+        await panel.ping(f"{n:0100}")
+        await asyncio.sleep(0)
+
+
+async def fragments(panel: ClientConnection) -> None:
+    async def endless() -> AsyncIterator[str]:
+        yield '{"control": "fill"'
+        while True:
+            yield ""
+            await asyncio.sleep(0)
+
+    await panel.send(endless())
+
+
+async def bombs(panel: ClientConnection) -> None:
+    while True:  # ten megabytes of one letter are ten kilobytes on the line
+        await panel.send("a" * 10_000_000)
+
+
+@pytest.mark.parametrize("attack", [pings, fragments, bombs])
+async def test_a_panel_that_pours_no_messages_is_cut_off_too(
+    client: Web, attack: Callable[[ClientConnection], Awaitable[None]]
+) -> None:
+    async with websockets.connect(live(client)) as bad:
+        with pytest.raises(websockets.ConnectionClosed):
+            await asyncio.wait_for(attack(bad), 30)
+
+
+def test_a_kit_is_a_small_file_whatever_is_named(client: Web, tmp_path: Path) -> None:
+    pipe, large = tmp_path / "pipe.toml", tmp_path / "large.toml"
+    os.mkfifo(pipe)  # who opens it waits for a writer
+    with large.open("wb") as file:
+        file.truncate(10**10)
+    for name in ("/dev/zero", "/etc/shadow", "../../etc/passwd", "\0.toml", str(pipe), str(large)):
+        assert client.ask("PATCH", "/api/v1/controls", {"kit": name})[0] == 422, name
+        assert client.ask("POST", "/api/v1/generate", {"kit": name})[0] == 422, name
+    assert client.get("/controls/kit")["value"] == "gm"
 
 
 def test_tokens_are_not_guessed(tmp_path: Path) -> None:

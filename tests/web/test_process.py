@@ -1,6 +1,7 @@
 """The web process of a real daemon: songs on request, what it survives, what it refuses."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -262,6 +263,37 @@ def test_no_port_is_no_process(tmp_path: Path) -> None:
         ).stdout
         assert "engine.process" in children
         assert "web.process" not in children
+
+
+async def test_new_tokens_put_out_who_came_in_by_the_old(tmp_path: Path) -> None:
+    kept = tmp_path / "token"
+    tokens = ("--set", f"web.token_file={kept}")
+    with web(tmp_path, *NULL, "--set", "web.lan=on", *tokens) as client:
+
+        def pair(token: str) -> int:
+            return client.ask("POST", "/api/v1/pair", {"token": token})[0]
+
+        lost = kept.read_text().split()[1]
+        assert pair(lost) == 200
+        client.ask("POST", "/api/v1/controls/start")
+        async with websockets.connect(f"ws://127.0.0.1:{client.port}/api/v1/live") as panel:
+            command = [sys.executable, "-m", "drumigen_daemon.cli", "web", "pair", "--new"]
+            port = ("--set", f"web.port={client.port}")
+            made = await asyncio.create_subprocess_exec(
+                *command, *tokens, *port, stdout=subprocess.DEVNULL
+            )
+            assert await made.wait() == 0
+            with contextlib.suppress(websockets.ConnectionClosed):
+                async with asyncio.timeout(20):
+                    while True:
+                        await panel.recv()
+        wait_for(client.answers, 20, "no panel for those who pair again")
+        assert pair(lost) == 401
+        assert pair(kept.read_text().split()[1]) == 200
+        assert client.daemon.status()["transport"] == "rolling", "the music went on"
+        said = client.daemon.log.read_text()
+        assert "has to pair again" in said
+        assert lost not in said
 
 
 def test_who_is_not_on_the_network_needs_no_token(tmp_path: Path) -> None:

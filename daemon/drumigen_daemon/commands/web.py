@@ -22,7 +22,9 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     to.add_argument("action", choices=("pair",))
     to.add_argument("--watch", action="store_true", help="for a bandmate who only watches")
-    to.add_argument("--new", action="store_true", help="make new tokens: all have to pair again")
+    to.add_argument(
+        "--new", action="store_true", help="make new tokens: all who are paired are put out"
+    )
     add_set(to)
 
 
@@ -49,7 +51,9 @@ def main(options: argparse.Namespace) -> int:
     if not settings.web.lan:
         sys.stdout.write("the network is not let in yet: set web.lan = true and reload drumigen\n")
     if options.new:
-        sys.stdout.write("what was paired before is let in until drumigen restarts, not after\n")
+        sys.stdout.write(
+            "who was paired before is put out within seconds, and has to scan the new code\n"
+        )
     return 0
 
 

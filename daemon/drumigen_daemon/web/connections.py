@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from drumigen_daemon.web.problems import problem_response
 
@@ -17,6 +18,12 @@ READ_SECONDS_MAX: Final = 10.0
 """Seconds in which a client must have taken some of what is sent to it."""
 UNSENT_MAX: Final = 8192
 """Bytes of states that wait for a panel that is slow: it is to find the newest, not the oldest."""
+HEARD_RATE: Final = 32_000.0
+"""Bytes a second that a panel may send for long, pings and all: a finger on the pad sends 8,000."""
+HEARD_BURST: Final = 128_000.0
+"""Bytes that it may send at once."""
+FRAGMENTS_MAX: Final = 64
+"""Frames of a message that has no end."""
 SPARE: Final = 8
 """Connections beyond the limit that are still told why they are turned away."""
 
@@ -109,6 +116,24 @@ class PatientProtocol(H11Protocol):  # type: ignore[misc, unused-ignore]  # uvic
     def _give_up(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.abort()
+
+
+class PatientSocket(WebSocketsSansIOProtocol):  # type: ignore[misc, unused-ignore]  # as above
+    """Ends panels that pour, in whatever frames: pings and empty fragments are no messages."""
+
+    _allowance = HEARD_BURST
+    _before = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived, if it is not too much."""
+        now = self.loop.time()
+        gained = (now - self._before) * HEARD_RATE
+        self._allowance = min(HEARD_BURST, self._allowance + gained) - len(data)
+        self._before = now
+        if self._allowance < 0.0 or len(self.frames) > FRAGMENTS_MAX:
+            self.transport.abort()
+        else:
+            super().data_received(data)
 
 
 class ServerLog(logging.Handler):

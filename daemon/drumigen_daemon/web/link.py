@@ -34,6 +34,7 @@ from drumigen_daemon.web.messages import (
     ControlBatch,
     ControlInfo,
     HistoryRequest,
+    TokensChanged,
     WebHello,
     WebPlan,
     WebSettings,
@@ -210,6 +211,8 @@ class WebLink:
                 if message.clients and not self.sign.clients:
                     self._web.take()
                 self.sign = message
+            case TokensChanged():
+                self._web.renew()
             case LogLine():
                 level = logging.getLevelNamesMapping()[message.level.upper()]
                 self._log.log(level, message.text, Seconds(time.monotonic()))

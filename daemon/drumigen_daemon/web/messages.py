@@ -134,5 +134,12 @@ class WebSign(FromWeb, frozen=True):
     """Where it listens; 0 while it does not."""
 
 
+class TokensChanged(FromWeb, frozen=True):
+    """The pairing tokens are others than when the process began: it wants to be replaced.
+
+    Whoever is connected by the old ones is put out with it.
+    """
+
+
 AnyToWeb = WebHello | WebState | WebPlan | Answer
-AnyFromWeb = ControlBatch | HistoryRequest | WebSign | LogLine
+AnyFromWeb = ControlBatch | HistoryRequest | WebSign | TokensChanged | LogLine

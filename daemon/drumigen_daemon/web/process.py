@@ -30,7 +30,7 @@ from drumigen_daemon.process.realtime import limit_memory
 from drumigen_daemon.web.addresses import own_names
 from drumigen_daemon.web.advertise import Advertisement
 from drumigen_daemon.web.application import application
-from drumigen_daemon.web.connections import PatientProtocol, ServerLog
+from drumigen_daemon.web.connections import PatientProtocol, PatientSocket, ServerLog
 from drumigen_daemon.web.guard import Policy
 from drumigen_daemon.web.hub import AnyValue, Hub
 from drumigen_daemon.web.messages import (
@@ -38,13 +38,14 @@ from drumigen_daemon.web.messages import (
     AnyFromWeb,
     AnyToWeb,
     HistoryRequest,
+    TokensChanged,
     WebHello,
     WebPlan,
     WebSign,
     WebState,
 )
 from drumigen_daemon.web.socket import Panels
-from drumigen_daemon.web.tokens import Tokens, load_tokens
+from drumigen_daemon.web.tokens import Tokens, load_tokens, tokens_at
 
 SIGN_PERIOD: Final = 2.0
 """Seconds between two signs of life."""
@@ -54,6 +55,8 @@ ANSWER_SECONDS_MAX: Final = 3.0
 """Seconds in which the daemon must have answered."""
 RETRY_PERIOD: Final = 15.0
 """Seconds between two tries for a port that is in use."""
+TOKENS_PERIOD: Final = 1.0
+"""Seconds between two looks whether there are other pairing tokens."""
 KEEP_ALIVE: Final = 30
 HEAD_MAX: Final = 16_384
 """Bytes of a request's head."""
@@ -140,9 +143,9 @@ class WebProcess:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        settings = self._settings
+        settings, token_path = self._settings, Path(self._hello.token_path)
         try:
-            tokens = load_tokens(Path(self._hello.token_path)) if settings.lan else None
+            tokens = load_tokens(token_path) if settings.lan else None
         except SettingsError as error:
             self._say("error", f"{error}; the panel stays away, the music goes on")
             tokens = None
@@ -154,6 +157,8 @@ class WebProcess:
             tasks.create_task(self._give_signs())
             tasks.create_task(self._deliver())
             tasks.create_task(local.run())
+            if tokens is not None:
+                tasks.create_task(self._watch_tokens(token_path, tokens))
             tasks.create_task(self._serve(jobs, tokens))
 
     def _jobs(self, local: LocalJobs) -> JobQueue:
@@ -194,6 +199,15 @@ class WebProcess:
                 async with asyncio.timeout(SIGN_PERIOD):
                     await self._panels.changed.wait()
 
+    async def _watch_tokens(self, path: Path, tokens: Tokens) -> None:
+        """Ask to be replaced once ``tokens`` are no longer those at ``path``."""
+        while True:
+            await asyncio.sleep(TOKENS_PERIOD)
+            if tokens_at(path) != tokens:
+                self._say("info", "other pairing tokens: who was paired has to pair again")
+                self._tell(TokensChanged())
+                return
+
     async def _serve(self, jobs: JobQueue, tokens: Tokens | None) -> None:
         settings = self._settings
         sock = await self._listen()
@@ -205,7 +219,7 @@ class WebProcess:
         config = uvicorn.Config(
             app,
             http=functools.partial(PatientProtocol, settings.connections),  # type: ignore[arg-type]  # it is called
-            ws="websockets-sansio",
+            ws=PatientSocket,
             ws_max_size=HEAD_MAX,
             lifespan="off",
             log_config=None,

@@ -59,6 +59,14 @@ def load_tokens(path: Path, *, anew: bool = False) -> Tokens:
     return tokens
 
 
+def tokens_at(path: Path) -> Tokens | None:
+    """Return the tokens that are kept at ``path`` now; None if there are none that may be used."""
+    try:
+        return _read_tokens(path)
+    except (OSError, SettingsError):
+        return None
+
+
 def _give(handle: int, folder: Path) -> None:
     """Let a file belong to whom its folder belongs to: root pairs for a service."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -4,12 +4,13 @@ import { History } from "./history.js";
 import { Link } from "./link.js";
 import { Sound } from "./sound.js";
 import { VOICES } from "./voices.js";
-import { action, choice, element, fader, field, list, pad, toggle } from "./widgets.js";
+import { action, choice, element, fader, field, follow, list, pad, toggle } from "./widgets.js";
 
 const TABS = [["play", "Play"], ["tempo", "Tempo"], ["feel", "Feel"], ["mix", "Mix"], ["scenes", "Scenes"], ["bars", "Bars"], ["more", "More"]];
 const CALLS = [["fill", "Fill"], ["fill_next", "Fill next"], ["build", "Build"], ["again", "Again"], ["re-roll", "Re-roll"], ["back", "Back"]];
 const SWITCHES = [["drop", "Drop"], ["hold", "Hold"], ["half_time", "Half time"]];
 const SECTIONS = { none: "None", intro: "Intro", a: "A", b: "B", break: "Break", ending: "Ending", solo: "Solo" };
+const DROP_OUTS = { "free-run": "Play on", stop: "Stop too" };
 const STUTTERS = { off: "No stutter", quarter: "Stutter ¼", eighth: "Stutter ⅛", sixteenth: "Stutter 1⁄16" };
 const KEYS = { " ": "start", f: "fill", n: "fill_next", b: "build", a: "again", r: "re-roll", t: "tap" };
 const SCENES = 8;
@@ -121,8 +122,13 @@ link.addEventListener("connection", () => {
 
 // --- what can be turned ----------------------------------------------------------------------------
 
+let drawn = "";
 link.addEventListener("hello", () => {
   const { table } = link;
+  // a panel that comes back with the same controls stays as it is, with what has the focus
+  const told = JSON.stringify([[...table], link.styles, link.mayControl]);
+  if (told === drawn) return;
+  drawn = told;
   const names = (control) => table.get(control)?.names ?? [];
   $("styles").replaceChildren(...link.styles.map((style) => {
     const [button] = choice(link, "style", [style.name], () => style.title);
@@ -141,10 +147,12 @@ link.addEventListener("hello", () => {
     fader(link, "tempo", "Tempo", { step: 0.5, unit: " BPM", shown: (v) => v.toFixed(1) }),
     element("div", { className: "row" }, element("span", {}, "By hand"), element("div", { className: "left" },
       action(link, "tap", "Tap"),
-      element("button", { type: "button", id: "nudge-early", onclick: () => link.ask("nudge", -10) }, "◀ 10 ms"),
+      element("button", { type: "button", id: "nudge-early", "data-control": "nudge", onclick: () => link.ask("nudge", -10) }, "◀ 10 ms"),
       element("button", { type: "button", id: "nudge-late", onclick: () => link.ask("nudge", 10) }, "10 ms ▶"),
       action(link, "re-one", "The one is now"))),
     row("Clock", choice(link, "source", names("source"))),
+    row("If it stops", choice(link, "drop_out", names("drop_out"), (name) => DROP_OUTS[name] ?? name)),
+    row("Others", [toggle(link, "start_on_clock", "Start with their clock"), toggle(link, "clock_out", "Send them ours")]),
     row("Read it", choice(link, "reading", names("reading"))),
     row("Switch at", choice(link, "quantum", names("quantum"))),
     fader(link, "offset_ms", "Output offset", { step: 1, unit: " ms", shown: (v) => Math.round(v) }),
@@ -157,11 +165,13 @@ link.addEventListener("hello", () => {
     ...["busy"].filter((name) => table.has(name)).map((name) => fader(link, name, "Busy")),
     list(link, "blend", "Blend with", [["none", "nothing"], ...link.styles.map((style) => [style.name, style.title])]),
     fader(link, "share", "Morph", { unit: " %" }),
+    oneVoice(),
   );
   $("mix-controls").replaceChildren(...VOICES.filter(([voice]) => table.has(`level.${voice}`)).map(([voice, label]) => strip(voice, label)));
   scenes();
   learning();
   $("song-controls").replaceChildren(
+    place(),
     field(link, "seed", "Seed", "number"), field(link, "meter", "Metre"), field(link, "kit", "Kit"),
     row("Form", choice(link, "form", names("form"), (name) => ({ off: "As I call", song: "By itself" })[name] ?? name)),
     fader(link, "fill_every", "Fill every", { shown: (v) => (v ? `${v} bars` : "never") }),
@@ -186,11 +196,9 @@ function row(label, buttons) {
 function strip(voice, label) {
   const id = `level-${voice}`;
   const info = link.table.get(`level.${voice}`);
-  const input = element("input", { type: "range", id, min: info.low, max: info.high, step: 1, "aria-label": `${label} level` });
+  const input = element("input", { type: "range", id, "data-control": `level.${voice}`, min: info.low, max: info.high, step: 1, "aria-label": `${label} level` });
   input.oninput = () => link.set(`level.${voice}`, Math.round(input.valueAsNumber));
-  const show = () => { if (document.activeElement !== input) input.valueAsNumber = link.value(`level.${voice}`) ?? 100; };
-  link.addEventListener("values", show);
-  show();
+  follow(link, () => { if (document.activeElement !== input) input.valueAsNumber = link.value(`level.${voice}`) ?? 100; });
   const mute = toggle(link, `mute.${voice}`, "M", "mute");
   mute.setAttribute("aria-label", `Mute ${label}`);
   const solo = toggle(link, `solo.${voice}`, "S", "solo");
@@ -198,12 +206,46 @@ function strip(voice, label) {
   return element("div", { className: "voice" }, element("span", { className: "name" }, label), input, mute, solo);
 }
 
+/** Ahead or behind, and early or late at the port, for a voice that is chosen: few are ever turned. */
+function oneVoice() {
+  const select = element("select", { id: "one-voice" });
+  for (const [voice, label] of VOICES) if (link.table.has(`push.${voice}`)) select.append(element("option", { value: voice }, label));
+  select.value = "snare";
+  const fine = (control, label) => {
+    const { low, high } = link.table.get(`${control}.snare`);
+    const input = element("input", { type: "range", id: `one-${control}`, "data-control": `${control}.VOICE`, min: low, max: high, step: 1 });
+    const output = element("output", { htmlFor: input.id });
+    const show = () => {
+      const value = link.value(`${control}.${select.value}`) ?? 0;
+      if (document.activeElement !== input) input.valueAsNumber = value;
+      output.textContent = `${Math.round(value)} ms`;
+      input.setAttribute("aria-valuetext", output.textContent);
+    };
+    input.oninput = () => { link.set(`${control}.${select.value}`, input.valueAsNumber); show(); };
+    select.addEventListener("change", show);
+    follow(link, show);
+    return element("div", { className: "row" }, element("label", { htmlFor: input.id }, label), input, output);
+  };
+  return element("div", { className: "rows", role: "group", "aria-label": "One voice" },
+    element("div", { className: "row" }, element("label", { htmlFor: "one-voice" }, "One voice"), select),
+    fine("push", "Its push"), fine("offset_ms", "Its offset"));
+}
+
+/** Going on from where the song stopped, and going to a bar. */
+function place() {
+  const { low, high } = link.table.get("bar");
+  const bar = element("input", { type: "number", id: "go-bar", inputMode: "numeric", min: low, max: high, step: 1, value: 1, "aria-label": "Bar to go to" });
+  const go = () => { if (bar.checkValidity() && bar.value) link.ask("bar", bar.valueAsNumber); else complain(`a bar is a whole number from ${low} to ${high}`); };
+  bar.onkeydown = (event) => { if (event.key === "Enter") go(); };
+  return row("Song", [action(link, "continue", "Go on"), element("button", { type: "button", id: "do-bar", "data-control": "bar", onclick: go }, "Go to bar"), bar]);
+}
+
 function scenes() {
   let storing = false;
-  const store = element("button", { type: "button", id: "store-scene", "aria-pressed": "false" }, "Store…");
+  const store = element("button", { type: "button", id: "store-scene", "data-control": "store_scene", "aria-pressed": "false" }, "Store…");
   store.onclick = () => { storing = !storing; store.setAttribute("aria-pressed", String(storing)); };
   const pads = Array.from({ length: SCENES }, (_, i) => element("button", {
-    type: "button", id: `scene-${i + 1}`,
+    type: "button", id: `scene-${i + 1}`, "data-control": "scene",
     onclick: () => {
       link.ask(storing ? "store_scene" : "scene", i + 1);
       storing = false;
@@ -217,12 +259,13 @@ function learning() {
   const select = element("select", { id: "learn-what" });
   for (const [name, info] of link.table) if (name !== "learn" && name !== "bar") select.append(element("option", { value: name }, info.takes ? name : `${name} (action)`));
   select.value = "density";
-  const go = element("button", { type: "button", id: "learn-go", onclick: () => { link.ask("learn", select.value); said.textContent = `Turn or press what is to move ${select.value}.`; } }, "Learn");
+  const go = element("button", { type: "button", id: "learn-go", "data-control": "learn", onclick: () => { link.ask("learn", select.value); said.textContent = `Turn or press what is to move ${select.value}.`; } }, "Learn");
   const off = element("button", { type: "button", id: "learn-off", onclick: () => { link.ask("learn", "off"); said.textContent = ""; } }, "Stop learning");
+  const forget = element("button", { type: "button", id: "learn-forget", "data-control": "forget", onclick: () => { link.ask("forget", select.value); said.textContent = ""; } }, "Forget");
   const said = element("p", { role: "status", className: "quiet" });
   $("learn").replaceChildren(
     element("div", { className: "row" }, element("label", { htmlFor: "learn-what" }, "Control"), select),
-    row("Then", [go, off]), said,
+    row("Then", [go, off, forget]), said,
   );
 }
 

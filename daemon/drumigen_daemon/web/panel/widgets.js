@@ -12,12 +12,12 @@ export function element(tag, attributes = {}, ...children) {
 
 /** A button that does an action. */
 export function action(link, control, label) {
-  return element("button", { type: "button", id: `do-${control}`, onclick: () => link.ask(control) }, label);
+  return element("button", { type: "button", id: `do-${control}`, "data-control": control, onclick: () => link.ask(control) }, label);
 }
 
 /** A button that switches something on and off. */
 export function toggle(link, control, label, className = "") {
-  const button = element("button", { type: "button", id: `switch-${control}`, className, onclick: () => link.set(control, !link.value(control)) }, label);
+  const button = element("button", { type: "button", id: `switch-${control}`, "data-control": control, className, onclick: () => link.set(control, !link.value(control)) }, label);
   follow(link, () => button.setAttribute("aria-pressed", String(Boolean(link.value(control)))));
   return button;
 }
@@ -25,7 +25,7 @@ export function toggle(link, control, label, className = "") {
 /** Buttons of which one is chosen. */
 export function choice(link, control, names, title = (name) => name) {
   return names.map((name) => {
-    const button = element("button", { type: "button", id: `${control}-${name}`, onclick: () => link.set(control, name) }, title(name));
+    const button = element("button", { type: "button", id: `${control}-${name}`, "data-control": control, onclick: () => link.set(control, name) }, title(name));
     follow(link, () => button.setAttribute("aria-pressed", String(link.value(control) === name)));
     return button;
   });
@@ -36,7 +36,7 @@ export function fader(link, control, label, { step, unit = "", shown = String } 
   const info = link.table.get(control);
   if (!info) return "";
   const id = `fader-${control}`;
-  const input = element("input", { type: "range", id, min: info.low, max: info.high, step: step ?? (info.whole ? 1 : "any") });
+  const input = element("input", { type: "range", id, "data-control": control, min: info.low, max: info.high, step: step ?? (info.whole ? 1 : "any") });
   const output = element("output", { htmlFor: id });
   input.oninput = () => { link.set(control, info.whole ? Math.round(input.valueAsNumber) : input.valueAsNumber); show(); };
   const row = element("div", { className: "row" }, element("label", { htmlFor: id }, label), input, output);
@@ -60,7 +60,7 @@ export function fader(link, control, label, { step, unit = "", shown = String } 
 /** A row with a choice from a list. */
 export function list(link, control, label, names) {
   const id = `list-${control}`;
-  const select = element("select", { id, onchange: () => link.set(control, select.value) });
+  const select = element("select", { id, "data-control": control, onchange: () => link.set(control, select.value) });
   for (const [value, title] of names) select.append(element("option", { value }, title));
   follow(link, () => { if (document.activeElement !== select) select.value = String(link.value(control) ?? "style"); });
   return element("div", { className: "row" }, element("label", { htmlFor: id }, label), select);
@@ -69,7 +69,7 @@ export function list(link, control, label, names) {
 /** A row with a field that is read when it is left or Enter is pressed. */
 export function field(link, control, label, kind = "text") {
   const id = `field-${control}`;
-  const input = element("input", { type: kind, id, autocomplete: "off", onchange: () => link.set(control, kind === "number" ? input.valueAsNumber : input.value.trim()) });
+  const input = element("input", { type: kind, id, "data-control": control, autocomplete: "off", onchange: () => link.set(control, kind === "number" ? input.valueAsNumber : input.value.trim()) });
   follow(link, () => { if (document.activeElement !== input) input.value = link.value(control) ?? ""; });
   return element("div", { className: "row" }, element("label", { htmlFor: id }, label), input);
 }
@@ -111,7 +111,7 @@ export function pad(link, across, up, holder) {
   holder.replaceChildren(area, fader(link, across, "Density"), fader(link, up, "Intensity"));
 }
 
-function follow(link, show) {
+export function follow(link, show) {
   link.addEventListener("values", show);
   show();
 }
