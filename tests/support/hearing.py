@@ -81,10 +81,16 @@ Stroke = tuple[int, int, int]
 """Sixteenth in its bar, note and velocity."""
 
 
-def strokes_heard(client: Web, stage: Stage, seconds: float) -> dict[int, list[Stroke]]:
-    """Return the strokes that were heard by bar, in order; only bars that were heard whole."""
+def strokes_heard(
+    client: Web, stage: Stage, seconds: float, start: Callable[[], object] = lambda: None
+) -> dict[int, list[Stroke]]:
+    """Return the strokes that were heard by bar, in order; only bars that were heard whole.
+
+    ``start`` is called when the recorder hears.
+    """
     stage.dump()
     begun = stage.do("now")
+    start()
     time.sleep(seconds)
     ended = stage.do("now")
     recording, at = stage.dump(), clocked(client)
@@ -103,7 +109,9 @@ def strokes_heard(client: Web, stage: Stage, seconds: float) -> dict[int, list[S
     }
 
 
-def bars_heard(client: Web, stage: Stage, seconds: float) -> dict[int, set[tuple[int, int]]]:
+def bars_heard(
+    client: Web, stage: Stage, seconds: float, start: Callable[[], object] = lambda: None
+) -> dict[int, set[tuple[int, int]]]:
     """Return what was heard by bar, as (sixteenth, note); only bars that were heard whole."""
-    heard = strokes_heard(client, stage, seconds)
+    heard = strokes_heard(client, stage, seconds, start)
     return {number: {stroke[:2] for stroke in strokes} for number, strokes in heard.items()}

@@ -63,8 +63,9 @@ def test_every_finger_is_heard(
         until(stage, lambda h: {KICK, SNARE, HAT} <= h.kinds, "start")
         at.wait("document.querySelector('#start .word').textContent === 'Stop'")
         mix(at, stage)
-        tempo(at, stage)
-        feel(at, client, stage)
+        if at.touch:  # on the laptop test_browser_song turns faders
+            tempo(at, stage)
+            feel(at, client, stage)
         calls(at, stage)
         sections(at, stage)
         at.press("start")
@@ -170,6 +171,11 @@ def of_the_song(at: Panel, client: Web, stage: Stage) -> None:
     until(stage, lambda h: {KICK, SNARE, HAT} <= h.kinds, "the kit of before")
     at.fill("field-kit", "no such kit", "more")
     at.wait("document.getElementById('problem').innerText.includes('no kit')")
+    at.wait("document.getElementById('field-kit').value === 'gm'")  # what it stands at
+    shown = at.page.evaluate(
+        "scrollTo(0, 1e6), document.getElementById('problem').getBoundingClientRect().top"
+    )
+    assert 0 <= shown < PHONE["height"], "what went wrong is in sight wherever one has scrolled to"
     at.fill("field-kit", "gm", "more")
     at.turn("fader-offset_ms", 5, "tempo")
     wait_for(lambda: client.get("/controls/offset_ms")["value"] == 5.0, 10, "the offset")
@@ -280,8 +286,10 @@ def test_a_panel_whose_server_died_is_back_with_the_true_state(
     with panel(chromium, client.url, PHONE) as at:
         at.press("start")
         at.wait("document.querySelector('#start .word').textContent === 'Stop'")
+        at.page.evaluate("document.getElementById('do-fill').dataset.mark = 'the same button'")
         os.kill(client.pid(), signal.SIGKILL)
         at.wait("!window.drumigen.link.connected")
+        at.wait("document.body.dataset.lost === 'true'")
         client.daemon.control("tempo", 200)
         wait_for(client.answers, 20, "no web process came back")
         tries = at.page.evaluate("window.drumigen.link.tries")
@@ -289,6 +297,9 @@ def test_a_panel_whose_server_died_is_back_with_the_true_state(
         # the page tries again within 0.8 s, so that a try or two is a second
         assert at.page.evaluate("window.drumigen.link.triedFor") <= tries + 2
         assert at.page.evaluate("Math.max(...window.drumigen.link.pauses)") <= 800
+        at.wait("document.body.dataset.lost === 'false'")
+        # with what has the focus, and no listener twice
+        assert at.page.evaluate("document.getElementById('do-fill').dataset.mark")
         assert listen(stage, 1.2).notes, "the beat went on"
 
 

@@ -19,7 +19,7 @@ BANK = tuple(
     word
     for setting in (
         *("generator.writer=bank", "song.style=funk", "song.variation=off", "song.fill_every=0"),
-        *("feel.humanize=0", "feel.swing=50", "clock.source=internal", "clock.tempo=200"),
+        *("feel.humanize=0", "feel.swing=50", "clock.source=internal", "clock.tempo=300"),
         *("song.quantum=bar", "song.build_bars=1"),
     )
     for word in ("--set", setting)
@@ -43,7 +43,7 @@ def planned(at: Panel) -> dict[int, Any]:
 
 def differ_at_first(client: Web, stage: Stage) -> None:
     """Bars of the bank are a phrase: where all are one, holding or repeating one proves nothing."""
-    heard = list(bars_heard(client, stage, 6.2).values())
+    heard = list(bars_heard(client, stage, 4.2).values())
     assert len(heard) >= 3
     assert any(bar != heard[0] for bar in heard)
 
@@ -51,16 +51,16 @@ def differ_at_first(client: Web, stage: Stage) -> None:
 def test_fill_build_and_ending_are_heard(chromium: Browser, client: Web, stage: Stage) -> None:
     with panel(chromium, client.url, PHONE) as at:
         at.press("start")
-        until(stage, lambda h: SNARE in h.kinds and not CRASHES & h.kinds, "a groove", 2.6)
+        until(stage, lambda h: SNARE in h.kinds and not CRASHES & h.kinds, "a groove", 1.8)
         for call in ("fill_next", "fill"):
             at.press(f"do-{call}")
-            until(stage, lambda h: CRASHES & h.kinds, f"{call} lands with a crash", 3.0)
-            until(stage, lambda h: h.notes and not CRASHES & h.kinds, "the groove again", 2.6)
+            until(stage, lambda h: CRASHES & h.kinds, f"{call} lands with a crash", 2.0)
+            until(stage, lambda h: h.notes and not CRASHES & h.kinds, "the groove again", 1.8)
         few = most_snares(client, stage)
         at.press("do-build")
         until(stage, lambda _: most_snares(client, stage) > few, "a build is a roll", 0.0)
         at.press("section-ending")
-        until(stage, lambda h: not h.notes, "a last stroke, and silence", 2.6)
+        until(stage, lambda h: not h.notes, "a last stroke, and silence", 1.8)
         at.press("start")
         at.press("section-none")
         at.press("start")
@@ -77,11 +77,11 @@ def mean(heard: Heard) -> float:
 def test_density_and_intensity_are_heard(chromium: Browser, client: Web, stage: Stage) -> None:
     with panel(chromium, client.url, PHONE) as at:
         at.press("start")
-        until(stage, lambda h: SNARE in h.kinds, "start", 2.6)
+        until(stage, lambda h: SNARE in h.kinds, "start", 1.8)
         at.turn("fader-intensity", 0, "play")
         at.turn("fader-density", 0, "play")
         seen: list[Heard] = []
-        until(stage, lambda h: seen.append(h) or mean(h) < 62, "soft", 2.6)  # type: ignore[func-returns-value]
+        until(stage, lambda h: seen.append(h) or mean(h) < 62, "soft", 1.8)  # type: ignore[func-returns-value]
         few, soft = len(seen[-1].notes), mean(seen[-1])
         # a finger at the top on the right is dense and loud
         at.page.locator("#xy-pad").evaluate(
@@ -91,7 +91,7 @@ def test_density_and_intensity_are_heard(chromium: Browser, client: Web, stage: 
             " pad.dispatchEvent(new PointerEvent('pointerdown', at)); }"
         )
         at.wait("window.drumigen.link.values.density >= 95")
-        until(stage, lambda h: mean(h) > soft + 10 and len(h.notes) > few, "dense and loud", 2.6)
+        until(stage, lambda h: mean(h) > soft + 10 and len(h.notes) > few, "dense and loud", 1.8)
         at.press("style-density")
         at.press("style-intensity")
         at.wait("window.drumigen.link.values.intensity === null")
@@ -107,7 +107,7 @@ def test_hold_and_again_repeat_what_sounds(chromium: Browser, client: Web, stage
         at.wait(f"{KINDS_PLANNED} === 1")
 
         def held(_: object) -> bool:
-            bars = list(bars_heard(client, stage, 5.0).values())
+            bars = list(bars_heard(client, stage, 3.4).values())
             return len(bars) > 2 and all(bar == bars[0] for bar in bars)
 
         until(stage, held, "hold", 0.0)
@@ -116,7 +116,7 @@ def test_hold_and_again_repeat_what_sounds(chromium: Browser, client: Web, stage
 
         def repeated(_: object) -> bool:
             at.press("do-again")
-            bars = bars_heard(client, stage, 4.0)
+            bars = bars_heard(client, stage, 2.8)
             return any(bars[n] == bars[n + 1] for n in bars if n + 1 in bars)
 
         until(stage, repeated, "again", 0.0)
@@ -140,7 +140,7 @@ def test_a_re_roll_is_other_bars_and_back_are_those_of_before(
         assert rolled[2] != before[2]
         assert other[2] != before[2]
         at.press("start")
-        heard = bars_heard(client, stage, 5.0)
+        heard = bars_heard(client, stage, 3.4)
         assert steps(heard[2]) == {round((tick + offset) / 480) for tick, offset, *_ in rolled[2]}
         assert at.complaints == []
 
@@ -151,5 +151,5 @@ def steps(bar: set[tuple[int, int]]) -> set[int]:
 
 def most_snares(client: Web, stage: Stage) -> int:
     """Return the most strokes of the snare that any of the next bars has."""
-    bars = bars_heard(client, stage, 3.8).values()
+    bars = bars_heard(client, stage, 2.6).values()
     return max((sum(note == SNARE for _, note in bar) for bar in bars), default=0)

@@ -82,8 +82,8 @@ class Song:
         heard: list[object] = []
         # where JACK misses a cycle a stroke is elsewhere: it is played again
         for _ in range(6):
-            self.at.press("start")
-            sounded = bars_heard(self.client, self.stage, count * 240 / TEMPO + 0.8)
+            seconds = count * 240 / TEMPO + 0.4
+            sounded = bars_heard(self.client, self.stage, seconds, lambda: self.at.press("start"))
             self.at.press("start")
             self.at.wait("window.drumigen.link.song.transport === 'stopped'")
             self.at.fill("go-bar", "1", "more")
@@ -129,7 +129,7 @@ def blended(song: Song) -> None:
     song.at.turn("fader-share", 0, "feel")
     song.back("no jazz")
     song.at.page.locator("#list-blend").select_option("none")
-    wait_for(lambda: song.client.get("/controls/blend")["value"] == "none", 10, "still blended")
+    wait_for(lambda: song.client.get("/controls/blend")["value"] == "", 10, "still blended")
 
 
 def formed(song: Song) -> None:

@@ -23,6 +23,20 @@ def test_where_the_song_is_follows_from_the_timeline_and_the_moment() -> None:
     assert (now["bar"], now["beat"], now["meter"]) == (3, 2, "7/8")
 
 
+@pytest.mark.parametrize(
+    ("quantum", "due"), [("step", 1920), ("beat", 1920), ("bar", None), ("phrase", None)]
+)
+def test_a_style_is_pending_until_its_quantum(quantum: str, due: int | None) -> None:
+    hub = told(transport="rolling", bar_style="rock")
+    switched = {**SONG, "transport": "rolling", "bar_style": "rock", "style": "funk"}
+    # the song began at 100, and its beats are half a second: in the last step of the first one
+    hub.take_state(WebState(100.45, {"quantum": quantum}, switched, {}))
+    before, after = hub.now(Seconds(100.46)), hub.now(Seconds(100.6))
+    assert (before["style_pending"], before["style_due"]) == ("funk", due)
+    # within its bar: what that is called by is the style of before till the bar line
+    assert after["style_pending"] == (None if due else "funk")
+
+
 def test_at_rest_the_song_is_where_it_will_start() -> None:
     assert told(stored_tick=7680).now(Seconds(500.0))["bar"] == 2
 

@@ -76,7 +76,7 @@ GROUPS: Final = (
             About("count_in", "clicks before the song", "bars"),
             About("drop", "only who keeps time plays"),
             About("half_time", "the backbeat half as often"),
-            About("stutter", "repeat the beginning of the bar"),
+            About("stutter", "repeat what sounds, over and over"),
         ),
     ),
     (

@@ -5,6 +5,7 @@ again.  What is wanted goes the other way in batches: of a setting that many ask
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -12,9 +13,10 @@ from typing import Any, Final
 
 from drumigen.errors import ControlError
 from drumigen.timeline import Meter, MeterChange, MeterMap, Timeline
-from drumigen.units import TICKS_PER_BEAT, Bpm, Seconds, Tick
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
 from drumigen_daemon.controls.table import ALIASES, VALUES
 from drumigen_daemon.controls.values import TEXT_MAX, shown
+from drumigen_daemon.session import Quantum
 from drumigen_daemon.web.messages import ControlBatch, WebState
 
 COMMITTED_AHEAD: Final = 0.01
@@ -51,6 +53,8 @@ class Hub:
         self.at = Seconds(0.0)
         self.meters = MeterMap()
         self.timeline = Timeline(Bpm(120.0), 0.0, Seconds(0.0))
+        self._switched_at = 0.0
+        """Tick at which the last style was set."""
 
     # --- state ------------------------------------------------------------------------------
 
@@ -62,7 +66,7 @@ class Hub:
     def take_state(self, state: WebState) -> None:
         """Take what the daemon told."""
         self.at = Seconds(state.at)
-        song = state.song
+        song, style = state.song, self.sections["song"].get("style")
         changes = [MeterChange(b, Tick(t), Meter.parse(m)) for b, t, m in song.get("meters", ())]
         self.meters = MeterMap(tuple(changes)) if changes else MeterMap()
         self.timeline = Timeline(
@@ -72,6 +76,8 @@ class Hub:
             told = getattr(state, name)
             if told is not None:
                 self._put(name, told)
+        if song.get("style") != style:
+            self._switched_at = self.tick_at(self.at)
         self._tell()
 
     def take_plan(self, bars: tuple[Mapping[str, Any], ...]) -> None:
@@ -105,7 +111,8 @@ class Hub:
             "meter": str(meter),
             "bar_start_tick": start,
             "ticks_per_beat": TICKS_PER_BEAT,
-            "style_pending": self._pending(),
+            "style_pending": self._pending(tick),
+            "style_due": self._style_due(),
         }
         return song
 
@@ -127,11 +134,26 @@ class Hub:
             return max(0.0, self.timeline.tick_at(at))
         return float(song.get("stored_tick", 0))
 
-    def _pending(self) -> str | None:
+    def _pending(self, tick: float) -> str | None:
         """Return the style that is set and does not sound yet."""
-        song = self.sections["song"]
+        song, due = self.sections["song"], self._style_due()
         style, sounding = song.get("style"), song.get("bar_style")
-        return style if sounding and style != sounding else None
+        if not sounding or style == sounding or (due is not None and tick >= due):
+            return None
+        return str(style)
+
+    def _style_due(self) -> int | None:
+        """Return from which tick on a style sounds that was set in a bar; None: from a bar line.
+
+        What a bar is called by changes at its line: of a switch within it that tells too late.
+        """
+        quantum = self.sections["values"].get("quantum")
+        if quantum not in (Quantum.STEP, Quantum.BEAT):
+            return None
+        bar = self.meters.bar_at(self._switched_at)
+        start, meter = self.meters.start_of(bar), self.meters.meter_of(bar)
+        grid = TICKS_PER_SIXTEENTH if quantum == Quantum.STEP else meter.beat_ticks
+        return start + math.ceil((self._switched_at - start) / grid) * grid
 
     # --- controls -----------------------------------------------------------------------------
 

@@ -135,7 +135,13 @@ export class Link extends EventTarget {
   ask(control, value) {
     if (this.socket.readyState !== WebSocket.OPEN) { this.complain("no line to drumigen: it comes back by itself"); return; }
     const n = ++this.number;
-    this.asked.set(n, (error) => { if (error) this.complain(error); });
+    this.asked.set(n, (error) => {
+      if (!error) return;
+      this.complain(error);
+      // what was refused is not what it stands at
+      this.touched.delete(control);
+      this.emit("values");
+    });
     this.socket.send(JSON.stringify(value === undefined ? { control, n } : { control, value, n }));
   }
 

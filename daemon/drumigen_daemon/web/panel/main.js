@@ -16,6 +16,9 @@ const KEYS = { " ": "start", f: "fill", n: "fill_next", b: "build", a: "again", 
 const SCENES = 8;
 const PULSES = 24;
 const $ = (id) => document.getElementById(id);
+// what stays at the top: how tall it is, for what has to fit below it
+const head = document.querySelector("header");
+new ResizeObserver(() => document.documentElement.style.setProperty("--head", `${head.offsetHeight}px`)).observe(head);
 
 const link = new Link();
 const sound = new Sound(link);
@@ -56,6 +59,7 @@ function beat() {
     const into = Math.max(0, tick - at);
     $("bar").textContent = bar + Math.floor(into / (n * beatTicks)) + 1;
     $("beat").textContent = Math.floor(into % (n * beatTicks) / beatTicks) + 1;
+    if (pendingStyle() !== coming) style();
   }
   requestAnimationFrame(beat);
 }
@@ -70,10 +74,7 @@ link.addEventListener("song", () => {
   $("tempo").textContent = song.tempo.toFixed(1);
   $("lock").textContent = song.master ? `${song.lock} · ${song.master}` : song.lock;
   jitter();
-  $("style-now").textContent = title(song.bar_style || song.style);
-  const coming = pendingStyle();
-  $("pending").textContent = coming ? `${title(coming)} ${when()}` : "";
-  for (const button of $("styles").children) button.dataset.pending = String(button.dataset.style === coming);
+  style();
   if (performance.now() > complaining) tell(missingPort() || (link.now - song.problem_at < 30 ? song.problem : ""));
   ports();
 });
@@ -88,11 +89,22 @@ function jitter() {
   $("jitter").textContent = song.lock === "internal" || !counters.clock_jitter_us ? "–" : `${(100 * counters.clock_jitter_us / pulse).toFixed(1)} %`;
 }
 
-/** The style that is set and does not sound yet: till the quantum it is the bar's plan that tells. */
+let coming = "";
+
+/** The style that sounds, and the one that will. */
+function style() {
+  const { song } = link;
+  coming = pendingStyle();
+  $("style-now").textContent = title(coming ? song.bar_style : song.style);
+  $("pending").textContent = coming ? `${title(coming)} ${when()}` : "";
+  for (const button of $("styles").children) button.dataset.pending = String(button.dataset.style === coming);
+}
+
+/** The style that is set and does not sound yet. */
 function pendingStyle() {
   const { song } = link;
-  if (song.transport !== "rolling" || !song.bar_style) return "";
-  return song.style !== song.bar_style ? song.style : "";
+  const due = song.style_due !== null && link.tick >= song.style_due;
+  return song.transport === "rolling" && song.style_pending && !due ? song.style_pending : "";
 }
 
 function when() {
@@ -117,6 +129,8 @@ link.addEventListener("complaint", (event) => complain(event.detail));
 link.addEventListener("connection", () => {
   const line = $("connection");
   line.dataset.ok = String(link.connected && link.mayControl);
+  // what is shown may not be true any more
+  document.body.dataset.lost = String(!link.connected);
   line.textContent = link.connected ? (link.mayControl ? "connected" : "connected; this panel only watches") : "no line to drumigen: trying again…";
 });
 
@@ -150,7 +164,7 @@ link.addEventListener("hello", () => {
       element("button", { type: "button", id: "nudge-early", "data-control": "nudge", onclick: () => link.ask("nudge", -10) }, "◀ 10 ms"),
       element("button", { type: "button", id: "nudge-late", onclick: () => link.ask("nudge", 10) }, "10 ms ▶"),
       action(link, "re-one", "The one is now"))),
-    row("Clock", choice(link, "source", names("source"))),
+    row("Clock (from the next start)", choice(link, "source", names("source"))),
     row("If it stops", choice(link, "drop_out", names("drop_out"), (name) => DROP_OUTS[name] ?? name)),
     row("Others", [toggle(link, "start_on_clock", "Start with their clock"), toggle(link, "clock_out", "Send them ours")]),
     row("Read it", choice(link, "reading", names("reading"))),
@@ -294,7 +308,7 @@ function soundControls() {
   $("sound").replaceChildren(
     row("In the browser", [on, ...kits]),
     element("div", { className: "row" }, element("label", { htmlFor: "sound-volume" }, "Volume"), volume),
-    element("p", { className: "quiet" }, "A small synthesised kit, for who has no synthesizer at hand. It follows the plan, so it plays in time with what leaves the port."),
+    element("p", { className: "quiet" }, "A small synthesised kit, where no synthesizer is at hand. It follows the plan, so it plays in time with what leaves the port."),
   );
 }
 

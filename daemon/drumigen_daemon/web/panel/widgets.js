@@ -62,7 +62,7 @@ export function list(link, control, label, names) {
   const id = `list-${control}`;
   const select = element("select", { id, "data-control": control, onchange: () => link.set(control, select.value) });
   for (const [value, title] of names) select.append(element("option", { value }, title));
-  follow(link, () => { if (document.activeElement !== select) select.value = String(link.value(control) ?? "style"); });
+  follow(link, () => { if (document.activeElement !== select) select.value = String(link.value(control) || "none"); });
   return element("div", { className: "row" }, element("label", { htmlFor: id }, label), select);
 }
 
