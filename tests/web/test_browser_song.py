@@ -3,6 +3,7 @@
 All is set while nothing sounds: the panel then shows other bars, and those are what is heard.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +75,17 @@ class Song:
 
     def other(self, what: str, than: Bars) -> Bars:
         """Return the bars that come after something was turned."""
-        wait_for(lambda: self.shown() not in ({}, than), 30, f"{what}: the same bars")
-        return self.shown()
+        found: Bars = {}
+
+        def stays() -> bool:
+            """Bars are written one by one: the first look may see only the first of them."""
+            nonlocal found
+            before, found = found, self.shown()
+            time.sleep(0.3)
+            return found == before and found not in ({}, than)
+
+        wait_for(stays, 30, f"{what}: the same bars")
+        return found
 
     def heard(self, what: str, bars: Bars, count: int = 1) -> None:
         """Play the song's first ``count`` bars: those are what is heard."""
@@ -139,7 +149,7 @@ def formed(song: Song) -> None:
     song.at.press("form-off", "more")
     song.back("form")
     song.at.press("section-intro")
-    assert song.other("intro", song.plain) == intro, "by itself or called for, it is one"
+    wait_for(lambda: song.shown() == intro, 30, "by itself or called for, it is one")
     song.at.press("section-none")
     song.back("no section")
     song.at.turn("fader-count_in", 1, "more")
