@@ -16,7 +16,9 @@ from drumigen_daemon.engine.messages import (
     DropOut,
     EngineParameters,
     EngineState,
+    Locate,
     Rejoin,
+    ReOne,
     Start,
     Stop,
     TransportState,
@@ -65,6 +67,43 @@ def test_a_masters_start_without_a_clock_is_told_and_then_ours_is_used(message: 
     rig.run(4.0)
     assert rig.rolling
     assert len(times(rig)) >= 4
+
+
+@pytest.mark.parametrize("late", [4.5, 6.0, 20.0])
+@pytest.mark.parametrize("idle", [0, 50])
+@pytest.mark.parametrize("sixteenth", [0, 64])
+def test_a_master_whose_clock_comes_late_has_its_one_all_the_same(
+    late: float, idle: int, sixteenth: int
+) -> None:
+    rig = rig_with(bpm=93.0)
+    master = Master(rig)
+    master.clock(idle)
+    begun = START
+    if sixteenth:
+        rig.hear(song_position(sixteenth), master.next_at)
+        begun = CONTINUE
+    rig.hear(begun, master.next_at)
+    master.next_at += late
+    first = master.next_at
+    master.clock(120)
+    master.finish()
+    assert times(rig, first - 0.01)[:5] == pytest.approx(
+        [first + n * 0.5 for n in range(5)], abs=1e-3
+    )
+    assert rig.state.lock != "internal"
+    assert "the master's clock has come" in said(rig)
+
+
+@pytest.mark.parametrize("command", [Start(), Locate(Tick(0)), ReOne()])
+def test_whoever_took_the_song_meanwhile_keeps_it(command: Command) -> None:
+    rig = rig_with()
+    rig.hear(START, BEGIN + 0.1)
+    rig.run(6.3)
+    rig.obey(command)
+    rig.run(1.0)
+    Master(rig).clock(48)
+    rig.run(2.0)
+    assert rig.state.lock == "internal"
 
 
 def test_a_start_of_ours_ends_the_wait_for_a_master_that_sends_no_clock() -> None:

@@ -74,6 +74,8 @@ class Conductor:
             False  # pulses have moved the timeline since the player was told of it
         )
         self._lost_start = LostStart()
+        self._owed: Tick | None = None
+        """Where a master that said Start has its first pulse, while our own clock stands in."""
         self._warnings = ClockWarnings(log)
         self._choose_clock(now)
 
@@ -129,6 +131,8 @@ class Conductor:
 
     def pulse(self, source: str, at: Seconds) -> None:
         """Take one MIDI clock pulse."""
+        if self._owed is not None and self._parameters.source != ClockSource.INTERNAL:
+            self._end_standing_in(self._owed, source, at)
         expected, epoch = self.follower.expected, self.follower.epoch
         heard_before = self.follower.last_pulse_at
         number = self.follower.pulse(at, source)
@@ -164,6 +168,7 @@ class Conductor:
         """
         if self._parameters.source not in (ClockSource.AUTO, ClockSource.MIDI):
             return
+        self._owed = None
         status = message[0]
         if self._source.foretold:
             # who only tells a position may be about to start; who starts is the master
@@ -240,6 +245,7 @@ class Conductor:
 
     def stop(self, now: Seconds) -> None:
         """Stop and silence; the position is kept."""
+        self._owed = None
         if self._transport.state is TransportState.STOPPED:
             return
         if self._transport.state is TransportState.ROLLING:
@@ -253,6 +259,7 @@ class Conductor:
         """Move the playhead, stopped or rolling; nothing if it rolls there already."""
         if self._is_at(tick, now):
             return
+        self._owed = None
         rolling = self._player.rolling
         self._pause(now)
         self._transport.locate(tick)
@@ -266,6 +273,7 @@ class Conductor:
         bar = self._player.bar
         if not self._player.rolling or bar is None:
             return
+        self._owed = None
         ticks = ticks_to_the_one(self.timeline.tick_at(now), bar)
         if ticks:
             self._move_song(ticks, self._source.next_pulse(now))
@@ -371,6 +379,7 @@ class Conductor:
         return 1.0
 
     def _go(self, now: Seconds, arm: Callable[[], None]) -> None:
+        self._owed = None
         self._pause(now)
         if self._transport.state is not TransportState.ROLLING:
             self._choose_clock(now)
@@ -435,6 +444,16 @@ class Conductor:
         )
         self._transport.anchor(pulse, round(tick) + ticks)
 
+    def _end_standing_in(self, tick: Tick, source: str, at: Seconds) -> None:
+        """Give the song to the master that said Start long ago: here is its first pulse."""
+        self._log("info", "the master's clock has come: rolling along it from where it said")
+        self.stop(at)
+        self._use(self.follower, at)
+        self._transport.locate(tick)
+        self._transport.continue_()
+        self.follower.restart(at, source)
+        self._silence.armed(at, by_master=True)
+
     def _make_up_for_lost_start(self, at: Seconds) -> None:
         self._log("warning", "a clock without a Start: rolling as if it began with its first pulse")
         self._transport.join(self._lost_start.first_pulse, self._transport.position)
@@ -498,6 +517,7 @@ class Conductor:
         if turn is SilenceVerdict.STOP:
             self.stop(now)
         elif turn is SilenceVerdict.OWN_CLOCK:
+            self._owed = self._transport.position if self._silence.of_master else None
             self._silence.at_rest()
             self._use(self._internal, now)
             self._roll_if_foretold(now)

@@ -51,6 +51,11 @@ class SilenceWatch:
             self._told, self._armed_at = False, now
         self._by_master = by_master
 
+    @property
+    def of_master(self) -> bool:
+        """Whether it was a master who said Start, and owes the first pulse."""
+        return self._by_master
+
     def at_rest(self) -> None:
         """Take note that the song neither rolls nor waits."""
         self._told, self._armed_at = False, math.inf
