@@ -21,7 +21,9 @@ USUAL: Final = 0.2
 """Share of its bars that have many toms, or crashes, from which its songs may begin so."""
 TOMS_MANY: Final = 3
 CRASHES_MANY: Final = 2
-"""Strokes in a bar that are many."""
+"""Strokes in a song's first bar that are many."""
+CRASHES_AS_TIME: Final = 3
+"""Crashes in a bar from which it keeps its time on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ class Opening:
     def suits(self, bar: Bar, keeper: Keeper | None = None) -> bool:
         """Tell whether a song may begin with ``bar``; ``keeper`` is who keeps time in it."""
         toms = self.many_toms >= USUAL or keeper is Keeper.TOM
-        crashes = self.many_crashes >= USUAL or keeper is Keeper.CRASH
         return (
             (self.kick_on_the_one < ON_THE_ONE or _kicks_on_the_one(bar))
             and (toms or not _has_many_toms(bar))
-            and (crashes or not _has_many_crashes(bar))
+            and (self._may_crash(keeper) or crashes_in(bar) < CRASHES_MANY)
         )
+
+    def goes_on_with(self, bar: Bar, keeper: Keeper | None = None) -> bool:
+        """Tell whether a song may go on with ``bar``: its time is on the crash where that is so."""
+        return self._may_crash(keeper) or crashes_in(bar) < CRASHES_AS_TIME
+
+    def _may_crash(self, keeper: Keeper | None) -> bool:
+        return self.many_crashes >= USUAL or keeper is Keeper.CRASH
 
 
 def opening_of(bank: str) -> Opening:
@@ -78,5 +86,9 @@ def _has_many_toms(bar: Bar) -> bool:
 
 
 def _has_many_crashes(bar: Bar) -> bool:
-    crashes = sum(VOICES[hit.voice].class_of_nine is Voice.CRASH for hit in bar.hits)
-    return crashes >= CRASHES_MANY
+    return crashes_in(bar) >= CRASHES_MANY
+
+
+def crashes_in(bar: Bar) -> int:
+    """Return how often a crash is struck in ``bar``."""
+    return sum(VOICES[hit.voice].class_of_nine is Voice.CRASH for hit in bar.hits)

@@ -134,8 +134,9 @@ class Feel:
     voice, early below zero.  Amount 0 at swing 50 is the written grid exactly.
 
     ``swing_spread`` is the standard deviation of swing from song to song, in MPC percent (0-5); a
-    knob that says how much leaves none.  ``swing_shares`` is how much of the swing a voice takes:
-    0 straight, 1 (if not given) all.
+    knob that says how much leaves none.  ``push_spread_ms`` is that of each voice's push (0-10),
+    hats and ride together: no two drummers lay their kick alike against their hat.
+    ``swing_shares`` is how much of the swing a voice takes: 0 straight, 1 (if not given) all.
     ``template`` adds milliseconds per voice and sixteenth, repeating over ``template_bars`` bars;
     ``wobble_ms`` is the spread of a template of that length drawn by the seed.  ``residual_ms``
     is the standard deviation, at 100 BPM, of the drift that all voices share, ``spread_ms`` that
@@ -153,6 +154,7 @@ class Feel:
     swing_spread: float = 0.0
     swing_shares: Mapping[Voice, float] = field(default_factory=dict, hash=False)
     push_ms: Mapping[Voice, float] = field(default_factory=dict, hash=False)
+    push_spread_ms: float = 0.0
     template: Mapping[Voice, tuple[float, ...]] = field(default_factory=dict, hash=False)
     template_bars: int = 1
     wobble_ms: float = 0.0
@@ -167,6 +169,7 @@ class Feel:
         _within("amount", self.amount, 0.0, 100.0)
         _within("swing", self.swing, SWING_MIN, SWING_MAX)
         _within("swing_spread", self.swing_spread, 0.0, 5.0)
+        _within("push_spread_ms", self.push_spread_ms, 0.0, 10.0)
         _within("template_bars", self.template_bars, 1, TEMPLATE_BARS_MAX)
         _within("wobble_ms", self.wobble_ms, 0.0, RESIDUAL_MAX_MS)
         _within("residual_ms", self.residual_ms, 0.0, RESIDUAL_MAX_MS)
@@ -223,6 +226,7 @@ class Feel:
             swing_spread=between(self.swing_spread, other.swing_spread),
             swing_shares=maps(self.swing_shares, other.swing_shares, 1.0),
             push_ms=maps(self.push_ms, other.push_ms, 0.0),
+            push_spread_ms=between(self.push_spread_ms, other.push_spread_ms),
             wobble_ms=between(self.wobble_ms, other.wobble_ms),
             residual_ms=between(self.residual_ms, other.residual_ms),
             spread_ms=between(self.spread_ms, other.spread_ms),

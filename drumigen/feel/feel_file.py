@@ -36,6 +36,7 @@ class FeelTable(msgspec.Struct, forbid_unknown_fields=True):
     swing: float = _DEFAULT.swing
     swing_unit: SwingUnit = _DEFAULT.swing_unit
     swing_spread: float = _DEFAULT.swing_spread
+    push_spread_ms: float = _DEFAULT.push_spread_ms
     swing_shares: dict[Voice, float] = {}
     push_ms: dict[Voice, float] = {}
     template: dict[Voice, tuple[float, ...]] = {}

@@ -12,7 +12,7 @@ from drumigen.feel.drift import drift, normal
 from drumigen.feel.dynamics import struck
 from drumigen.feel.feel import SWING_MAX, SWING_MIN, Feel, FeelModel, SongBar
 from drumigen.feel.ornaments import ornamented
-from drumigen.feel.swing import Placed, own_lateness, straight, warped
+from drumigen.feel.swing import HAND, Placed, own_lateness, straight, warped
 from drumigen.kit import Voice
 from drumigen.pattern import OFFSET_MAX, Bar, Hit
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_SIXTEENTH, Tick, ms_per_tick, ticks_per_ms
@@ -31,7 +31,7 @@ _SWEEPS: Final = 3
 _TEMPLATE_STEPS: Final = 16
 """Sixteenths to a bar of a template, whatever the metre: a longer bar goes through it again."""
 
-_COMMON, _ALONE, _WOBBLE, _SWING = 1, 2, 3, 4
+_COMMON, _ALONE, _WOBBLE, _SWING, _PUSH = 1, 2, 3, 4, 5
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
 
 
@@ -102,7 +102,7 @@ def _deviations(placed: Sequence[Placed], feel: Feel, where: SongBar, bpm: int) 
     size = made_up * (RESIDUAL_TEMPO / bpm) ** RESIDUAL_EXPONENT
     in_ms = ms_per_tick(bpm)
     return [
-        _template(place, feel, where.number) + keep * in_ms * residual + size * deviation
+        _template(place, feel, where) + keep * in_ms * residual + size * deviation
         for place, residual, deviation in zip(placed, own, noise, strict=True)
     ]
 
@@ -112,12 +112,15 @@ def _is_played(placed: Sequence[Placed]) -> bool:
     return any(place.hit.offset for place in placed)
 
 
-def _template(place: Placed, feel: Feel, song_bar: int) -> float:
+def _template(place: Placed, feel: Feel, where: SongBar) -> float:
     voice = place.hit.voice
     push = feel.push_ms.get(voice, 0.0)
+    if feel.push_spread_ms:
+        hand = HAND.get(voice, voice)
+        push += feel.push_spread_ms * normal(_PUSH, where.seed, _NUMBER[hand])
     row = feel.template.get(voice)
     return (
-        push + row[template_step(place.tick, song_bar, feel.template_bars) % len(row)]
+        push + row[template_step(place.tick, where.number, feel.template_bars) % len(row)]
         if row
         else push
     )

@@ -25,8 +25,10 @@ from drumigen.units import TICKS_PER_SIXTEENTH
 from drumigen.variation import GHOST_MAX
 
 _VOICES: Final = len(VOICE_ORDER)
-FIRM: Final = 120
-"""Ticks by which a stroke may be off a sixteenth to keep time there, before it gets its feel."""
+FIRM: Final = 220
+"""Ticks by which a stroke may be off a sixteenth to keep time there, before it gets its feel: all
+that is nearest to it, less what feel may add.  At half of it who swings was given up, and time
+was too straight."""
 _FREE: Final = FIRM // OFFSET_STEP
 _FORCED: Final = 80 // OFFSET_STEP
 """In bins; what is forced is nearer."""

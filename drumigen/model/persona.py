@@ -26,6 +26,8 @@ _LEAN_MAX: Final = 9.0
 """Milliseconds either way that a performer on stage may be off the clock by as a whole."""
 _BACKBEAT_LEAST: Final = 0.5
 """Share of bars with a backbeat below which nobody is in a style that has one."""
+_BACKBEAT_FREE: Final = 0.9
+"""Part of a drummer's backbeats that the network plays without being asked."""
 _DENSITY_MAX: Final = 100.0
 """Hits a quarter note: more than a drummer, and than any bar holds."""
 _LEAN_LIMIT: Final = 1000.0
@@ -164,12 +166,14 @@ class Profile:
         """Tell whether bar ``bar`` has to have a backbeat, whatever the network says.
 
         ``usual`` is the share (0-1) of the style's bars that have one: where few do nothing is
-        forced.  A network plays half of them by itself.
+        forced.  Of the drummer's own share most come unasked; those that are due make up for the
+        rest, not for the bars that are to have none.
         """
         if usual < _BACKBEAT_LEAST:
             return False
         share = max(_BACKBEAT_LEAST, usual if persona.backbeat is None else persona.backbeat)
-        due = (share - _BACKBEAT_LEAST) / (1 - _BACKBEAT_LEAST)
+        free = _BACKBEAT_FREE * share
+        due = (share - free) / (1 - free)
         return _rng("backbeat", seed, bar).random() < due
 
     def is_fill(self, seed: int, bar: int) -> bool:

@@ -4,21 +4,32 @@ Every measure takes takes of consecutive bars in 4/4, human or played alike.  A 
 last bar are left out where bars are judged one by one: people begin late and end early.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from statistics import fmean, median
 from typing import Final
 
 import numpy as np
 
-from drumigen.kit import Voice
+from drumigen.kit import TOMS, VOICES, Voice
 from drumigen.pattern import Bar
-from drumigen.timekeeping import SAME, has_backbeat, keeps_time, likeness
+from drumigen.timekeeping import (
+    CYMBALS,
+    SAME,
+    Keeper,
+    cells,
+    has_backbeat,
+    keeps_time,
+    likeness,
+)
 from drumigen.training.features import CELL, HIT, OFFSET, STEPS, VELOCITY, Cells, Excerpts
 from drumigen.training.labels import fills_of
 from drumigen.training.strokes import CLASSES, Floats, Ints, Strokes, in_four, strokes_of
 from drumigen.training.takes import Take
-from drumigen.units import TICKS_PER_SIXTEENTH
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
+from drumigen.variation import GHOST_MAX
 
 GROOVE_BARS: Final = 8
 GROOVE_SHARE: Final = 0.6
@@ -35,6 +46,9 @@ LAGS: Final = (1, 2, 4, 8)
 BACK: Final = 8
 DISTINCT_BARS: Final = 16
 DISTINCT: Final = 0.8
+FOUR: Final = 4
+USUAL: Final = 0.25
+"""Share of a take's bars that strike what is usual in it."""
 
 VIEWS: Final = {
     "all": (HIT, VELOCITY, OFFSET),
@@ -120,7 +134,9 @@ def _over(takes: Sequence[Take], of: Callable[[Take], float | None]) -> Spread:
     return Spread(tuple(value for value in found if value is not None))
 
 
-def time_kept(takes: Sequence[Take], *, fills: bool = True) -> Spread:
+def time_kept(
+    takes: Sequence[Take], *, fills: bool = True, keepers: Collection[Keeper] = CYMBALS
+) -> Spread:
     """Return the share of each take's bars that keep time; without ``fills`` of those no fill."""
 
     def share(take: Take) -> float | None:
@@ -128,7 +144,7 @@ def time_kept(takes: Sequence[Take], *, fills: bool = True) -> Spread:
         bars = [
             bar for bar, fill in zip(take.bars[1:-1], kept[1:-1], strict=True) if fills or not fill
         ][:BARS_MAX]
-        return fmean(map(keeps_time, bars)) if bars else None
+        return fmean(keeps_time(bar, keepers) for bar in bars) if bars else None
 
     return _over(takes, share)
 
@@ -136,6 +152,48 @@ def time_kept(takes: Sequence[Take], *, fills: bool = True) -> Spread:
 def fill_share(takes: Sequence[Take]) -> Spread:
     """Return the share of each take's bars that are fills."""
     return _over(takes, lambda take: fmean(fills_of(take)[1:-1][:BARS_MAX]))
+
+
+def fill_lengths(takes: Sequence[Take]) -> Spread:
+    """Return how many beats each fill takes, in halves.
+
+    It begins where a tom or a struck snare first leaves what the take's other bars strike: one in
+    four of them, at that sixteenth.
+    """
+    found: list[float] = []
+    for take in takes:
+        fills = fills_of(take)
+        drums = [_drums(bar) for bar in take.bars]
+        others = [bar for bar, fill in zip(drums, fills, strict=True) if not fill]
+        counts = Counter(cell for bar in others for cell in bar)
+        least = USUAL * len(others)
+        for bar, struck, fill in zip(take.bars, drums, fills, strict=True):
+            new = [step for step, voice in struck if counts[step, voice] < least]
+            if fill and new:
+                left = bar.meter.ticks - min(new) * TICKS_PER_SIXTEENTH
+                found.append(ceil(2 * left / TICKS_PER_BEAT) / 2)
+    return Spread(tuple(found))
+
+
+def _drums(bar: Bar) -> frozenset[tuple[int, Voice]]:
+    """Return which sixteenths toms and struck snares are on."""
+    struck = tuple(
+        hit
+        for hit in bar.hits
+        if hit.voice in TOMS
+        or (VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_MAX)
+    )
+    return cells(replace(bar, hits=struck))
+
+
+def fills_at_ends(takes: Sequence[Take]) -> Spread:
+    """Return, of each take's fills, the share that is in the fourth bar of four."""
+
+    def share(take: Take) -> float | None:
+        places = [number % FOUR == FOUR - 1 for number, fill in enumerate(fills_of(take)) if fill]
+        return fmean(places) if places else None
+
+    return _over(takes, share)
 
 
 def backbeat(takes: Sequence[Take]) -> Spread:

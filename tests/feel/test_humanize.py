@@ -42,6 +42,7 @@ def feels(draw: st.DrawFn) -> Feel:
         swing_unit=draw(st.sampled_from(SwingUnit)),
         swing_shares=draw(st.dictionaries(st.sampled_from(Voice), st.floats(0, 2), max_size=3)),
         push_ms=draw(pushes),
+        push_spread_ms=draw(st.floats(0, 10)),
         template_bars=draw(st.integers(1, 2)),
         wobble_ms=draw(st.floats(0, 10)),
         residual_ms=draw(st.floats(0, 20)),
@@ -437,3 +438,21 @@ def test_a_share_of_the_residual_is_kept_and_made_up_for_not_added_to() -> None:
     own, none, half = spread(1), spread(0), spread(0.7)
     assert half < 1.15 * max(own, none)
     assert half > 0.85 * min(own, none)
+
+
+def test_no_two_songs_lay_the_kick_alike_against_the_hat() -> None:
+    feel = Feel(push_spread_ms=4, residual_ms=0, spread_ms=0)
+    both = Bar(FOUR, tuple(Hit(Tick(0), v, 80) for v in (Voice.KICK, Voice.CLOSED_HAT, Voice.RIDE)))
+
+    def gaps(seed: int, bar: int = 0) -> tuple[int, int]:
+        at = {hit.voice: hit.offset for hit in humanize(both, feel, seed, bar).hits}
+        return at[Voice.KICK] - at[Voice.CLOSED_HAT], at[Voice.RIDE] - at[Voice.CLOSED_HAT]
+
+    kicks = [gaps(seed)[0] for seed in range(40)]
+    ms = 1920 * 120 / 60_000
+    assert 3.5 * ms < (fmean(kick**2 for kick in kicks)) ** 0.5 < 8 * ms
+    assert all(gaps(seed)[1] == 0 for seed in range(40))  # one hand
+    assert gaps(3, 0) == gaps(3, 7)  # throughout a song
+    assert gaps(3)[0] != 0
+    still = replace(feel, amount=0)
+    assert all(hit.offset == 0 for hit in humanize(both, still, 3, 0).hits)

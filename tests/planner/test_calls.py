@@ -3,11 +3,13 @@
 import pytest
 
 from band import Band
+from drumigen.form import Form
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Locate, Origin, Start
 from drumigen_daemon.generator.writers import MockWriter
+from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.session import FeelKnobs, Quantum, Session
 from rig import note_of
@@ -132,6 +134,17 @@ def test_fills_come_every_so_many_bars(every: int, filled: set[int]) -> None:
     assert fills == filled
     crashes = {n for n, bar in enumerate(rock.played) if 0 in ticks(bar, Voice.CRASH)}
     assert {n + 1 for n in filled} <= crashes
+
+
+def test_after_a_fill_that_comes_by_itself_the_writer_is_free_to_crash_or_not() -> None:
+    form = Form(fills=(0, 0, 0, 1, 0, 0, 0, 0), fill_beats=(2,))
+    by_itself = Arrangement(Session(style="rock"), lambda _: form)
+    every_fourth = Arrangement(Session(style="rock", fill_every=4), lambda _: form)
+    called = Arrangement(Session(style="rock"), lambda _: form)
+    called.form.fills[3] = Tick(3 * BAR)
+    for arrangement, lands in ((by_itself, False), (every_fourth, True), (called, True)):
+        assert arrangement.fill_from(3) is not None
+        assert arrangement.request(4, Tick(4 * BAR)).after_fill is lands
 
 
 def test_the_amount_is_how_much_of_the_bar_a_fill_takes() -> None:

@@ -44,6 +44,9 @@ TOLD_MAX: Final = 1024
 """Bars whose conditions are kept: eight of each style, with fills, and more."""
 ATTEMPTS: Final = 4
 """How often a bar is written at most, if what comes is no groove or next to empty."""
+FIRST_ATTEMPTS: Final = 8
+FILL_ATTEMPTS: Final = 2
+"""The same of a song's first bar, and of a fill."""
 THIN: Final = 1.0
 """Hits a quarter note below which a bar is next to empty."""
 STAGE_DYNAMICS: Final = 0.95
@@ -51,7 +54,7 @@ STAGE_DYNAMICS: Final = 0.95
 SOFTER: Final = 6.0
 """Velocity by which a persona is told to be softer than it was: so much louder than told it plays,
 measured on 60 songs."""
-NEWER: Final = 1.1
+NEWER: Final = 1.2
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
 """Times the temperature with each attempt at a song's first bar: all else is written in view of
@@ -193,7 +196,7 @@ class _Player:
         bars = [Bar(item.request.meter) for item in items]
         worth = [-1.0] * len(items)
         left = list(range(len(items)))
-        for attempt in range(ATTEMPTS):
+        for attempt in range(FIRST_ATTEMPTS):
             rows = [self._row(items[place], tempi[place], attempt) for place in left]
             written = generate_batch(self._checkpoint, rows, self._contexts)
             for place, bar in zip(left, written, strict=True):
@@ -203,12 +206,14 @@ class _Player:
             left = [
                 place
                 for place in left
-                if worth[place] < 1 and not (items[place].request.fill and attempt)
+                if worth[place] < 1 and attempt + 1 < _attempts(items[place].request)
             ]
             if not left:
                 break
-        for place in left:
-            bars[place] = self._mended(bars[place], items[place].request)
+        bars = [
+            bar if value >= 1 else self._mended(bar, item.request)
+            for bar, value, item in zip(bars, worth, items, strict=True)
+        ]
         return [_landed(bar, item.request) for bar, item in zip(bars, items, strict=True)]
 
     def _worth(self, bar: Bar, request: BarRequest) -> float:
@@ -223,16 +228,15 @@ class _Player:
         swung = self._is_swung(request)
         keeps = keeps_time(bar, self._keepers(request), within=FIRM, swung=swung)
         worth = 0.1 + 0.6 * keeps + 0.3 * (not wanted or has_backbeat(bar))
-        if request.number == 0 and not self._may_open(bar, request):
-            worth -= 0.2
-        return worth
+        return worth if self._suits(bar, request) else worth - 0.2
 
-    def _may_open(self, bar: Bar, request: BarRequest) -> bool:
-        """Tell whether a song in its style may begin with ``bar``."""
+    def _suits(self, bar: Bar, request: BarRequest) -> bool:
+        """Tell whether a song in its style may begin, or go on, with ``bar``."""
         style = self._style(request.style)
         own = self._persona(request).keeper
         opening = opening_of("" if style is None else style.bank)
-        return opening.suits(bar, Keeper(own) if own else None)
+        suits = opening.goes_on_with if request.number else opening.suits
+        return suits(bar, Keeper(own) if own else None)
 
     def _mended(self, bar: Bar, request: BarRequest) -> Bar:
         """Return ``bar`` with what nobody wrote in all attempts, by rule; nothing stays nothing."""
@@ -296,7 +300,7 @@ class _Player:
                 dynamics=STAGE_DYNAMICS / newer / calm,
             ),
             events=events,
-            demands=self._demands(request, forced=attempt == ATTEMPTS - 1),
+            demands=self._demands(request, forced=attempt + 1 == _attempts(request)),
         )
 
     def _demands(self, request: BarRequest, *, forced: bool) -> Demands:
@@ -377,6 +381,13 @@ class _Player:
             share = request.share / 100
             return (name, 1 - share), (blend, share)
         return ((name, 1.0),)
+
+
+def _attempts(request: BarRequest) -> int:
+    """Return how often the bar of ``request`` is written at most."""
+    if request.fill:
+        return FILL_ATTEMPTS
+    return ATTEMPTS if request.number else FIRST_ATTEMPTS
 
 
 def _told_keeper(persona: Persona, request: BarRequest) -> Keeper | None:

@@ -1,0 +1,130 @@
+"""Every style, played at default settings: its time, backbeat, first bar, returns, level and fills.
+
+``python benchmarks/groove_by_style.py [--meter 5/4] [--humanize 0] [--human PATH]`` plays 20 songs
+of 32 bars of each style, at tempi spread over its range, as the daemon plays them, and prints a
+line a style in Markdown.  Bars that eval's own detector finds to be fills are left out of time
+keeping.
+``--human`` gives a folder of takes, such as the Groove MIDI Dataset: what people do follows then,
+by the same measures, of the takes of training and validation that keep time.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from drumigen.styles import Style, load_styles
+from drumigen.timekeeping import keeps_time
+from drumigen.timeline import Meter
+from drumigen.training.groove_measures import (
+    Spread,
+    alike_at,
+    backbeat,
+    best_of_last,
+    fill_lengths,
+    fill_share,
+    fills_at_ends,
+    groove_takes,
+    heard_before,
+    time_kept,
+    velocities_of,
+)
+from drumigen.training.takes import Take, read_takes
+from drumigen.units import Bpm
+from drumigen_daemon.engine.messages import EngineParameters
+from drumigen_daemon.generator.model_writer import ModelWriter
+from drumigen_daemon.offline import planned_songs
+from drumigen_daemon.session import FeelKnobs, Session
+
+TOGETHER = 20
+"""Songs that are written together: more would not be remembered as they are read."""
+HEAD = (
+    "| style | time: median, tenth, worst | left out | bar 1 | backbeat | alike 1, best of 8 "
+    "| heard before | at 127 | fills: of bars, in 4th, beats |\n|---|---|---|---|---|---|---|---|"
+    "---|"
+)
+
+
+def main() -> None:
+    """Print the tables."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=20)
+    options.add_argument("--bars", type=int, default=32)
+    options.add_argument("--meter", type=Meter.parse, default=Meter())
+    options.add_argument("--humanize", type=int, default=100, help="percent")
+    options.add_argument("--style", action="append", help="only this one; may be given again")
+    options.add_argument("--human", type=Path, help="folder of takes")
+    asked = options.parse_args()
+    styles = [style for style in load_styles() if not asked.style or style.name in asked.style]
+    print(HEAD)
+    for style, takes in played(styles, asked):
+        print(line(style, takes), flush=True)
+    if asked.human:
+        read = [take for take in read_takes(asked.human) if take.split in ("train", "validation")]
+        print("\nPeople:\n\n" + HEAD)
+        for style in styles:
+            takes = groove_takes([take for take in read if take.style == style.name])
+            if takes:
+                print(line(style, takes))
+
+
+def played(
+    styles: Sequence[Style], asked: argparse.Namespace
+) -> Iterator[tuple[Style, list[Take]]]:
+    """Yield each style with its songs."""
+    writer = ModelWriter()
+    for style in styles:
+        low, high = style.tempo
+        takes = []
+        for first in range(0, asked.seeds, TOGETHER):
+            seeds = range(first + 1, min(asked.seeds, first + TOGETHER) + 1)
+            sessions = [
+                Session(
+                    style=style.name,
+                    seed=seed,
+                    meter=asked.meter,
+                    feel=FeelKnobs(humanize=asked.humanize),
+                    parameters=EngineParameters(
+                        tempo=Bpm(low + (high - low) * (seed - 0.5) / asked.seeds)
+                    ),
+                )
+                for seed in seeds
+            ]
+            for session, song in zip(
+                sessions, planned_songs(sessions, writer.write_at, asked.bars), strict=True
+            ):
+                bars = tuple(planned.bar for planned in song)
+                tempo = session.parameters.tempo
+                takes.append(Take(f"{style.name}/{session.seed}", style.name, "", tempo, bars))
+        yield style, takes
+
+
+def line(style: Style, takes: Sequence[Take]) -> str:
+    """Return a style's line of the table."""
+    keepers = style.form.keepers
+    kept = time_kept(takes, fills=False, keepers=keepers)
+    first = sum(keeps_time(take.bars[0], keepers) for take in takes)
+    levels = velocities_of(takes)
+    lengths = fill_lengths(takes)
+    return (
+        f"| {style.name} | {kept.median:.2f} {kept.at(0.1):.2f} {kept.at(0):.2f} "
+        f"| {mean(fill_share(takes)):.2f} | {first} of {len(takes)} | {backbeat(takes).median:.2f} "
+        f"| {alike_at(takes, 1).median:.2f} {best_of_last(takes).median:.2f} "
+        f"| {heard_before(takes).median:.2f} | {100 * (levels == 127).mean():.1f} % "
+        f"| {quartiles(fill_share(takes))}, {quartiles(fills_at_ends(takes))}, "
+        f"{quartiles(lengths, 1)} |"
+    )
+
+
+def mean(spread: Spread) -> float:
+    """Return the mean."""
+    return sum(spread.values) / max(1, len(spread.values))
+
+
+def quartiles(spread: Spread, places: int = 2) -> str:
+    """Return the median with the quartiles around it."""
+    low, middle, high = (f"{spread.at(share):.{places}f}" for share in (0.25, 0.5, 0.75))
+    return f"{middle} ({low}-{high})"
+
+
+if __name__ == "__main__":
+    main()
