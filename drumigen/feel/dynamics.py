@@ -10,6 +10,7 @@ from drumigen.feel.drift import drift, normal
 from drumigen.feel.feel import Dynamics, SongBar
 from drumigen.feel.swing import Placed
 from drumigen.kit import Voice
+from drumigen.pattern import VELOCITY_MAX
 from drumigen.pattern import struck as harder
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 
@@ -19,6 +20,8 @@ GHOST_BELOW: Final = 50
 _STEPS: Final = 16
 """Sixteenths after which levels and backbeats come again in a longer bar."""
 _FLAT_HITS: Final = 3
+_ROOM: Final = 30
+"""Velocities below the ceiling from which on a hard day moves a stroke less."""
 _STREAM, _DAY = 8, 9
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
 
@@ -72,7 +75,10 @@ def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: So
 
 def _of_the_day(velocity: int, voice: Voice, variety: float, seed: int) -> int:
     """Return the velocity as it is in this song; a ghost stays one, and so does an accent."""
-    louder = harder(velocity, math.exp(variety * normal(_DAY, seed, _NUMBER[voice])))
+    # who strikes hard cannot strike much harder: without this the loudest would meet at the ceiling
+    free = min(1.0, (VELOCITY_MAX - velocity) / _ROOM)
+    away = variety * normal(_DAY, seed, _NUMBER[voice])
+    louder = harder(velocity, math.exp(away * free if away > 0 else away))
     if voice is not Voice.SNARE:
         return louder
     return min(GHOST_BELOW - 1, louder) if velocity < GHOST_BELOW else max(GHOST_BELOW, louder)

@@ -54,7 +54,7 @@ STAGE_DYNAMICS: Final = 0.95
 SOFTER: Final = 6.0
 """Velocity by which a persona is told to be softer than it was: so much louder than told it plays,
 measured on 60 songs."""
-NEWER: Final = 1.2
+NEWER: Final = 1.15
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
 """Times the temperature with each attempt at a song's first bar: all else is written in view of
