@@ -54,7 +54,8 @@ def told(monkeypatch: pytest.MonkeyPatch, writer: ModelWriter, *items: Item) -> 
         seen.extend(row.conditions for row in rows)  # type: ignore[attr-defined]
         return generate(checkpoint, rows, kept)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model_writer, "ATTEMPTS", 1)  # a mock's bars will not do
+    for attempts in ("ATTEMPTS", "FIRST_ATTEMPTS", "FILL_ATTEMPTS"):
+        monkeypatch.setattr(model_writer, attempts, 1)  # a mock's bars will not do
     monkeypatch.setattr(model_writer, "generate_batch", listening)
     writer.write(items, TEMPO)
     return seen
