@@ -124,6 +124,26 @@ def test_after_a_stop_nothing_sounds(stage: Stage) -> None:
     assert len(stage.instrument.struck) == struck
 
 
+def test_what_left_before_a_stop_is_heard_after_it(stage: Stage) -> None:
+    stage.go(rolling=True)
+    stage.wait(1.02)
+    stage.go(rolling=False, tick=3916)
+    stage.wait(1.0)
+    assert len(stage.instrument.struck) == 3
+
+
+def test_a_start_soon_after_a_stop_is_a_song_of_its_own(stage: Stage) -> None:
+    stage.go(rolling=True)
+    stage.wait(0.8)
+    stage.go(rolling=False)
+    stage.wait(0.02)
+    begun = stage.now
+    stage.go(rolling=True)
+    stage.wait(0.3)
+    assert abs(stage.instrument.struck[-1][0] - (begun + DELAY)) < PERIOD_MS / 1000 + 0.005
+    assert len(stage.instrument.struck) == 3
+
+
 def test_a_song_that_is_joined_begins_where_it_is(stage: Stage) -> None:
     stage.go(rolling=True, line=Timeline(Bpm(120), 0.0, Seconds(stage.now - 5.2)))
     stage.wait(0.6)

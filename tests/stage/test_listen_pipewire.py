@@ -24,6 +24,8 @@ SINK = "test-sink"
 NEAR = 0.005
 """Seconds: two of FluidSynth's blocks, and what a clock is corrected by in a few bars."""
 SONG = ("--style", "metro", "--bars", "4", "--set", "sound.delay_ms=500")
+APART = 0.045
+"""Seconds: three of a roll's."""
 WINDOW = RATE // 20
 FAR, CLOSE = RATE // 5, RATE // 60
 
@@ -98,7 +100,12 @@ def test_the_recording_of_a_sink_has_the_hits_on_time_from_the_first_to_the_last
     write_wav(song, load_kit(), tmp_path / "reference.wav", styles=load_styles())
     heard = floats_of(tmp_path / "heard.wav").mean(axis=1)
     reference = frames_of(tmp_path / "reference.wav").mean(axis=1)
-    strokes = sorted({song.tempo_map.seconds_at(note.tick) for note in song.notes})
+    struck = sorted({song.tempo_map.seconds_at(note.tick) for note in song.notes})
+    # in a roll one stroke is like the next
+    strokes = [
+        at for at in struck if all(at == other or abs(at - other) > APART for other in struck)
+    ]
+    assert len(strokes) > len(struck) / 2
 
     found = lags(heard, reference, strokes)
     assert len(found) > len(strokes) / 2
@@ -107,7 +114,7 @@ def test_the_recording_of_a_sink_has_the_hits_on_time_from_the_first_to_the_last
     # its end is the last stroke's decay: after it nothing is struck, and nothing is cut off
     loud = np.nonzero(np.abs(heard) > np.abs(heard).max() / 1000)[0]
     begun = loud[0] / RATE
-    assert strokes[-1] + 0.3 < loud[-1] / RATE - begun < strokes[-1] + 6.0
+    assert struck[-1] + 0.3 < loud[-1] / RATE - begun < struck[-1] + 6.0
     assert np.abs(heard[loud[-1] + 1 :]).max(initial=0.0) < np.abs(heard).max() / 1000
 
 

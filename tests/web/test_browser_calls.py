@@ -61,7 +61,8 @@ def test_fill_build_and_ending_are_heard(chromium: Browser, client: Web, stage: 
         until(stage, lambda _: most_snares(client, stage) > few, "a build is a roll", 0.0)
         at.press("section-ending")
         until(stage, lambda h: not h.notes, "a last stroke, and silence", 1.8)
-        at.press("start")
+        at.press("start")  # it stops what rolls
+        at.wait("window.drumigen.link.song.transport === 'stopped'")
         at.press("section-none")
         at.press("start")
         until(stage, lambda h: SNARE in h.kinds, "from the beginning")

@@ -74,6 +74,7 @@ class SoundingSong:
         self._player = Player(_Output(instrument, self.clock, delay), self._score, load_kit())
         self._held: tuple[PlannedBar, ...] = ()
         self._start = Tick(0)
+        self._stopped_at = Seconds(math.inf)
         self._offset_ms = 0.0
 
     @property
@@ -95,10 +96,15 @@ class SoundingSong:
             self._offset_ms = state.offset_ms
             player.set_offsets(Seconds(state.offset_ms / 1000), {}, heard)
         if not state.rolling:
-            if player.rolling:
-                player.halt(heard)
+            # what has left as MIDI before is still to be heard
+            self._stopped_at = min(now, self._stopped_at)
+            self._halt_if_heard(heard)
             self._start = state.tick
-        elif player.timeline is None:
+            return
+        if player.rolling and self._stopped_at < math.inf:
+            player.halt(heard)  # the song of before, not all of which was heard
+        self._stopped_at = Seconds(math.inf)
+        if player.timeline is None:
             player.roll(state.line, self._first(state.line, heard))
         elif _moved(player.timeline, state.line, heard) > JUMP:
             player.jump(state.line, math.ceil(state.line.tick_at(heard)), heard)
@@ -109,7 +115,13 @@ class SoundingSong:
         """Give the instrument what sounds soon; to be called some fifty times a second."""
         if self.clock.observe(self._instrument.millisecond, now):
             self._player.recall(self._heard(now))
+        self._halt_if_heard(self._heard(now))
         self._player.advance(self._heard(now), early=True)
+
+    def _halt_if_heard(self, heard: Seconds) -> None:
+        """Stand still if what sounds is the moment at which the song was stopped."""
+        if self._player.rolling and heard >= self._stopped_at:
+            self._player.halt(heard)
 
     def _heard(self, now: Seconds) -> Seconds:
         """Return the moment that sounds at ``now``."""
