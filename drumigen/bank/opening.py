@@ -43,12 +43,12 @@ class Opening:
         return (
             (self.kick_on_the_one < ON_THE_ONE or _kicks_on_the_one(bar))
             and (toms or not _has_many_toms(bar))
-            and (self._may_crash(keeper) or crashes_in(bar) < CRASHES_MANY)
+            and (self._may_crash(keeper) or not _has_many_crashes(bar))
         )
 
     def goes_on_with(self, bar: Bar, keeper: Keeper | None = None) -> bool:
         """Tell whether a song may go on with ``bar``: its time is on the crash where that is so."""
-        return self._may_crash(keeper) or crashes_in(bar) < CRASHES_AS_TIME
+        return self._may_crash(keeper) or _crashes_in(bar) < CRASHES_AS_TIME
 
     def _may_crash(self, keeper: Keeper | None) -> bool:
         return self.many_crashes >= USUAL or keeper is Keeper.CRASH
@@ -86,9 +86,9 @@ def _has_many_toms(bar: Bar) -> bool:
 
 
 def _has_many_crashes(bar: Bar) -> bool:
-    return crashes_in(bar) >= CRASHES_MANY
+    return _crashes_in(bar) >= CRASHES_MANY
 
 
-def crashes_in(bar: Bar) -> int:
+def _crashes_in(bar: Bar) -> int:
     """Return how often a crash is struck in ``bar``."""
     return sum(VOICES[hit.voice].class_of_nine is Voice.CRASH for hit in bar.hits)

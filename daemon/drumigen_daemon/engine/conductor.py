@@ -193,8 +193,7 @@ class Conductor:
             self._pause(at)
             self._transport.start()
         if self._transport.state is TransportState.ARMED:
-            self.follower.restart(at, source)
-            self._silence.armed(at, by_master=True)
+            self._await_master(source, at)
 
     def advance(self, now: Seconds) -> float:
         """Let time pass: drop-outs, lines held until the bar line, a change of reading.
@@ -387,6 +386,10 @@ class Conductor:
         self._roll_if_foretold(now)
         self._await_pulse(now)
 
+    def _await_master(self, source: str, at: Seconds) -> None:
+        self.follower.restart(at, source)
+        self._silence.armed(at, by_master=True)
+
     def _await_pulse(self, now: Seconds) -> None:
         if self._transport.state is not TransportState.ARMED:
             return
@@ -451,8 +454,7 @@ class Conductor:
         self._use(self.follower, at)
         self._transport.locate(tick)
         self._transport.continue_()
-        self.follower.restart(at, source)
-        self._silence.armed(at, by_master=True)
+        self._await_master(source, at)
 
     def _make_up_for_lost_start(self, at: Seconds) -> None:
         self._log("warning", "a clock without a Start: rolling as if it began with its first pulse")
