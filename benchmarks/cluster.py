@@ -17,8 +17,9 @@ generator's process.  It needs a machine with nothing else to do.  ``--parts`` p
   and counts nothing of before.  A bar of
   ours is due seconds later, a step of theirs within a fraction of one: the figures stand beside
   each other, they are no race;
-- flood: one worker, asked for ten times what it can do for ten seconds, twice: how long until who
-  asks afterwards is answered again (aim: 2 s), how long its queue was, and its memory;
+- flood: one worker, asked for ten times what it can do for ten seconds, eight times: how long until
+  who asks afterwards is answered again (aim: 2 s), how long its queue was, its memory and Redis's
+  (aim: flat), and what is left in Redis at last;
 - faults: three daemons on null ports, 200 bars each at 174 BPM while all is well: how many bars
   were fresh (aim: all but 1 in 600); then a worker is killed, the other stopped for 10 s, Redis
   killed for 20 s: bars that were missing, or by a fallback and not the network at home, and bars
@@ -40,6 +41,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
@@ -151,8 +153,8 @@ def memory_of(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def flood(seconds: float) -> None:
-    """Print what ten times too much does to a worker, twice, and how soon it is over."""
+def flood(seconds: float, times: int) -> None:
+    """Print what ten times too much does to a worker, so many times, and how soon it is over."""
     samples = measured_service()
     capacity = 18 / samples[18]
     print(f"\nflood: a worker that writes {capacity:.0f} bars/s is asked for {10 * capacity:.0f}")
@@ -161,13 +163,19 @@ def flood(seconds: float) -> None:
         bar = filler()
         calm = Drummer(address, 99, bar)
         until(lambda: calm.usable, 30)
-        before = memory_of(worker.pid)
-        print(f"memory {before:.0f} MB; {STORM} drummers, at most {address.max_queue} wait")
-        for number in (1, 2):
+        fresh = memory_of(worker.pid)
+        for number in range(FILLING):
+            calm.bar(number)
+        print(
+            f"memory {fresh:.0f} MB, {memory_of(worker.pid):.1f} with as many contexts as are kept; "
+            f"Redis {redis_memory(server):.1f} MB"
+        )
+        print(f"{STORM} drummers, at most {address.max_queue} wait")
+        for number in range(1, times + 1):
             storm = Storm(server, address, worker)
             storm.rages(seconds, 10 * capacity / 18)
             over = time.monotonic()
-            again = until(lambda: _one(calm), 60)
+            again = until(lambda: _one(calm, FILLING + number), 60)
             storm.ends()
             report = storm.report
             told = ", ".join(f"{name} {report[name]}" for name in OUTCOMES)
@@ -176,14 +184,28 @@ def flood(seconds: float) -> None:
                 f"{report['asked'] * SPARE / seconds:.0f} bars/s: {told}; "
                 f"{report['bars'] / seconds:.0f} bars/s were written in time\n"
                 f"   queue at most {storm.longest}, memory at most {storm.most:.0f} MB, "
-                f"{memory_of(worker.pid):.0f} afterwards; dropped unread {storm.dropped} bars\n"
+                f"{memory_of(worker.pid):.1f} afterwards, Redis "
+                f"{redis_memory(server):.1f}; dropped unread {storm.dropped} bars\n"
                 f"   a drummer that only waited is answered {again:.2f} s after the flood, "
                 f"the queue is empty after {storm.emptied - over:.2f} s",
                 flush=True,
             )
         calm.close()
+        time.sleep(REPLIES_GONE)
+        said = ", ".join(sorted(key.decode() for key in server.client().keys()))
+        print(f"keys that Redis still has: {said}")
 
 
+def redis_memory(server: Redis) -> float:
+    """Return what the data of Redis takes, in MB."""
+    told: Any = server.client().info("memory")
+    return float(told["used_memory"]) / 2**20
+
+
+FILLING = 40
+"""Bars of one drummer in all styles, after which a worker keeps as many contexts as it ever does."""
+REPLIES_GONE = 6.0
+"""Seconds after which no answer is kept that nobody has taken."""
 OUTCOMES = ("answered", "missed", "refused", "corrupt", "lost")
 STORM = 36
 """Drummers that ask without a pause, whether or not they have been answered."""
@@ -253,9 +275,9 @@ class Storm:
             each.close()
 
 
-def _one(drummer: Drummer) -> bool:
+def _one(drummer: Drummer, number: int) -> bool:
     before = drummer.told.bars
-    drummer.bar(0)
+    drummer.bar(number)
     return drummer.told.bars > before
 
 
@@ -365,6 +387,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--bars", type=int, default=200, help="that everybody plays (200)")
     parser.add_argument("--drummers", default="1,4,16,64", help="of the part scale")
+    parser.add_argument("--floods", type=int, default=8, help="of the part flood (8)")
     parser.add_argument("--workers", type=int, default=1, help="of the part scale")
     options = parser.parse_args()
     parts = options.parts.split(",")
@@ -374,7 +397,7 @@ def main() -> None:
     if "delay" in parts:
         delay(options.bars)
     if "flood" in parts:
-        flood(10.0)
+        flood(10.0, options.floods)
     if "faults" in parts:
         faults(options.bars)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
@@ -49,6 +50,7 @@ class Broker:
         self.now = 100.0
         self.adverts: dict[bytes, bytes] = {}
         self.down = False
+        self.full = False
         self.waiting = 0
         self.told: list[object] = []
         self.trips = 0
@@ -63,8 +65,12 @@ class Broker:
         now = self.now + 1000
         return int(now), int(1e6 * (now % 1))
 
-    def hgetall(self, _key: str) -> dict[bytes, bytes]:
-        return dict(self.adverts)
+    def hgetall(self, _key: str) -> None:
+        self.told.append(dict(self.adverts))
+
+    def set(self, _key: str, _value: str, *, px: int) -> None:
+        assert px > 0, "a probe that stays"
+        self.told.append(redis.OutOfMemoryError("no\nroom.") if self.full else True)
 
     def pipeline(self, **_: object) -> "Broker":
         return self
@@ -74,7 +80,7 @@ class Broker:
         self.trips += not self.told
         self.told.append(self.waiting if not self.told else 0)
 
-    def execute(self) -> list[object]:
+    def execute(self, **_: object) -> list[object]:
         told, self.told = self.told, []
         return told
 
@@ -92,6 +98,8 @@ class Broker:
 
     def send_task(self, _name: str, **told: Any) -> None:  # noqa: ANN401
         self.time()
+        if self.full:
+            raise OperationalError("no\nroom.") from redis.OutOfMemoryError("no\nroom.")
         self.sent.append(told)
 
     def advertise(self, name: str = "w", identity: str = "me", ago: float = 0.0) -> None:
@@ -277,6 +285,24 @@ def test_a_broker_that_is_gone_is_said_once_and_found_again(
     assert len([line for line in caplog.messages if "redis://nowhere" in line]) == 1
     broker.down = False
     broker.advertise()
+    client._look()
+    assert client.usable
+    assert told(client.report) == {"lost": 1}
+
+
+def test_a_broker_that_takes_nothing_is_asked_nothing_and_that_is_said_once(
+    client: BarsClient, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.advertise()
+    client._look()
+    broker.full = True  # what was written before can still be read
+    assert outcome(client) is None
+    for _ in range(5):
+        client._look()
+        assert (client.usable, client.report.state) == (False, "unreachable")
+    (line,) = [line for line in caplog.messages if "redis://nowhere" in line]
+    assert "OutOfMemoryError: no room; the CPU here writes" in line
+    broker.full = False
     client._look()
     assert client.usable
     assert told(client.report) == {"lost": 1}

@@ -74,9 +74,11 @@ def asking(address: WorkersAddress) -> CeleryWriter:
 def have_one_written(asker: CeleryWriter) -> None:
     """Ask for a bar until a worker has written it: on a busy machine that takes a while."""
 
+    before = asker.report.bars
+
     def written() -> bool:
         asker.write([Item(BarRequest("rock", 0, Meter(), 1))], TEMPO)
-        return asker.report.bars > 0
+        return asker.report.bars > before
 
     wait_for(written, 60, "no worker wrote anything")
 
@@ -231,6 +233,38 @@ def test_a_flood_is_shed_the_queue_is_bounded_and_then_all_is_as_before(
     have_one_written(asker)
     # an answer that came too late is nobody's, and expires
     wait_for(lambda: not broker.keys("*reply*"), 30, "answers that nobody takes away")
+
+
+@pytest.mark.usefixtures("_patient")
+def test_a_broker_that_takes_nothing_for_a_while_is_one_line_and_then_all_is_as_before(
+    redis_server: Redis, workers: list[Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    redis_server.start()
+    worker = Worker(redis_server, "--lane", "bars")
+    workers.append(worker)
+    worker.await_ready()
+    asker = asking(redis_server.address(deadline=PATIENT))
+    have_one_written(asker)
+    broker: Any = redis_server.client()
+    broker.config_set("maxmemory", "1")  # it is full
+    wait_for(lambda: asker.report.state == "unreachable", 30, "asked, though nothing is taken")
+
+    def refusals() -> int:
+        return int(broker.info("errorstats").get("errorstat_OOM", {"count": 0})["count"])
+
+    wait_for(lambda: refusals() > 20, 60, "the worker has given up")
+    broker.config_set("maxmemory", "0")
+    wait_for(lambda: asker.report.state == "ready", 60, "the workers are not seen any more")
+    broker.replicaof("127.0.0.1", "1")
+    wait_for(lambda: "read only replica" in worker.said, 60, "a replica is no broker")
+    broker.replicaof("NO", "ONE")
+    wait_for(lambda: asker.report.state == "ready", 60, "the workers are not seen any more")
+    have_one_written(asker)
+    assert worker.process.poll() is None
+    assert worker.said.count("the broker takes nothing") == 1
+    assert "Traceback" not in worker.said
+    assert "Celery 5.1" not in worker.said
+    assert len([line for line in caplog.messages if "OutOfMemoryError" in line]) == 1
 
 
 def _length(broker: Any, queue: str) -> int:  # noqa: ANN401 - whatever redis says

@@ -29,6 +29,8 @@ def broker(url: str) -> WorkersAddress | None:
         "redis://",
         "redis://host:port",
         "redis://host/0?password=secret",
+        "redis://host/drums",
+        "redis://host/0/1",
     ],
 )
 def test_a_url_that_is_none_or_holds_a_password_is_refused_in_one_line(url: str) -> None:

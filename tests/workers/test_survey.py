@@ -27,6 +27,7 @@ class Broker:
     def __init__(self) -> None:
         self.adverts: dict[bytes, bytes] = {}
         self.down = False
+        self.is_replica = False
 
     def time(self) -> tuple[int, int]:
         if self.down:
@@ -34,8 +35,17 @@ class Broker:
             raise redis.ConnectionError(message)
         return 1000, 0
 
-    def hgetall(self, _key: str) -> dict[bytes, bytes]:
-        return self.adverts
+    def pipeline(self, **_: object) -> "Broker":
+        return self
+
+    def hgetall(self, _key: str) -> None:
+        pass
+
+    def set(self, _key: str, _value: str, *, px: int) -> None:
+        pass
+
+    def execute(self, **_: object) -> list[object]:
+        return [self.adverts, redis.ReadOnlyError("a replica") if self.is_replica else True]
 
     def advertise(self, lane: str, *, other: bool = False, ago: float = 0.0) -> None:
         mine = identity_of(GeneratorSetup("model"), drawn=lane == "bars")
@@ -126,3 +136,8 @@ def test_the_doctor_says_what_is_wrong_with_the_broker(broker: Broker) -> None:
     assert down.mark is Mark.WARN
     assert "redis://nowhere:6379/0" in down.said
     assert "nobody there" in down.said
+    broker.down, broker.is_replica = False, True
+    broker.advertise("bars")
+    (useless,) = examined("celery")
+    assert useless.mark is Mark.WARN
+    assert "ReadOnlyError: a replica" in useless.said

@@ -19,6 +19,8 @@ from drumigen_daemon.workers.settings import password_of
 
 CONNECT_PATIENCE: Final = 2.0
 """Seconds in which a connection must be there."""
+PROBE_LIFE: Final = 1000
+"""Milliseconds for which a probe is kept."""
 SONG_PATIENCE: Final = 300
 """Seconds that a song may take before its worker gives it up."""
 SONG_LEASE: Final = 60
@@ -34,6 +36,9 @@ class Names:
         self.queue = queue
         self.workers = f"{queue}:workers"
         """A hash: what each worker says of itself."""
+
+        self.probe = f"{queue}:probe"
+        """What is written to see whether Redis takes anything."""
 
     def bars(self, identity: str) -> str:
         """Return the queue of requests for bars of that model: others never see them."""
@@ -97,6 +102,23 @@ def connected(address: WorkersAddress, patience: float) -> "redis.Redis":
     )
 
 
+def said_by_workers(client: "redis.Redis", names: Names) -> dict[Any, Any]:
+    """Return what workers say of themselves, from a Redis that takes what it is given.
+
+    Raises:
+        redis.RedisError: it cannot be reached, or it takes nothing, for it is full or a replica.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.hgetall(names.workers)
+    pipe.set(names.probe, "", px=PROBE_LIFE)
+    said: dict[Any, Any]
+    said, taken = pipe.execute(raise_on_error=False)
+    for answer in (said, taken):
+        if isinstance(answer, redis.RedisError):
+            raise answer
+    return said
+
+
 def application(address: WorkersAddress, *, results: bool) -> Celery:
     """Return the Celery application of a worker, with the store of ``results``, or of a client.
 
@@ -122,6 +144,7 @@ def application(address: WorkersAddress, *, results: bool) -> Celery:
         worker_proc_alive_timeout=60.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry=True,
+        broker_channel_error_retry=True,  # a Redis that becomes a replica may be another's again
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=CONNECT_PATIENCE,

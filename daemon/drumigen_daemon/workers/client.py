@@ -244,11 +244,11 @@ class BarsClient:
             client = self._client()
             seconds, micros = client.time()
             self._broker_clock.read(asked, seconds + micros / 1e6, self._clock())
-            self._found(client.hgetall(self._names.workers))
+            self._found(brokers.said_by_workers(client, self._names))
         except SettingsError as error:
             self._unreachable(str(error))
         except BROKER_ERRORS as error:
-            self._unreachable(f"{type(error).__name__}: {error}")
+            self._unreachable(said_of(error))
         finally:
             self._looking_since = None
 
@@ -321,7 +321,7 @@ class BarsClient:
             found = self._awaited(client, exchange, number)
         except BROKER_ERRORS as error:
             self._queued = most
-            exchange.outcome, exchange.why = "lost", f"{type(error).__name__}: {error}"
+            exchange.outcome, exchange.why = "lost", said_of(error)
             self._unreachable(exchange.why)
             return
         if found is not None:
@@ -385,3 +385,9 @@ class BarsClient:
             exchange.outcome = "answered"
         except WireError as error:
             exchange.outcome, exchange.why = "corrupt", str(error)
+
+
+def said_of(error: BaseException) -> str:
+    """Return in one line what Redis said, also where kombu says it in its place."""
+    told = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
+    return " ".join(f"{type(told).__name__}: {told}".split()).rstrip(".")

@@ -21,7 +21,9 @@ def _broker(value: str) -> str:
         return ""
     parts = urlsplit(value)
     _ = parts.port  # ValueError if it is no number
-    whole_url = parts.scheme in SCHEMES and parts.hostname and value.isprintable()
+    number = parts.path.removeprefix("/") or "0"
+    numbered = number.isascii() and number.isdecimal()
+    whole_url = parts.scheme in SCHEMES and parts.hostname and numbered and value.isprintable()
     if not whole_url or parts.password is not None or parts.query or parts.fragment:
         raise ValueError
     return value

@@ -21,7 +21,7 @@ from drumigen_daemon.generator.messages import (
 )
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.workers import broker as brokers
-from drumigen_daemon.workers.client import LOOK_PERIOD, BarsClient
+from drumigen_daemon.workers.client import LOOK_PERIOD, BarsClient, said_of
 from drumigen_daemon.workers.identity import Identity, identity_of, style_digests
 from drumigen_daemon.workers.messages import Advert, heard_of
 from drumigen_daemon.workers.writer import patience
@@ -103,9 +103,9 @@ def _adverts(address: WorkersAddress) -> Sequence[Advert]:
     try:
         client = brokers.connected(address, PATIENCE)
         seconds, micros = client.time()
-        said: Any = client.hgetall(brokers.Names(address.queue).workers)
+        said = brokers.said_by_workers(client, brokers.Names(address.queue))
     except redis.RedisError as error:
-        message = f"workers.broker {address.broker}: {type(error).__name__}: {error}"
+        message = f"workers.broker {address.broker}: {said_of(error)}"
         raise DrumigenError(message) from error
     return list(heard_of(said, seconds + micros / 1e6).values())
 

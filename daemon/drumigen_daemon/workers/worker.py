@@ -30,7 +30,7 @@ from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.generator.trial import real_batch
 from drumigen_daemon.process.child import BACK_OFF_MOST
 from drumigen_daemon.workers.bars import BarsLane, bars_task
-from drumigen_daemon.workers.broker import Names, application, connected, queue
+from drumigen_daemon.workers.broker import PROBE_LIFE, Names, application, connected, queue
 from drumigen_daemon.workers.identity import Identity, identity_of, style_digests
 from drumigen_daemon.workers.messages import ADVERT_PERIOD, Advert
 from drumigen_daemon.workers.songs import add_song_task
@@ -39,6 +39,9 @@ from drumigen_daemon.workers.timing import BrokerClock
 log = logging.getLogger(__name__)
 
 NOISY: Final = ("celery.app.trace", "celery.worker.strategy")
+REPEATING: Final = ("kombu.transport.redis", "kombu.asynchronous.hub", "py.warnings")
+ADVICE: Final = "worker_cancel_long_running_tasks_on_connection_loss"
+"""Celery's, at each loss of the broker, about a setting that we have chosen."""
 RETRY_FIRST: Final = 0.2
 RETRY_MOST: Final = 1.0
 """Seconds between two tries to reach the broker."""
@@ -57,6 +60,7 @@ class QuickConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
     def ensure_connected(self, conn: Any) -> Any:  # noqa: ANN401 - kombu's
         """Return ``conn`` once it is connected, however long that takes."""
         told_at = [-COMPLAINT_PERIOD]
+        probe = Names(self.app.conf.task_default_queue).probe
 
         def complain(error: Exception, _interval: float) -> None:
             now = time.monotonic()
@@ -64,11 +68,20 @@ class QuickConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
                 told_at[0] = now
                 log.warning("broker %s: %s; trying again every second", conn.as_uri(), error)
 
-        connection = conn.ensure_connection(
-            complain, None, RETRY_FIRST, RETRY_FIRST, RETRY_MOST, callback=maybe_shutdown
-        )
-        self.first_connection_attempt = False
-        return connection
+        while True:
+            try:
+                connection = conn.ensure_connection(
+                    complain, None, RETRY_FIRST, RETRY_FIRST, RETRY_MOST, callback=maybe_shutdown
+                )
+                # one that answers and takes nothing, a replica or one that is full, is no broker
+                connection.default_channel.client.set(probe, "", px=PROBE_LIFE)
+            except redis.ResponseError as error:
+                complain(error, RETRY_MOST)
+                time.sleep(RETRY_MOST)
+                maybe_shutdown()
+            else:
+                self.first_connection_attempt = False
+                return connection
 
 
 class Advertiser:
@@ -88,6 +101,7 @@ class Advertiser:
         self._key = key
         self._name = name
         self._make = make
+        self._complained_at = -COMPLAINT_PERIOD
 
     def tell(self) -> None:
         """Say it, and read the broker's clock; without a broker nothing happens."""
@@ -98,8 +112,12 @@ class Advertiser:
             now = 1000 * self._clock.of(time.monotonic())
             said = msgspec.structs.replace(self._make(), seen=now)
             self._broker.hset(self._key, self._name, msgspec.json.encode(said))
+        except redis.ResponseError as error:
+            if asked - self._complained_at >= COMPLAINT_PERIOD:
+                self._complained_at = asked
+                log.warning("the broker takes nothing: %s; drummers write for themselves", error)
         except redis.RedisError as error:
-            log.debug("not advertised: %s", error)
+            log.debug("not advertised: %s", error)  # the consumer says that it has no connection
 
     def sweep(self) -> None:
         """Take away what workers said that have long been gone."""
@@ -117,6 +135,12 @@ class Advertiser:
         """Take it back: nobody is to ask this worker any more."""
         with contextlib.suppress(redis.RedisError):
             self._broker.hdel(self._key, self._name)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of Celery's says more than we do: what Redis refuses we say ourselves."""
+    refused = record.exc_info and isinstance(record.exc_info[1], redis.ResponseError)
+    return not refused and ADVICE not in record.getMessage()
 
 
 def _advertising(advertiser: Advertiser, look: Callable[[], None]) -> type[bootsteps.StartStopStep]:
@@ -267,6 +291,8 @@ def _work(  # noqa: PLR0913 - what it is, and what happens meanwhile
     app.steps["consumer"].add(_advertising(advertiser, look))
     for noisy in NOISY:  # they would log each song, with all its notes
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for repeating in REPEATING:  # each second, with a traceback
+        logging.getLogger(repeating).addFilter(_is_news)
     # it warns root of pickle, which we never take
     warnings.simplefilter("ignore", SecurityWarning)
     log.info("worker %s: model %s, vocabulary %s", name, identity.model, identity.vocabulary)
