@@ -167,7 +167,7 @@ def flood(seconds: float, times: int) -> None:
         for number in range(FILLING):
             calm.bar(number)
         print(
-            f"memory {fresh:.0f} MB, {memory_of(worker.pid):.1f} with as many contexts as are kept; "
+            f"memory {fresh:.0f} MB, {memory_of(worker.pid):.1f} with all contexts that are kept; "
             f"Redis {redis_memory(server):.1f} MB"
         )
         print(f"{STORM} drummers, at most {address.max_queue} wait")
@@ -175,7 +175,7 @@ def flood(seconds: float, times: int) -> None:
             storm = Storm(server, address, worker)
             storm.rages(seconds, 10 * capacity / 18)
             over = time.monotonic()
-            again = until(lambda: _one(calm, FILLING + number), 60)
+            again = until(lambda bar=FILLING + number: _one(calm, bar), 60)  # type: ignore[misc]
             storm.ends()
             report = storm.report
             told = ", ".join(f"{name} {report[name]}" for name in OUTCOMES)
@@ -192,7 +192,8 @@ def flood(seconds: float, times: int) -> None:
             )
         calm.close()
         time.sleep(REPLIES_GONE)
-        said = ", ".join(sorted(key.decode() for key in server.client().keys()))
+        keys: Any = server.client().keys()
+        said = ", ".join(sorted(key.decode() for key in keys))
         print(f"keys that Redis still has: {said}")
 
 
@@ -203,7 +204,7 @@ def redis_memory(server: Redis) -> float:
 
 
 FILLING = 40
-"""Bars of one drummer in all styles, after which a worker keeps as many contexts as it ever does."""
+"""Bars of one drummer in all styles, after which a worker keeps all contexts that it ever does."""
 REPLIES_GONE = 6.0
 """Seconds after which no answer is kept that nobody has taken."""
 OUTCOMES = ("answered", "missed", "refused", "corrupt", "lost")

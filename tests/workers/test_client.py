@@ -99,7 +99,8 @@ class Broker:
     def send_task(self, _name: str, **told: Any) -> None:  # noqa: ANN401
         self.time()
         if self.full:
-            raise OperationalError("no\nroom.") from redis.OutOfMemoryError("no\nroom.")
+            message = "no\nroom."
+            raise OperationalError(message) from redis.OutOfMemoryError(message)
         self.sent.append(told)
 
     def advertise(self, name: str = "w", identity: str = "me", ago: float = 0.0) -> None:
