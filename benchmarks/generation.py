@@ -266,6 +266,7 @@ def main() -> int:
     parser.add_argument("--device", metavar="NAME", help="whole bars on cuda, mps or cpu (torch)")
     parser.add_argument("--rounds", type=int, default=50, help="batches that are timed; 0: none")
     parser.add_argument("--types", default="float32,float16,bfloat16", help="of matrices there")
+    parser.add_argument("--seed", type=int, default=0, help="of the first of the songs there")
     parser.add_argument("--most", type=int, default=1024, help="rows of a batch that is timed")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -274,7 +275,8 @@ def main() -> int:
         gc.freeze()
         types = options.types.split(",")
         rounds = options.rounds
-        table(checkpoint, options.device, options.bars, rounds, types=types, most=options.most)
+        more = {"most": options.most, "seed": options.seed}
+        table(checkpoint, options.device, options.bars, rounds, types=types, **more)
         return 0
     config, bars = checkpoint.config, options.bars
     gc.freeze()  # as the generator's process does

@@ -64,8 +64,11 @@ class Asked:
     bars: list[Bar]
 
 
-def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> list[Asked]:
-    """Return so many bars of each style's song, each with what is before it; each eighth a fill."""
+def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int, seed: int) -> list[Asked]:
+    """Return so many bars of each style's song, each with what is before it; each eighth a fill.
+
+    The songs have the seeds from ``seed`` on.
+    """
     kept = Contexts()
     played: list[list[Played]] = [[] for _ in styles]
     found: list[Asked] = []
@@ -73,7 +76,7 @@ def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> list[Aske
         told = [conditions(style, number, fill=number % 8 == 7) for style in styles]
         rows = [
             Row(one, seed, number, tuple(past[-CONTEXT_BARS:]), STAGE)
-            for seed, (one, past) in enumerate(zip(told, played, strict=True))
+            for seed, (one, past) in enumerate(zip(told, played, strict=True), seed)
         ]
         written = generate_batch(checkpoint, rows, kept)
         for row, bar, past in zip(rows, written, played, strict=True):
@@ -154,13 +157,14 @@ def table(  # noqa: PLR0913 - each is an option
     *,
     types: Sequence[str],
     most: int,
+    seed: int,
 ) -> None:
     """Print how long batches of ``most`` rows at most take, and how many of ``bars`` bars differ.
 
-    ``types`` are those of the matrices on ``device``.
+    ``types`` are those of the matrices on ``device``; the songs have the seeds from ``seed`` on.
     """
     styles = list(checkpoint.config.styles)
-    history = songs(checkpoint, styles, max(CONTEXT_BARS + 1, -(-bars // len(styles))))
+    history = songs(checkpoint, styles, max(CONTEXT_BARS + 1, -(-bars // len(styles))), seed)
     there = {name: on_device(checkpoint, device, getattr(torch, name)) for name in types}
     if rounds:
         times(checkpoint, device, there, history[CONTEXT_BARS].rows, rounds, most)

@@ -25,6 +25,7 @@ from drumigen_daemon.commands.remote import summary
 from drumigen_daemon.controls.table import CONTROLS, Controls
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import EngineCounters
+from drumigen_daemon.generator.messages import DeviceReport
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.ports import Peer, PortPlan, VirtualPort
 from drumigen_daemon.ports.choose import BackendReport
@@ -258,6 +259,22 @@ def test_the_status_is_told_in_five_lines_and_what_to_do() -> None:
     assert len(told) == 6
     assert told[5].strip().startswith("starting")
     assert "stopped at bar 1 beat 1, 4/4, 120 BPM" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (DeviceReport("cuda:0", "playing", 0.02, 0.004), "runs on cuda:0; for all styles it takes"),
+        (DeviceReport("cpu", "slower", 0.02, 0.03), "the CPU; the GPU is no quicker; for all"),
+        (DeviceReport("cpu", "slower", 0.02, 0.03), "20 ms on the CPU, 30 on the GPU"),
+        (DeviceReport("cpu", "waiting"), "is ready, and used from the next start of a song on"),
+        (DeviceReport("cpu", "absent", said="no torch"), "runs on the CPU: no torch"),
+    ],
+)
+def test_the_status_says_what_the_network_runs_on(report: DeviceReport, said: str) -> None:
+    told = summary(json.loads(json.dumps(described(Status(device=report), Seconds(0.0)))))
+    (line,) = [line for line in told.splitlines() if line.startswith("device  ")]
+    assert said in line
 
 
 def test_a_time_beyond_what_is_counted_is_told_as_more_than_that() -> None:

@@ -123,10 +123,22 @@ def test_the_worker_has_a_service_of_its_own(
     unit = tmp_path / "config/systemd/user/drumigen-worker.service"
     assert f"ExecStart={program} worker" in unit.read_text()
     assert "--user restart drumigen-worker.service" in asked(systemctl)
-    assert "the drumigen worker runs now" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the drumigen worker runs now" in said
+    assert "journalctl --user -u drumigen-worker\n" in said
     assert not (tmp_path / "config/systemd/user/drumigen.service").exists()
     assert cli.main(["service", "uninstall", *arguments]) == 0
     assert not unit.exists()
+
+
+@pytest.mark.parametrize("kind", [("--worker",), ("--worker", "--user")])
+def test_a_worker_without_a_broker_is_not_started_again_and_again(
+    kind: tuple[str, ...], program: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = printed(capsys, *kind, "--program", str(program))
+    status = cli.main(["worker"])
+    assert "set workers.broker" in capsys.readouterr().err
+    assert f"\nRestartPreventExitStatus={status}\n" in unit
 
 
 def test_the_systems_service_is_let_at_a_gpu_by_a_drop_in(

@@ -14,6 +14,7 @@ from drumigen.model import devices
 from drumigen.model.mock import create_mock_checkpoint
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Seconds
+from drumigen_daemon.commands.remote import summary
 from drumigen_daemon.engine.messages import Origin
 from drumigen_daemon.generator import device_writer, verdicts
 from drumigen_daemon.generator.device_writer import HANG_SECONDS, found_device
@@ -142,6 +143,8 @@ async def test_whatever_a_device_does_the_network_plays_on_the_cpu(
     status = Status(device=report, style="funk", seed=7)
     assert status.song == "funk, seed 7, written by the CPU"
     assert described(status, Seconds(0.0))["device"]["said"] == report.said
+    seen = summary(json.loads(json.dumps(described(status, Seconds(0.0)))))
+    assert f"device  the network runs on the CPU: {report.said}\n" in seen
     told = exposition(status, {})
     assert "drumigen_device_faults_total 1" in told
     assert 'drumigen_device{device="cpu",state="failed"} 1' in told
@@ -296,6 +299,8 @@ def test_bars_that_the_bank_writes_for_the_network_are_not_said_to_be_generated(
     assert isinstance(report, DeviceReport)
     assert (report.device, report.state) == ("none", "failed")
     assert "broken.safetensors" in report.said
+    seen = summary(json.loads(json.dumps(described(Status(device=report), Seconds(0.0)))))
+    assert f"device  the bar bank writes: {report.said}\n" in seen
     assert Status(device=report, style="funk").song == "funk, seed 1, written by the bar bank"
     memory = SongMemory()
     for number, made in enumerate((writer, make_writer(GeneratorSetup("bank")))):

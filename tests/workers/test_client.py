@@ -54,6 +54,7 @@ class Broker:
         self.waiting = 0
         self.told: list[object] = []
         self.trips = 0
+        self.lives: dict[str, int] = {}
         self.sent: list[dict[str, Any]] = []
         self.replies: deque[bytes | None] = deque()
 
@@ -67,6 +68,10 @@ class Broker:
 
     def hgetall(self, _key: str) -> None:
         self.told.append(dict(self.adverts))
+
+    def expire(self, key: str, life: int) -> None:
+        self.lives[key] = life
+        self.told.append(0)
 
     def set(self, _key: str, _value: str, *, px: int) -> None:
         assert px > 0, "a probe that stays"
@@ -271,6 +276,15 @@ def test_how_many_wait_is_read_on_the_way(client: BarsClient, broker: Broker) ->
         broker.replies.append(packed(BarsReply((BAR,))))
         assert outcome(client) == (BAR,)
     assert broker.trips == 5, "once for each answer"
+
+
+def test_what_no_worker_takes_is_gone_from_the_broker_after_a_while(
+    client: BarsClient, broker: Broker
+) -> None:
+    assert outcome(client) is None
+    (sent,) = broker.sent
+    assert broker.lives[sent["queue"]] == brokers.REQUESTS_LIFE
+    assert len(broker.lives) == 2, "of either priority"
 
 
 def test_a_broker_that_is_gone_is_said_once_and_found_again(

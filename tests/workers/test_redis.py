@@ -207,7 +207,7 @@ def test_a_flood_is_shed_the_queue_is_bounded_and_then_all_is_as_before(
     names = brokers.Names("drumigen")
     identity = identity_of(GeneratorSetup("model"))
     queue = names.bars(identity.key)
-    broker = redis_server.client()
+    broker: Any = redis_server.client()
     workers[0].send(signal.SIGSTOP)
     digests = style_digests(load_styles())
     clients = [_client(address, digests) for _ in range(4)]
@@ -218,6 +218,8 @@ def test_a_flood_is_shed_the_queue_is_bounded_and_then_all_is_as_before(
             client.answer(exchange)
         longest = max(longest, _length(broker, queue))
     assert 0 < longest <= 20 + len(clients)
+    # should no worker ever come back, they are not kept for good
+    assert all(0 < broker.ttl(key) <= brokers.REQUESTS_LIFE for key in broker.keys(f"{queue}*"))
     assert sum(client.report.lost for client in clients) > 0, "it was never full"
     for client in clients:
         report = client.report
@@ -318,8 +320,9 @@ async def test_a_song_is_rendered_by_a_worker_and_is_the_one_of_home(
     found = await jobs_of(redis_server).find(job.id)  # by any other client
     assert found is not None
     assert found.midi == done.midi
-    life: Any = redis_server.client().ttl(f"celery-task-meta-{job.id}")
-    assert 0 < int(life) <= 3600
+    broker: Any = redis_server.client()
+    for key in (f"celery-task-meta-{job.id}", brokers.Names("drumigen").job(job.id)):
+        assert 0 < broker.ttl(key) <= 3600
     arguments = ["--style", "funk", "--bars", "4", "--bpm", "104", "--seed", "3"]
     paths = [tmp_path / "home.mid", tmp_path / "far.mid"]
     home = ["render", *arguments, "--output", str(paths[0])]
@@ -336,6 +339,17 @@ async def test_a_song_that_cannot_be_rendered_says_why(songs: Worker, redis_serv
     *_, failed = [each async for each in jobs.watch(job.id)]
     assert failed.state is JobState.FAILED
     assert "no style is called" in failed.problem
+    # what others write where jobs are kept is no job, and no song
+    broker: Any = redis_server.client()
+    names = brokers.Names("drumigen")
+    broker.set(names.job("noise"), b"[1")
+    assert await jobs.find("noise") is None
+    assert not await jobs.cancel("noise")
+    broker.set(names.job("mine"), broker.get(names.job(job.id)))
+    broker.set("celery-task-meta-mine", b"[1")
+    found = await jobs.find("mine")
+    assert found is not None
+    assert (found.state, found.problem) == (JobState.FAILED, "the answer was no song: ask again")
     assert songs.process.poll() is None
 
 
@@ -350,6 +364,13 @@ async def test_songs_can_be_ended_and_only_so_many_wait(songs: Worker, redis_ser
     await until(runs)
     songs.send(signal.SIGSTOP)
     waiting = [await jobs.submit(JobRequest(bars=64, seed=seed)) for seed in range(4)]
+    # one that waits is known for longer than a result is kept; and nothing is kept for good
+    broker: Any = redis_server.client()
+    names = brokers.Names("drumigen")
+    queue = names.songs(identity_of(GeneratorSetup("model"), drawn=False).key)
+    assert broker.llen(queue) >= 3
+    for key in (queue, *(names.job(job.id) for job in waiting)):
+        assert 3600 < broker.ttl(key) < 3600 + 3600
     with pytest.raises(JobError, match="4 songs wait already"):
         await jobs.submit(JobRequest())
     songs.send(signal.SIGCONT)

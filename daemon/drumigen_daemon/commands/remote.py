@@ -162,11 +162,33 @@ def summary(status: Mapping[str, Any]) -> str:
         "timing": _timing(msgspec.convert(status["histograms"], dict[str, Histogram])),
         **({"sound": status["sound"]} if status["sound"] else {}),
     }
+    if device := _device(status["device"]):
+        parts["device"] = device
     if "workers" in status:
         parts["workers"] = _workers(status["workers"])
     lines = [f"{name:<8}{said}" for name, said in parts.items()]
     lines += [f"{'':<8}{said}" for said in status["advice"]]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _device(told: Mapping[str, Any]) -> str:
+    """Return what the network runs on where that is not simply the CPU, and why."""
+    if told["device"] == "none":
+        return f"the bar bank writes: {told['said']}"
+    here = "the CPU" if told["device"] == "cpu" else told["device"]
+    why = {
+        "trying": "; a GPU is being tried",
+        "loading": "; a GPU gets ready",
+        "waiting": "; a GPU is ready, and used from the next start of a song on",
+        "slower": "; the GPU is no quicker",
+    }.get(told["state"], f": {told['said']}" if told["said"] else "")
+    if not why and here == "the CPU":
+        return ""
+    times = ""
+    if told["device_seconds"]:
+        cpu, device = (1000 * told[name] for name in ("cpu_seconds", "device_seconds"))
+        times = f"; for all styles it takes {cpu:.0f} ms on the CPU, {device:.0f} on the GPU"
+    return f"the network runs on {here}{why}{times}"
 
 
 def _workers(told: Mapping[str, Any]) -> str:

@@ -218,6 +218,12 @@ def _install(manager: Manager, unit: str, program: Path | None, gpu: str = "") -
     sys.stdout.write(f"wrote {path}\n" + (gpu and f"wrote {manager.gpu_file}\n"))
     manager.do("restart", manager.name)
     sys.stdout.write(f"{manager.title} runs now, and from the next start of the machine on\n")
+    if manager.worker:
+        mine = "--user -u" if manager.user else "-u"
+        sys.stdout.write(
+            "it needs workers.broker in its settings; what it found is told by "
+            f"journalctl {mine} {manager.name.removesuffix('.service')}\n"
+        )
     if manager.user and not _lingers():
         sys.stdout.write(
             "it starts when you log in; to start with the machine: loginctl enable-linger\n"

@@ -21,6 +21,8 @@ CONNECT_PATIENCE: Final = 2.0
 """Seconds in which a connection must be there."""
 PROBE_LIFE: Final = 1000
 """Milliseconds for which a probe is kept."""
+REQUESTS_LIFE: Final = 60
+"""Seconds after the last request for bars at which those that no worker took are gone."""
 SONG_PATIENCE: Final = 300
 """Seconds that a song may take before its worker gives it up."""
 SONG_LEASE: Final = 60

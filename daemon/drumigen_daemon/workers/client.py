@@ -105,6 +105,10 @@ class BarsClient:
         self._clock = clock
         self._names = brokers.Names(address.queue)
         self._queue = self._names.bars(identity.key)
+        self._queues = [
+            f"{self._queue}{PRIORITY_SEPARATOR}{priority}" if priority else self._queue
+            for priority in PRIORITIES
+        ]
         self._broker_clock = BrokerClock()
         self._redis: redis.Redis | None = None
         self._app: Celery | None = None
@@ -338,9 +342,11 @@ class BarsClient:
         if left <= 0:
             return None
         pipe = self._counting(client)
+        for name in self._queues:
+            pipe.expire(name, brokers.REQUESTS_LIFE)
         pipe.blpop([self._names.reply(number)], left)
-        *lengths, found = pipe.execute()
-        self._queued = sum(map(int, lengths))
+        *told, found = pipe.execute()
+        self._queued = sum(map(int, told[: len(self._queues)]))
         return found
 
     def _counted(self, client: "redis.Redis") -> int:
@@ -349,8 +355,8 @@ class BarsClient:
 
     def _counting(self, client: "redis.Redis") -> Any:  # noqa: ANN401 - of redis
         pipe = client.pipeline(transaction=False)
-        for priority in PRIORITIES:
-            pipe.llen(f"{self._queue}{PRIORITY_SEPARATOR}{priority}" if priority else self._queue)
+        for name in self._queues:
+            pipe.llen(name)
         return pipe
 
     def _send(self, exchange: Exchange, number: str) -> None:

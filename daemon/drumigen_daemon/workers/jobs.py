@@ -39,6 +39,7 @@ WATCH_PERIOD: Final = 0.25
 """Seconds between two looks at a job that is watched."""
 SILENCE_MAX: Final = 2 * brokers.SONG_PATIENCE
 """Seconds without any change after which a job is given up."""
+NO_SONG: Final = "the answer was no song: ask again"
 QUEUED_MAX: Final = 1000
 """Songs before one that is asked for on the command line."""
 REMEMBERED_MAX: Final = 1024
@@ -158,7 +159,7 @@ class CeleryJobs:
             message = f"{waiting} songs wait already: ask again when one is done"
             raise JobError(message)
         job = Job(secrets.token_urlsafe(16), request)
-        key, life = self._names.job(job.id), self._address.result_ttl
+        key, life = self._names.job(job.id), self._address.result_ttl + SILENCE_MAX
         client.set(key, msgspec.json.encode(JobRecord(request)), ex=life)
         try:
             self._celery().send_task(
@@ -169,6 +170,7 @@ class CeleryJobs:
                 queue=self._queue,
                 retry=False,
             )
+            client.expire(self._queue, life)  # then none of them is known any more
         except BROKER_ERRORS:
             with contextlib.suppress(redis.RedisError):
                 client.delete(key)
@@ -188,10 +190,13 @@ class CeleryJobs:
         if said is None:
             return None
         meta: Any = client.get(f"celery-task-meta-{job_id}")
-        record = msgspec.json.decode(said, type=JobRecord)
+        try:
+            record = msgspec.json.decode(said, type=JobRecord)
+        except msgspec.MsgspecError:
+            return None  # whoever wrote that, it is no job of ours
         job = Job(job_id, record.request)
         if meta is not None:
-            job = _with_result(job, msgspec.json.decode(meta, type=SongMeta))
+            job = _with_result(job, meta)
         cancelled = record.cancelled and not job.state.over
         return replace(job, state=JobState.CANCELLED) if cancelled else job
 
@@ -242,8 +247,12 @@ def _since(before: Job, now: Job | None, seconds: float) -> Job:
     return replace(before, state=JobState.FAILED, problem="no worker took it: ask again")
 
 
-def _with_result(job: Job, meta: SongMeta) -> Job:
+def _with_result(job: Job, stored: bytes) -> Job:
     """Return ``job`` as the result store says that it stands."""
+    try:
+        meta = msgspec.json.decode(stored, type=SongMeta)
+    except msgspec.MsgspecError:
+        return replace(job, state=JobState.FAILED, problem=NO_SONG)
     told: dict[str, Any] = meta.result if isinstance(meta.result, dict) else {}
     match meta.status:
         case "STARTED" | "RETRY" | songs.PROGRESS:
@@ -272,7 +281,7 @@ def _done(job: Job, told: dict[str, Any]) -> Job:
             tempo=float(told["tempo"]),
         )
     except (KeyError, TypeError, ValueError, binascii.Error):
-        return replace(job, state=JobState.FAILED, problem="the answer was no song: ask again")
+        return replace(job, state=JobState.FAILED, problem=NO_SONG)
 
 
 def made(

@@ -59,13 +59,13 @@ def add_song_task(app: Celery, address: WorkersAddress, setup: GeneratorSetup) -
         return made
 
     def is_cancelled(job_id: str) -> bool:
-        said = broker().get(names.job(job_id))
+        # from here on it is known as long as its result will be
+        said = broker().getex(names.job(job_id), ex=address.result_ttl)
         return said is None or msgspec.json.decode(said, type=JobRecord).cancelled
 
     def render(self: Any, text: str) -> dict[str, Any]:  # noqa: ANN401 - Celery's task
         """Render a song; the result is its MIDI file."""
         job_id = self.request.id
-        request = msgspec.json.decode(text, type=JobRequest)
         told_at = [0.0]
 
         def progress(bars: int) -> None:
@@ -78,6 +78,7 @@ def add_song_task(app: Celery, address: WorkersAddress, setup: GeneratorSetup) -
             self.update_state(state=PROGRESS, meta={"bars": bars})
 
         try:
+            request = msgspec.json.decode(text, type=JobRequest)
             progress(0)
             here["progress"] = progress
             done = renderer().rendered(Assignment(request, by))
@@ -86,7 +87,7 @@ def add_song_task(app: Celery, address: WorkersAddress, setup: GeneratorSetup) -
             raise Ignore from None
         except redis.RedisError as error:
             raise self.retry(exc=error, countdown=RETRY_PAUSE) from error
-        except DrumigenError as error:
+        except (DrumigenError, msgspec.MsgspecError) as error:
             # of a kind that Celery can name in JSON
             raise JobError(str(error)) from None
         midi = base64.b64encode(done.midi).decode("ascii")
