@@ -42,7 +42,7 @@ from generation_devices import table  # noqa: E402
 
 from drumigen.model.checkpoint import Checkpoint, load_model  # noqa: E402
 from drumigen.model.conditions import Conditions  # noqa: E402
-from drumigen.model.generation import Contexts, Played, Row, generate_batch  # noqa: E402
+from drumigen.model.generation import ConditionedBar, Contexts, Row, generate_batch  # noqa: E402
 from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes  # noqa: E402
 from drumigen.model.transformer import of_weights  # noqa: E402
 from drumigen.units import Bpm  # noqa: E402
@@ -73,7 +73,7 @@ def conditions(style: str, number: int) -> Conditions:
 def timed(checkpoint: Checkpoint, styles: Sequence[str], bars: int) -> Timing:
     """Write ``bars`` bars of every style, all styles in a batch, each from its own last bars."""
     kept = Contexts()
-    played: list[list[Played]] = [[] for _ in styles]
+    played: list[list[ConditionedBar]] = [[] for _ in styles]
     times: list[float] = []
     steps = 0
     for number in range(bars + CONTEXT_BARS):

@@ -22,7 +22,7 @@ from eager_decoder import EagerDecoder
 
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import Conditions
-from drumigen.model.generation import Contexts, Played, Row, generate_batch
+from drumigen.model.generation import ConditionedBar, Contexts, Row, generate_batch
 from drumigen.model.network import CONTEXT_BARS, ModelConfig, weight_shapes
 from drumigen.model.sampling import Sampling
 from drumigen.model.torch_decoder import TorchDecoder
@@ -70,7 +70,7 @@ def songs(checkpoint: Checkpoint, styles: Sequence[str], bars: int, seed: int) -
     The songs have the seeds from ``seed`` on.
     """
     kept = Contexts()
-    played: list[list[Played]] = [[] for _ in styles]
+    played: list[list[ConditionedBar]] = [[] for _ in styles]
     found: list[Asked] = []
     for number in range(bars):
         told = [conditions(style, number, fill=number % 8 == 7) for style in styles]

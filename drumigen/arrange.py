@@ -14,7 +14,7 @@ from drumigen.kit import SNARES, TIMEKEEPERS, Voice
 from drumigen.pattern import Bar, Hit, repaired, struck
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
-from drumigen.variation import GHOST_MAX
+from drumigen.variation import GHOST_LOOSE_MAX
 
 NEUTRAL: Final = 50
 """Density and intensity where none is set."""
@@ -43,7 +43,7 @@ class SectionRow:
     """Voices that another one plays: the ride takes over the hat's part."""
 
 
-SECTIONS: Final[Mapping[Section, SectionRow]] = {
+SECTION_ROWS: Final[Mapping[Section, SectionRow]] = {
     Section.NONE: SectionRow(),
     Section.INTRO: SectionRow(-20, -15, SNARES),
     Section.A: SectionRow(),
@@ -57,7 +57,7 @@ SECTIONS: Final[Mapping[Section, SectionRow]] = {
 
 def in_section(bar: Bar, section: Section) -> Bar:
     """Return ``bar`` as it is played in ``section``; density and intensity are for the writer."""
-    row = SECTIONS[section]
+    row = SECTION_ROWS[section]
     if not row.silent and not row.moved:
         return bar
     moved = row.moved or {}
@@ -176,7 +176,7 @@ def _thinned(bar: Bar, share: float) -> Bar:
 
 def _carries(hit: Hit) -> bool:
     return (hit.voice is Voice.KICK and hit.tick == 0) or (
-        hit.voice in SNARES and hit.velocity > GHOST_MAX
+        hit.voice in SNARES and hit.velocity > GHOST_LOOSE_MAX
     )
 
 

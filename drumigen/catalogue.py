@@ -9,7 +9,7 @@ from drumigen.errors import ModelLoadError
 from drumigen.model.learnt_styles import learnt_styles
 from drumigen.styles import StyleCatalogue, load_styles, own_styles
 
-SYSTEM_FOLDER: Final = Path("/etc/drumigen/styles")
+SYSTEM_STYLES: Final = Path("/etc/drumigen/styles")
 
 
 def load_catalogue(folder: Path | None = None, checkpoint: Path | None = None) -> StyleCatalogue:
@@ -40,5 +40,5 @@ def styles_folder(given: str, environment: Mapping[str, str] = os.environ) -> Pa
     home = environment.get("HOME", "")
     config = environment.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
     candidates = [Path(config) / "drumigen" / "styles"] if config else []
-    candidates.append(SYSTEM_FOLDER)
+    candidates.append(SYSTEM_STYLES)
     return next((folder for folder in candidates if folder.is_dir()), None)

@@ -22,7 +22,7 @@ Two more are the daemon's own: ``JobError`` (of ``drumigen_daemon.jobs``), and `
 web process, a ControlError.
 """
 
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 
 
 class DrumigenError(Exception):
@@ -30,7 +30,7 @@ class DrumigenError(Exception):
 
     def __str__(self) -> str:
         """Return the message; names of files in it may hold anything, and stay on the line."""
-        return one_line(super().__str__())
+        return escaped_line(super().__str__())
 
 
 class SettingsError(DrumigenError):

@@ -10,7 +10,7 @@ from drumigen.arrange import Section
 from drumigen.errors import SettingsError
 from drumigen.timekeeping import CYMBALS, Keeper
 
-PHRASE: Final = 8
+FILL_CYCLE_BARS: Final = 8
 """Bars over which chances of a fill come again."""
 REMEMBERED: Final = 1024
 """Draws that are kept for who asks again."""
@@ -43,9 +43,10 @@ class Form:
         _within("backbeat", (self.backbeat,), 0.0, 1.0)
         _within("fills", self.fills, 0.0, 1.0)
         _within("fill_beats", self.fill_beats, 0.5, 4.0)
-        if len(self.fills) != PHRASE or not self.fill_beats:
+        if len(self.fills) != FILL_CYCLE_BARS or not self.fill_beats:
             message = (
-                f"form.fills has {len(self.fills)} chances: give {PHRASE}; and some fill_beats"
+                f"form.fills has {len(self.fills)} chances: give {FILL_CYCLE_BARS}; "
+                "and some fill_beats"
             )
             raise SettingsError(message)
 
@@ -69,10 +70,10 @@ class Form:
         return _share("backbeat", seed, number) < self.backbeat
 
     def _draws(self, seed: int, number: int) -> bool:
-        return _share("fill", seed, number) < self.fills[number % PHRASE]
+        return _share("fill", seed, number) < self.fills[number % FILL_CYCLE_BARS]
 
 
-SONG: Final = (
+SONG_SECTIONS: Final = (
     (Section.INTRO, 8),
     (Section.A, 16),
     (Section.B, 8),
@@ -88,17 +89,17 @@ SONG: Final = (
 
 def section_at(number: int) -> tuple[Section, int]:
     """Return the section of bar ``number`` of a song with a form, and the bar it began with."""
-    whole = sum(bars for _, bars in SONG)
-    intro = SONG[0][1]
+    whole = sum(bars for _, bars in SONG_SECTIONS)
+    intro = SONG_SECTIONS[0][1]
     since = 0
     if number >= whole:
         rounds, _ = divmod(number - intro, whole - intro)
         since = rounds * (whole - intro)
-    for section, bars in SONG:
+    for section, bars in SONG_SECTIONS:
         if number < since + bars:
             return section, since
         since += bars
-    return SONG[-1][0], since
+    return SONG_SECTIONS[-1][0], since
 
 
 def _within(name: str, values: Collection[float], low: float, high: float) -> None:

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from drumigen.errors import PatternError
 from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar, Hit
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 from drumigen.timeline import TempoMap, bar_lines, tempo_map_of
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
 
@@ -83,7 +83,7 @@ def _width(panel: Panel) -> float:
 
 
 def _panel(panel: Panel, rows: Sequence[Voice]) -> Iterator[str]:
-    yield _text(_LEFT, 24, one_line(panel.title), size=15, weight="bold")
+    yield _text(_LEFT, 24, escaped_line(panel.title), size=15, weight="bold")
     yield from _grid(panel, len(rows))
     for index, voice in enumerate(rows):
         y = _TOP + index * _ROW + _ROW / 2 + 4

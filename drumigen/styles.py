@@ -18,11 +18,11 @@ from drumigen.resources import bank_names, checkpoint_path, config_path, read_to
 from drumigen.timekeeping import Keeper
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
-OWN_MAX: Final = 64
+OWN_STYLES_MAX: Final = 64
 """Styles of one's own in one folder: bars of every style are kept ready."""
 NAMED_MAX: Final = 6
 """Styles that are named where none was meant."""
-NAME_MAX: Final = 60
+STYLE_NAME_MAX: Final = 60
 """Characters."""
 _GROOVE: Final = ".groove.toml"
 
@@ -228,18 +228,18 @@ def own_styles(folder: Path) -> StyleCatalogue:
         if path.name.endswith(_GROOVE):
             continue  # beside the style that uses it
         try:
-            if len(styles) == OWN_MAX:
-                message = f"{folder}: more than {OWN_MAX} styles; the others are left out"
+            if len(styles) == OWN_STYLES_MAX:
+                message = f"{folder}: more than {OWN_STYLES_MAX} styles; the others are left out"
                 raise SettingsError(message)  # noqa: TRY301 - it is told as those below are
             styles.append(_style(path))
         except SettingsError as error:
             complaints.append(str(error))
-            if len(styles) == OWN_MAX:
+            if len(styles) == OWN_STYLES_MAX:
                 break
     return StyleCatalogue((), tuple(complaints)).joined(styles)
 
 
-@lru_cache(OWN_MAX)
+@lru_cache(OWN_STYLES_MAX)
 def _style_at(name: str) -> Style:
     try:
         path = Path(name).expanduser().absolute()
@@ -255,7 +255,7 @@ def _is_path(name: str) -> bool:
 
 def _style(path: Path) -> Style:
     read = read_toml(path, _StyleFile, SettingsError)
-    if not _plain(path.stem) or len(path.stem) > NAME_MAX or not path.stem.isprintable():
+    if not _plain(path.stem) or len(path.stem) > STYLE_NAME_MAX or not path.stem.isprintable():
         message = f"{path!s}: a style is called as its file: use letters and digits"
         raise SettingsError(message)
     if read.bank not in bank_names():

@@ -7,7 +7,7 @@ _UNPRINTABLE: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
 """Unicode categories: control characters, what is no UTF-8, and separators of lines."""
 
 
-def one_line(text: str) -> str:
+def escaped_line(text: str) -> str:
     r"""Return ``text`` with line breaks and control characters escaped, as in ``\n``.
 
     Bytes of a file name that are no UTF-8 (Python's surrogate escapes) become ``\xff``.

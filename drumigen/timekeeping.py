@@ -17,7 +17,7 @@ from drumigen.kit import VOICES, Limb, Voice
 from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
-from drumigen.variation import GHOST_MAX
+from drumigen.variation import GHOST_LOOSE_MAX
 
 EIGHTHS_SHARE: Final = 0.75
 """Part of a bar's eighths that who keeps time strikes: 6 of 8 in 4/4.  Or all felt beats."""
@@ -54,7 +54,7 @@ _KEEPER_OF: Final[Mapping[Voice, Keeper]] = {
 _FOUR: Final = Meter()
 
 
-def voices_of(keepers: Collection[Keeper]) -> frozenset[Voice]:
+def classes_of(keepers: Collection[Keeper]) -> frozenset[Voice]:
     """Return the classes that ``keepers`` strike."""
     return frozenset(voice for voice, keeper in _KEEPER_OF.items() if keeper in keepers)
 
@@ -183,7 +183,7 @@ def has_backbeat(bar: Bar) -> bool:
     struck = {
         (hit.sounding_tick + TICKS_PER_SIXTEENTH // 2) // TICKS_PER_SIXTEENTH
         for hit in bar.hits
-        if VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_MAX
+        if VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_LOOSE_MAX
     }
     return struck.issuperset(backbeats_of(bar.meter)) or (bar.meter == _FOUR and 8 in struck)
 

@@ -8,13 +8,13 @@ from drumigen.kit import HATS, SNARES, Voice
 from drumigen.pattern import Bar, Hit, problems, repaired
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 
-GHOST_MAX = 45
+GHOST_LOOSE_MAX = 45
 """Loudest ghost note that no groove hangs on; 41 % of the snares of human takes are below 40.
 
 From here to :data:`~drumigen.feel.dynamics.GHOST_BELOW` a snare is still soft, but is not left out.
 """
 
-ACCENT = 14
+ACCENT_STEP = 14
 """Velocity by which an accent differs: about the step from off-beat to on-beat hats."""
 
 _TIMEKEEPERS = frozenset((Voice.CLOSED_HAT, Voice.RIDE, Voice.SHAKER, Voice.TAMBOURINE))
@@ -67,7 +67,7 @@ def _changed(original: Bar, bar: Bar, rng: random.Random) -> Bar:
 def _is_fixed(hit: Hit) -> bool:
     """Tell what carries the groove: the kick on one, and every snare that is no ghost."""
     return (hit.voice is Voice.KICK and hit.tick == 0) or (
-        hit.voice in SNARES and hit.velocity > GHOST_MAX
+        hit.voice in SNARES and hit.velocity > GHOST_LOOSE_MAX
     )
 
 
@@ -143,7 +143,7 @@ def _open_hat(bar: Bar, rng: random.Random) -> Iterator[_Hits]:
 def _accent(bar: Bar, rng: random.Random) -> Iterator[_Hits]:
     for hit in _shuffled(bar.hits, rng):
         if hit.voice in _TIMEKEEPERS or hit.voice in HATS:
-            step = ACCENT if hit.velocity < 64 else -ACCENT
+            step = ACCENT_STEP if hit.velocity < 64 else -ACCENT_STEP
             yield _without(bar, hit, replace(hit, velocity=hit.velocity + step))
 
 

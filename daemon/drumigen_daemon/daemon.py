@@ -38,7 +38,7 @@ from drumigen_daemon.status.status import Status
 
 log = logging.getLogger(__name__)
 
-LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LOGGING_LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Daemon:
@@ -214,7 +214,7 @@ class Daemon:
                 log.info("playing through %s%s", report.backend, ports)
                 log.info("engine: %s", report.detail)
             case LogLine():
-                self._log.log(LEVELS[report.level], report.text, _now())
+                self._log.log(LOGGING_LEVELS[report.level], report.text, _now())
                 if report.level == "error":
                     self.complaint = report.text
         self.plane.reported(report, _now())

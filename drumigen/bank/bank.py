@@ -17,8 +17,8 @@ from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT
 from drumigen.variation import with_crash
 
-PHRASE = "phrase"
-FILL = "fill"
+PHRASE_MARKER = "phrase"
+FILL_MARKER = "fill"
 """First words of the markers that open a phrase or a fill; its source follows."""
 
 
@@ -94,8 +94,8 @@ def bank_from_song(name: str, song: Song) -> Bank:
         (marker.text, tuple(bars[start:end]))
         for marker, start, end in zip(song.markers, starts, [*starts[1:], len(bars)], strict=True)
     ]
-    phrases = tuple(part for text, part in parts if text.startswith(PHRASE))
-    fills = tuple(bar for text, part in parts if text.startswith(FILL) for bar in part)
+    phrases = tuple(part for text, part in parts if text.startswith(PHRASE_MARKER))
+    fills = tuple(bar for text, part in parts if text.startswith(FILL_MARKER) for bar in part)
     return Bank(name, phrases, fills)
 
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from drumigen.atomic_file import write_atomically
-from drumigen.bank.bank import FILL, PHRASE, Bank, bank_from_song
+from drumigen.bank.bank import FILL_MARKER, PHRASE_MARKER, Bank, bank_from_song
 from drumigen.bank.grammars import GRAMMARS
-from drumigen.bank.opening import measured
+from drumigen.bank.opening import measured_opening
 from drumigen.errors import PatternError
 from drumigen.kit import SNARES, TOMS, VOICES, KitMap, Voice, load_kit
 from drumigen.midi.file import read_song, song_from_bytes, song_to_bytes, write_song
@@ -22,8 +22,8 @@ from drumigen.resources import bank_path, openings_path
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, Bpm, Tick, ms_per_tick
 
-METER = Meter()
-BARS_MAX = 48
+BANK_METER = Meter()
+BANK_BARS_MAX = 48
 FILLS_MAX = 12
 ALIKE_MAX = 0.85
 """Share of hits in common above which a phrase or fill repeats another and is left out."""
@@ -124,7 +124,7 @@ def write_openings(folder: Path, names: Iterable[str]) -> None:
     """Write what the bars of the banks in ``folder`` say of first bars."""
     lines = ["# Shares of a bank's bars; written by drumigen/bank/builder.py."]
     for name in sorted(names):
-        opening = measured(bank_from_song(name, read_song(folder / f"{name}.mid")))
+        opening = measured_opening(bank_from_song(name, read_song(folder / f"{name}.mid")))
         shares = ", ".join(f"{share} = {value}" for share, value in asdict(opening).items())
         lines.append(f"{name} = {{ {shares} }}")
     write_atomically(folder / openings_path().name, "\n".join(lines).encode() + b"\n")
@@ -153,7 +153,7 @@ def _extracted(
             fills += _fills(take, 6.0, usual=_usual_toms(bars))
         else:
             fills += _fills(take, 0.0, usual=0.0)
-    return _picked(phrases, BARS_MAX), _picked(fills, FILLS_MAX)
+    return _picked(phrases, BANK_BARS_MAX), _picked(fills, FILLS_MAX)
 
 
 def _on_grid(song: Song, kit: KitMap) -> list[Bar]:
@@ -181,7 +181,7 @@ def _phrases(take: Part, recipe: Recipe) -> Iterator[Part]:
 def _is_groove(bars: Sequence[Bar], recipe: Recipe, usual: float) -> bool:
     for bar in bars:
         if (
-            bar.meter != METER
+            bar.meter != BANK_METER
             or not 0.6 * usual <= len(bar.hits) <= 1.5 * usual
             or len(bar.hits) < 6
             or sum(hit.voice in TOMS for hit in bar.hits) > recipe.toms
@@ -217,7 +217,7 @@ def _fills(take: Part, handicap: float, usual: float) -> Iterator[Part]:
         struck = [hit for hit in bar.hits if hit.voice in TOMS | {Voice.SNARE}]
         toms = sum(hit.voice in TOMS for hit in struck)
         if (
-            bar.meter == METER
+            bar.meter == BANK_METER
             and 6 <= len(bar.hits) <= 40
             and len(struck) >= 6
             and toms >= max(3, 2 * usual + 3) - 3 * (handicap == 0)
@@ -308,17 +308,17 @@ def _picked(parts: Sequence[Part], bars_max: int) -> list[Part]:
 
 
 def _write(path: Path, name: str, phrases: Sequence[Part], fills: Sequence[Part]) -> None:
-    parts = [(PHRASE, part) for part in phrases] + [(FILL, part) for part in fills]
+    parts = [(PHRASE_MARKER, part) for part in phrases] + [(FILL_MARKER, part) for part in fills]
     # The first bar is empty: a hit may sound before the bar line that it belongs to.
-    bars = [Bar(METER), *(bar for _, part in parts for bar in part.bars)]
-    tick = METER.ticks
+    bars = [Bar(BANK_METER), *(bar for _, part in parts for bar in part.bars)]
+    tick = BANK_METER.ticks
     markers: list[Marker] = []
     tempos: list[TempoMark] = []
     for word, part in parts:
         markers.append(Marker(Tick(tick), f"{word} {part.source}"))
         if not tempos or tempos[-1].tempo != TempoMark.of(part.tempo).tempo:
             tempos.append(TempoMark.of(part.tempo, Tick(0 if not tempos else tick)))
-        tick += METER.ticks * len(part.bars)
+        tick += BANK_METER.ticks * len(part.bars)
     song = _settled(bars, name, markers, tempos)
     write_song(song, path)
     sys.stdout.write(_summary(path, bank_from_song(name, song)) + "\n")

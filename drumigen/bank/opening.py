@@ -17,7 +17,7 @@ from drumigen.timekeeping import Keeper, cells
 
 ON_THE_ONE: Final = 0.75
 """Share of a style's bars with a kick on the one from which its songs begin with one."""
-USUAL: Final = 0.2
+OPENING_SHARE: Final = 0.2
 """Share of its bars that have many toms, or crashes, from which its songs may begin so."""
 TOMS_MANY: Final = 3
 CRASHES_MANY: Final = 2
@@ -39,7 +39,7 @@ class Opening:
 
     def suits(self, bar: Bar, keeper: Keeper | None = None) -> bool:
         """Tell whether a song may begin with ``bar``; ``keeper`` is who keeps time in it."""
-        toms = self.many_toms >= USUAL or keeper is Keeper.TOM
+        toms = self.many_toms >= OPENING_SHARE or keeper is Keeper.TOM
         return (
             (self.kick_on_the_one < ON_THE_ONE or _kicks_on_the_one(bar))
             and (toms or not _has_many_toms(bar))
@@ -51,7 +51,7 @@ class Opening:
         return self._may_crash(keeper) or _crashes_in(bar) < CRASHES_AS_TIME
 
     def _may_crash(self, keeper: Keeper | None) -> bool:
-        return self.many_crashes >= USUAL or keeper is Keeper.CRASH
+        return self.many_crashes >= OPENING_SHARE or keeper is Keeper.CRASH
 
 
 def opening_of(bank: str) -> Opening:
@@ -62,7 +62,7 @@ def opening_of(bank: str) -> Opening:
     return _openings().get(bank, Opening())
 
 
-def measured(bank: Bank) -> Opening:
+def measured_opening(bank: Bank) -> Opening:
     """Return what the bars of ``bank`` themselves say, to two places."""
     bars = [bar for phrase in bank.phrases for bar in phrase]
 

@@ -26,7 +26,9 @@ _STREAM, _DAY = 8, 9
 _NUMBER: Final[Mapping[Voice, int]] = {voice: number for number, voice in enumerate(Voice)}
 
 
-def struck(placed: Sequence[Placed], dynamics: Dynamics, share: float, where: SongBar) -> list[int]:
+def shaped_velocities(
+    placed: Sequence[Placed], dynamics: Dynamics, share: float, where: SongBar
+) -> list[int]:
     """Return the velocity of each hit.
 
     A voice with dynamics is drawn towards its levels by ``pull``; one that is struck all alike

@@ -23,7 +23,7 @@ from drumigen.feel.humanize import RESIDUAL_EXPONENT, RESIDUAL_TEMPO, template_s
 from drumigen.feel.swing import HAND, Placed, own_lateness, straight, warped
 from drumigen.kit import Voice
 from drumigen.pattern import Bar
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 from drumigen.timeline import Meter, TempoMap, bar_lines, tempo_map_of
 from drumigen.units import Bpm
 
@@ -110,7 +110,7 @@ def _usual(bars: Sequence[Bar]) -> Meter:
 def groove_toml(feel: Feel, source: str) -> str:
     """Return ``feel`` as a TOML file that :func:`drumigen.feel.feel_file.read_feel` reads."""
     lines = [
-        f"# Groove of {one_line(source)}, by drumigen groove extract.",
+        f"# Groove of {escaped_line(source)}, by drumigen groove extract.",
         '# A style takes it as its feel with  groove = "FILE"  in place of its own [feel].',
         "[feel]",
         f'model = "{feel.model}"',

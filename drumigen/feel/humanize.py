@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Final
 
 from drumigen.feel.drift import drift, normal
-from drumigen.feel.dynamics import struck
+from drumigen.feel.dynamics import shaped_velocities
 from drumigen.feel.feel import SWING_MAX, SWING_MIN, Feel, FeelModel, SongBar
 from drumigen.feel.ornaments import ornamented
 from drumigen.feel.swing import HAND, Placed, own_lateness, straight, warped
@@ -70,7 +70,7 @@ def humanize(  # noqa: PLR0913 - what a bar sounds like depends on all of these
         if share
         else [0.0] * len(placed)
     )
-    levels = struck(placed, feel.dynamics, share, where)
+    levels = shaped_velocities(placed, feel.dynamics, share, where)
     hits = []
     last: dict[Voice, Hit] = {}
     for place, deviation, velocity in zip(placed, deviations, levels, strict=True):

@@ -14,7 +14,7 @@ from drumigen.pattern import Bar
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, Bpm, Tick
 
-TEMPO_STEP: Final = 1.0
+WRITTEN_TEMPO_STEP: Final = 1.0
 """BPM by which the tempo of a bar must differ from the last that is written."""
 
 
@@ -64,10 +64,10 @@ def _beat(meter: Meter) -> int:
 
 
 def _tempos(read: Transcription) -> Iterator[TempoMark]:
-    last = -TEMPO_STEP
+    last = -WRITTEN_TEMPO_STEP
     for number, line in enumerate(read.lines):
         tempo = round(read.mean_tempo(number, number + 1), 1)
-        if abs(tempo - last) >= TEMPO_STEP:
+        if abs(tempo - last) >= WRITTEN_TEMPO_STEP:
             last = tempo
             yield TempoMark.of(Bpm(tempo), line)
 

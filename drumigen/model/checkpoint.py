@@ -39,7 +39,7 @@ from drumigen.model.tensor_header import (
     damaged,
     decoded_text,
     located,
-    opened,
+    opened_file,
     read_header,
 )
 from drumigen.model.tokens import vocabulary_hash
@@ -66,9 +66,9 @@ Weights = Mapping[str, NDArray[np.generic]]
 CACHED_MODELS: Final = 4
 WEIGHTS_MAX: Final = 64_000_000
 """Numbers in a network, 256 MB of them in memory; the shipped one has two million."""
-NAME_MAX: Final = 100
+LEARNT_NAME_MAX: Final = 100
 """Characters in the name of a style or drummer."""
-FRESH_SECONDS: Final = 0.1
+UNSURE_SECONDS: Final = 0.1
 """A file that changed so short a time before it was read may change again unseen: file systems
 count time in steps of up to 10 ms."""
 _LIMITS: Final = {"width": 2048, "layers": 64, "heads": 64, "kv_heads": 64, "detail_width": 2048}
@@ -196,7 +196,7 @@ def read_texts(path: Path) -> dict[str, str]:
         ModelLoadError: it is no safetensors file.
     """
     try:
-        with opened(path) as file:
+        with opened_file(path) as file:
             return dict(read_header(file).texts)
     except ValueError as error:
         raise damaged(path, error) from error
@@ -253,17 +253,17 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 def _has_settled(stamp: tuple[int, ...]) -> bool:
     """Tell whether a file was last changed long enough ago: see :data:`FRESH_SECONDS`."""
-    return time.time_ns() - stamp[0] > FRESH_SECONDS * 1e9
+    return time.time_ns() - stamp[0] > UNSURE_SECONDS * 1e9
 
 
 def _digest(file: Path) -> bytes:
-    with opened(file) as contents:
+    with opened_file(file) as contents:
         return hashlib.file_digest(contents, "blake2b").digest()
 
 
 def _read(path: Path, device: str) -> Checkpoint:
     try:
-        with opened(path) as file:
+        with opened_file(path) as file:
             header = read_header(file)
             lacking = _lacking(path, header.texts)
             config: ModelConfig = decoded_text(header.texts.get("config", ""), ModelConfig)
@@ -312,7 +312,9 @@ def _checked_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         )
         raise ValueError(message)
     for names in (config.styles, config.drummers):
-        wrong = [name for name in names if not (name.isprintable() and 0 < len(name) <= NAME_MAX)]
+        wrong = [
+            name for name in names if not (name.isprintable() and 0 < len(name) <= LEARNT_NAME_MAX)
+        ]
         if wrong or len(set(names)) < len(names):
             message = "a style or drummer has no name, a wrong one, or that of another"
             raise ValueError(message)

@@ -13,7 +13,7 @@ from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, TICKS_PER_BEAT, Bpm
 
-SECTIONS: Final = ("intro", "a", "b", "break", "ending")
+SECTION_NAMES: Final = ("intro", "a", "b", "break", "ending")
 PARTS: Final = ("groove", "fill", "solo")
 """What a bar is in a performance: it keeps time, leads on, or does neither."""
 
@@ -66,8 +66,8 @@ class Conditions:
             ModelError: a section or part of another name, shares that do not add up to 1, or a
                 value that is no number.
         """
-        if self.section is not None and self.section not in SECTIONS:
-            message = f"section {self.section!r}: use one of {', '.join(SECTIONS)}"
+        if self.section is not None and self.section not in SECTION_NAMES:
+            message = f"section {self.section!r}: use one of {', '.join(SECTION_NAMES)}"
             raise ModelError(message)
         if self.part is not None and self.part not in PARTS:
             message = f"part {self.part!r}: use one of {', '.join(PARTS)}"
@@ -122,7 +122,7 @@ class Conditions:
             case "intensity":
                 return max(0, min(last, int(value // 10)))
             case "section":
-                return SECTIONS.index(str(value))
+                return SECTION_NAMES.index(str(value))
             case "part":
                 return PARTS.index(str(value))
             case "keeper":

@@ -19,10 +19,10 @@ from drumigen.kit import LIMBS_OF_A_KIND, VOICES, Limb, Voice
 from drumigen.model.stepper import Floats
 from drumigen.model.tokens import BinnedNote, velocity_bin
 from drumigen.model.vocabulary import BAR_LINE, OFFSET_STEP, OFFSET_ZERO, VOICE_ORDER
-from drumigen.timekeeping import EIGHTHS_SHARE, Keeper, backbeats_of, voices_of
+from drumigen.timekeeping import EIGHTHS_SHARE, Keeper, backbeats_of, classes_of
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH
-from drumigen.variation import GHOST_MAX
+from drumigen.variation import GHOST_LOOSE_MAX
 
 _VOICES: Final = len(VOICE_ORDER)
 FIRM: Final = 220
@@ -32,14 +32,14 @@ was too straight."""
 _FREE: Final = FIRM // OFFSET_STEP
 _FORCED: Final = 80 // OFFSET_STEP
 """In bins; what is forced is nearer."""
-ACCENT: Final = velocity_bin(GHOST_MAX) + 1
-SNARES: Final = frozenset(
+ACCENT_BIN: Final = velocity_bin(GHOST_LOOSE_MAX) + 1
+SNARE_PLACES: Final = frozenset(
     place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].class_of_nine is Voice.SNARE
 )
 HANDS: Final = frozenset(
     place for place, voice in enumerate(VOICE_ORDER) if VOICES[voice].limb is Limb.HAND
 )
-LAST_SNARE: Final = max(SNARES)
+LAST_SNARE: Final = max(SNARE_PLACES)
 _FOUR: Final = Meter()
 _HALF_TIME: Final = frozenset((8,))
 """Of 4/4: a backbeat as well as that on two and four."""
@@ -77,7 +77,7 @@ class Demands:
 
 @lru_cache(64)
 def _keeping(keepers: tuple[Keeper, ...]) -> frozenset[int]:
-    voices = voices_of(keepers)
+    voices = classes_of(keepers)
     return frozenset(
         place
         for place, voice in enumerate(VOICE_ORDER)
@@ -121,7 +121,7 @@ class Owed:
             self._hands.add(voice)
         if voice in self.keeping and abs(note.offset - OFFSET_ZERO) <= self.firm:
             self._kept.add(position)
-        if voice in SNARES and note.velocity >= ACCENT:
+        if voice in SNARE_PLACES and note.velocity >= ACCENT_BIN:
             self._accents.add(position)
         self._time, self._accent = self._time_due(), self._accent_due()
 
@@ -149,8 +149,8 @@ class Owed:
     def hide_velocities(self, logits: Floats, event: int) -> None:
         """Take from the logits of the velocity of ``event`` those of a ghost, for an accent due."""
         position, voice = divmod(event, _VOICES)
-        if self.forced and position == self._accent and voice in SNARES:
-            logits[:ACCENT] = -np.inf
+        if self.forced and position == self._accent and voice in SNARE_PLACES:
+            logits[:ACCENT_BIN] = -np.inf
 
     def hide_offsets(self, logits: Floats, event: int) -> None:
         """Take from the logits of the offset of ``event`` what is off, if it is to keep time."""

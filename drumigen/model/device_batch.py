@@ -11,7 +11,7 @@ from drumigen.model.conditions import Conditions
 from drumigen.model.generation import (
     CACHES_MAX,
     CHANCES,
-    SEED_MAX,
+    PHILOX_SEED_MAX,
     Contexts,
     Row,
     checked_shares,
@@ -53,7 +53,7 @@ class DeviceBatch:
         for place, (row, context) in enumerate(zip(self._rows, contexts, strict=True)):
             meter = row.conditions.meter
             most = int(DENSITY_MAX * meter.ticks / TICKS_PER_BEAT)
-            rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
+            rng = np.random.Generator(np.random.Philox([row.seed & PHILOX_SEED_MAX, row.number]))
             chances.append(rng.random((most + 1, CHANCES)))
             drafts.append(
                 Draft(

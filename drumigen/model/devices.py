@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KINDS: Final = ("cuda", "mps", "cpu")
+DEVICE_KINDS: Final = ("cuda", "mps", "cpu")
 """The best first."""
 INSTALL_TORCH: Final = "pip install 'drumigen[gpu]'"
 
@@ -111,14 +111,14 @@ def detect_device(device: str | None = None) -> str:
         return "cpu"
     there = {"cpu": True, **_torch_devices(str(device))}
     if best:
-        return next(kind for kind in KINDS if there[kind])
+        return next(kind for kind in DEVICE_KINDS if there[kind])
     name = str(device)
     kind, _, index = name.partition(":")
     found = there.get(kind, False) and (not index or index.isdecimal())
     if found and kind == "cuda" and index:
         found = int(index) < _torch().cuda.device_count()
     if not found:
-        seen = ", ".join(kind for kind in KINDS if there[kind])
+        seen = ", ".join(kind for kind in DEVICE_KINDS if there[kind])
         message = f"device {name[:40]!r} cannot be used here; use auto or one of {seen}"
         raise ModelLoadError(message)
     return name
@@ -126,7 +126,7 @@ def detect_device(device: str | None = None) -> str:
 
 def _torch_devices(device: str) -> dict[str, bool]:
     """Return which devices torch finds; nothing is loaded for a name that none has."""
-    if device.partition(":")[0] not in (*KINDS, "auto", "None"):
+    if device.partition(":")[0] not in (*DEVICE_KINDS, "auto", "None"):
         return {"cuda": False, "mps": False}
     if not torch_is_installed():
         message = f"device {device!r} needs torch: {INSTALL_TORCH}, or use cpu"

@@ -16,7 +16,7 @@ from drumigen.model.conditions import Conditions
 from drumigen.model.demands import Demands, Owed
 from drumigen.model.devices import FAULTS, clear_gpu_cache
 from drumigen.model.network import CONTEXT_BARS, COUNT_MAX
-from drumigen.model.panels import CHUNK
+from drumigen.model.panels import CHUNK_ROWS
 from drumigen.model.sampling import LENGTH_MAX, Sampling, draw, draw_events, draw_offsets
 from drumigen.model.stepper import LINE, Floats, RowCache, Stepper
 from drumigen.model.tokens import BinnedNote, bar_of, encode, notes_of
@@ -33,12 +33,12 @@ CONTEXT_STEP: Final = 4
 bar serves for the next ones."""
 CACHES_MAX: Final = 96
 """Contexts that are kept read, unless told: half a megabyte each."""
-READ_STEPS: Final = 8 * CHUNK
+READ_STEPS: Final = 8 * CHUNK_ROWS
 CHANCES: Final = 5
 """Random numbers for a hit: event, velocity, offset, and two to spread it over its bins."""
-SEED_MAX: Final = 2**63 - 1
+PHILOX_SEED_MAX: Final = 2**63 - 1
 
-Played = tuple[Bar, Conditions]
+ConditionedBar = tuple[Bar, Conditions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Row:
     conditions: Conditions
     seed: int = 0
     number: int = 0
-    context: tuple[Played, ...] = ()
+    context: tuple[ConditionedBar, ...] = ()
     sampling: Sampling = Sampling()
     dither: bool = True
     """Spread velocity and timing over their bins, as a human's are; else take the middle."""
@@ -132,13 +132,13 @@ def generate_pattern(  # noqa: PLR0913 - each of them is a control
     if generator is not None:
         import torch  # noqa: PLC0415 - whoever has a generator has it loaded
 
-        seed = int(torch.randint(SEED_MAX, (), generator=generator, device=generator.device))
-    if not 0 <= seed <= SEED_MAX:
-        message = f"seed {seed}: use 0 to {SEED_MAX}"
+        seed = int(torch.randint(PHILOX_SEED_MAX, (), generator=generator, device=generator.device))
+    if not 0 <= seed <= PHILOX_SEED_MAX:
+        message = f"seed {seed}: use 0 to {PHILOX_SEED_MAX}"
         raise ModelError(message)
     styles = checkpoint.config.styles
     kept = Contexts()
-    played: list[Played] = []
+    played: list[ConditionedBar] = []
     for number in range(bars):
         phrase = number if conditions.phrase is None else conditions.phrase + number
         under = replace(conditions, phrase=phrase)
@@ -152,7 +152,7 @@ def generate_pattern(  # noqa: PLR0913 - each of them is a control
     return _pattern(played)
 
 
-def _pattern(played: Sequence[Played]) -> Pattern:
+def _pattern(played: Sequence[ConditionedBar]) -> Pattern:
     return Pattern(tuple(bar for bar, _ in played), tuple(under for _, under in played))
 
 
@@ -197,7 +197,7 @@ def estimate_generation_time(checkpoint: Checkpoint, bars: int = 1, rows: int = 
     return (time.perf_counter() - began) * bars
 
 
-def context_of(row: Row) -> tuple[Played, ...]:
+def context_of(row: Row) -> tuple[ConditionedBar, ...]:
     """Return the part of a row's context that is read: it begins at a multiple of 4 in the song."""
     first = row.number - min(len(row.context), CONTEXT_BARS)
     first += -first % CONTEXT_STEP if len(row.context) >= CONTEXT_BARS else 0
@@ -249,7 +249,7 @@ def owed_by(row: Row) -> Owed | None:
     return None if row.demands == Demands() else row.demands.of(row.conditions.meter)
 
 
-def key_of(before: int, played: Played) -> int:
+def key_of(before: int, played: ConditionedBar) -> int:
     """Return the key of a context that goes on with ``played`` after the one of key ``before``."""
     return hash((before, played))
 
@@ -269,7 +269,7 @@ class _Writing:
         self.owed = owed_by(row)
         self.last = LINE
         self.most = int(DENSITY_MAX * self.meter.ticks / TICKS_PER_BEAT)
-        rng = np.random.Generator(np.random.Philox([row.seed & SEED_MAX, row.number]))
+        rng = np.random.Generator(np.random.Philox([row.seed & PHILOX_SEED_MAX, row.number]))
         self.chances = rng.random((self.most + 1, CHANCES)).tolist()
         context = context_of(row)
         keys = list(accumulate(context, key_of, initial=0))
@@ -319,7 +319,7 @@ def _embedding(checkpoint: Checkpoint, under: Conditions) -> Floats:
 
 def _read(
     checkpoint: Checkpoint,
-    context: tuple[Played, ...],
+    context: tuple[ConditionedBar, ...],
     keys: Sequence[int],
     kept: Contexts,
 ) -> tuple[RowCache, int]:

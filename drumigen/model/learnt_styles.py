@@ -10,11 +10,11 @@ from drumigen.errors import SettingsError
 from drumigen.feel.feel import Feel
 from drumigen.feel.feel_file import FeelTable
 from drumigen.model.network import ModelConfig
-from drumigen.model.tensor_header import damaged, decoded_text, located, opened, read_header
+from drumigen.model.tensor_header import damaged, decoded_text, located, opened_file, read_header
 from drumigen.styles import Style
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, Bpm
 
-BANK: Final = "rock"
+WORST_CASE_BANK: Final = "rock"
 """What plays a learnt style for the worst case: it has no bank of its own."""
 AS_LEARNT: Final = Feel(residual_ms=0.0, spread_ms=0.0)
 """The feel of a style of which nothing but bars was learnt: no more than these have."""
@@ -43,7 +43,7 @@ def learnt_styles(path: str | Path) -> tuple[Style, ...]:
     """
     file = located(path)
     try:
-        with opened(file) as contents:
+        with opened_file(file) as contents:
             texts = read_header(contents).texts
         config: ModelConfig = decoded_text(texts.get("config", ""), ModelConfig)
         metadata: dict[str, Any] = decoded_text(texts.get("metadata", "{}"), dict[str, Any])
@@ -69,6 +69,6 @@ def _style(name: str, file: Path, described: Mapping[str, Any]) -> Style:
         aliases=(),
         description=f"Learnt by {file.name}.",
         tempo=(Bpm(float(low)), Bpm(float(high))),
-        bank=BANK,
+        bank=WORST_CASE_BANK,
         feel=feel,
     )

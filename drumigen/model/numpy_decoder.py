@@ -40,7 +40,7 @@ from drumigen.model.network import (
     wavelengths,
     weight_shapes,
 )
-from drumigen.model.panels import CHUNK, PANEL, linear, panels_of, places_of, whole
+from drumigen.model.panels import CHUNK_ROWS, PANEL_COLUMNS, linear, padded_to, panels_of, places_of
 from drumigen.model.stepper import Floats
 from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE
@@ -58,18 +58,18 @@ class _Work:
 
     def __init__(self, config: ModelConfig, rows: int) -> None:
         width, heads, head = config.width, config.kv_heads, config.head_width
-        padded = whole(rows, CHUNK)
+        padded = padded_to(rows, CHUNK_ROWS)
         inner, both = 4 * width, 5 * width
         last = both + 2 * heads * head
         self.x: Floats = np.zeros((padded, width), np.float32)
         self._share = np.array(1 / width, np.float32)
         self._squares: Floats = np.empty(padded, np.float32)
         self.even: Floats = np.empty((padded, width), np.float32)
-        added: Floats = np.empty((padded, whole(width, PANEL)), np.float32)
-        y: Floats = np.zeros((padded, whole(last, PANEL)), np.float32)
+        added: Floats = np.empty((padded, padded_to(width, PANEL_COLUMNS)), np.float32)
+        y: Floats = np.zeros((padded, padded_to(last, PANEL_COLUMNS)), np.float32)
         # operands of the two products, in chunks of rows, and the places of their results
-        self.in_proj = self.even.reshape(-1, CHUNK, width), places_of(y)
-        self.out_proj = y[:, :both].reshape(-1, CHUNK, both), places_of(added)
+        self.in_proj = self.even.reshape(-1, CHUNK_ROWS, width), places_of(y)
+        self.out_proj = y[:, :both].reshape(-1, CHUNK_ROWS, both), places_of(added)
         self.added = added[:, :width]  # (B, C padded) -> (B, C)
         self.feed_forward = y[:rows, :inner]
         self.zeros: Floats = np.zeros((1, inner), np.float32)
@@ -226,7 +226,7 @@ class Decoder:
         last = int(max(times))
         table = self._turns  # another thread may replace it
         if last >= len(table):
-            count = whole(last + 1, TURNS)
+            count = padded_to(last + 1, TURNS)
             angles = np.arange(count)[:, None] * (2 * np.pi / np.array(wavelengths(self.config)))
             self._turns = table = np.exp(1j * angles).astype(np.complex64)  # (times, D / 2)
         turns: NDArray[np.complex64] = table[[int(time) for time in times], None]

@@ -12,7 +12,7 @@ from drumigen.model.stepper import Floats
 from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
 
-TEMPERATURES: Final = (0.05, 5.0)
+TEMPERATURE_RANGE: Final = (0.05, 5.0)
 LENGTH_MAX: Final = 1_000_000
 
 
@@ -37,7 +37,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn with; NaN is out of every range."""
-        low, high = TEMPERATURES
+        low, high = TEMPERATURE_RANGE
         for name in ("temperature", "dynamics"):
             if not low <= getattr(self, name) <= high:
                 message = f"{name} {getattr(self, name)}: use {low:g} to {high:g}"
@@ -52,7 +52,7 @@ class Sampling:
     @property
     def of_velocity(self) -> "Sampling":
         """How velocities are drawn."""
-        low, high = TEMPERATURES
+        low, high = TEMPERATURE_RANGE
         temperature = max(low, min(high, self.temperature * self.dynamics))
         return replace(self, temperature=temperature, dynamics=1.0)
 

@@ -74,7 +74,7 @@ def _line(why: object) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
+def opened_file(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file for reading; what could block for ever is refused.
 
     Raises:

@@ -33,7 +33,7 @@ from drumigen.model.stepper import LINE
 from drumigen.model.tokens import BinnedNote
 from drumigen.model.torch_demands import tables_of
 from drumigen.model.torch_network import Network
-from drumigen.model.torch_workspace import HITS_MAX, TEMPERATURES, Workspace
+from drumigen.model.torch_workspace import HITS_MAX, TEMPERATURE_KINDS, Workspace
 from drumigen.model.vocabulary import BAR_LINE, EVENTS, VOICE_ORDER
 from drumigen.model.whole_bars import Draft, Drawn, Heard, Told
 
@@ -47,9 +47,9 @@ than for one; the next bars and fills of all styles are fewer than that."""
 PLACES: Final = (256, 512, 1024, 2048)
 """Steps that a cache holds.  A context of eight bars and the bar after it rarely take 256; the last
 holds eight bars that are as full as bars can be."""
-READ_STEPS: Final = 32
+READ_AT_ONCE_STEPS: Final = 32
 """Steps of a context that are read at a time."""
-BURST: Final = 8
+UNWATCHED_STEPS: Final = 8
 """Steps that are taken before the host looks whether all bars have ended."""
 WORKSPACES_MAX: Final = 6
 """Shapes whose tensors and graphs are kept."""
@@ -153,16 +153,16 @@ class TorchDecoder:
         told = list(dict.fromkeys(bar.told for _, bars in pasts for bar in bars))
         embeddings = self._bars(told)
         listed = [list(_steps_of(bars, told)) for _, bars in pasts]
-        longest = _up(max(map(len, listed)), READ_STEPS)
+        longest = _up(max(map(len, listed)), READ_AT_ONCE_STEPS)
         filled: NDArray[np.int64] = np.zeros((work.rows, longest, 7), np.int64)
         for row, of_row in enumerate(listed):
             filled[row, : len(of_row)] = of_row
         starts = np.zeros(work.rows, np.int64)
         starts[: len(pasts)] = [cache.steps for cache, _ in pasts]
         steps, begun = self._sent(filled), self._sent(starts)
-        order = torch.arange(READ_STEPS, device=self._device)
-        for first in range(0, longest, READ_STEPS):
-            part = steps[:, first : first + READ_STEPS]  # (B, T, 7)
+        order = torch.arange(READ_AT_ONCE_STEPS, device=self._device)
+        for first in range(0, longest, READ_AT_ONCE_STEPS):
+            part = steps[:, first : first + READ_AT_ONCE_STEPS]  # (B, T, 7)
             x = self.network.embedding(part[..., :5], embeddings[part[..., 6]])  # -> (B, T, C)
             # what a row has no step for goes where nobody looks before it is written anew
             place = (begun[:, None] + first + order).clamp(max=work.places - 1)
@@ -193,8 +193,8 @@ class TorchDecoder:
             for tensor in work.demands.struck:
                 tensor.zero_()
         limited = any(draft.sampling.top_k or draft.sampling.top_p < 1 for draft in drafts)
-        for _ in range(0, HITS_MAX + BURST, BURST):
-            work.steps(BURST, limited=limited, owing=owing, recorded=self._graphs)
+        for _ in range(0, HITS_MAX + UNWATCHED_STEPS, UNWATCHED_STEPS):
+            work.steps(UNWATCHED_STEPS, limited=limited, owing=owing, recorded=self._graphs)
             if bool(work.state.ended.all()):
                 break
         state = work.state
@@ -282,7 +282,7 @@ def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ..
     due = np.zeros((rows, COUNT_MAX), np.int64)
     chances = np.zeros((rows, HITS_MAX, 3))
     ends, most, line, top_k = np.zeros((4, rows), np.int64)
-    sharpness = np.ones((TEMPERATURES, rows), np.float32)
+    sharpness = np.ones((TEMPERATURE_KINDS, rows), np.float32)
     top_p = np.ones(rows, np.float32)
     given = np.full((rows, HITS_MAX + 1), BAR_LINE, np.int64)
     beyond = np.zeros((rows, HITS_MAX + 1), np.int64)

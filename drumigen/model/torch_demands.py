@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drumigen.kit import LIMBS_OF_A_KIND
-from drumigen.model.demands import ACCENT, HANDS, LAST_SNARE, SNARES, Owed
-from drumigen.model.torch_drawing import NEVER, counted
+from drumigen.model.demands import ACCENT_BIN, HANDS, LAST_SNARE, SNARE_PLACES, Owed
+from drumigen.model.torch_drawing import NEVER, indices
 from drumigen.model.vocabulary import (
     BAR_LINE,
     EVENTS,
@@ -90,7 +90,7 @@ class TorchDemands:
         self.struck = _Struck(switches(POSITIONS), switches(POSITIONS), switches(_VOICES))
         voices = np.arange(_VOICES)
         self._hands = torch.tensor(np.isin(voices, sorted(HANDS)), device=device)  # (V,)
-        self._snares = torch.tensor(np.isin(voices, sorted(SNARES)), device=device)  # (V,)
+        self._snares = torch.tensor(np.isin(voices, sorted(SNARE_PLACES)), device=device)  # (V,)
         places = np.arange(EVENTS)
         self._place_of = torch.tensor(places // _VOICES, device=device)  # (E,)
         self._voice_of = torch.tensor(places % _VOICES, device=device)  # (E,)
@@ -101,7 +101,7 @@ class TorchDemands:
         at = last.where(last != BAR_LINE, -1)
         position = torch.div(at.clamp(min=0), _VOICES, rounding_mode="floor")
         no_hand_left = struck.hands.sum(-1) >= LIMBS_OF_A_KIND
-        order = counted(POSITIONS, last.device)
+        order = indices(POSITIONS, last.device)
         shut = (order == position[:, None]) & no_hand_left[:, None]  # (B, P)
 
         missing = (tables.eighths | tables.beats) & ~struck.kept
@@ -121,7 +121,7 @@ class TorchDemands:
     def events(self, logits: Tensor, due: Due, given: Tensor) -> Tensor:
         """Return logits (B, E) of the events before which nothing is due, where that is forced."""
         tables = self.tables
-        order = counted(EVENTS, logits.device)
+        order = indices(EVENTS, logits.device)
         late = self._late(order[None], due)
         at_time = self._place_of == due.time[:, None]  # (B, E)
         here = (due.time == due.position) & (due.position != due.accent)
@@ -149,7 +149,7 @@ class TorchDemands:
         """Return logits (B, velocities) of ``event``: no ghost where an accent is due."""
         place, voice = self._place_of[event], self._voice_of[event]
         loud = self.tables.forced & (place == due.accent) & self._snares[voice]
-        hidden = loud[:, None] & (counted(VELOCITIES, logits.device) < ACCENT)
+        hidden = loud[:, None] & (indices(VELOCITIES, logits.device) < ACCENT_BIN)
         return logits.masked_fill(hidden, NEVER)
 
     def offsets(self, logits: Tensor, event: Tensor, last: Tensor, due: Due) -> Tensor:
@@ -158,7 +158,7 @@ class TorchDemands:
         place, voice = self._place_of[event], self._voice_of[event]
         keeps = tables.keeping.gather(1, voice[:, None])[:, 0]
         firm = tables.forced & (event != last) & (place == due.time) & keeps
-        away = (counted(OFFSETS, logits.device) - OFFSET_ZERO).abs()
+        away = (indices(OFFSETS, logits.device) - OFFSET_ZERO).abs()
         return logits.masked_fill(firm[:, None] & (away > tables.firm[:, None]), NEVER)
 
     def strike(self, note: tuple[Tensor, Tensor, Tensor], due: Due, on: Tensor) -> None:
@@ -166,13 +166,13 @@ class TorchDemands:
         event, velocity, offset = note
         tables, struck = self.tables, self.struck
         place, voice = self._place_of[event], self._voice_of[event]
-        here = (counted(POSITIONS, event.device) == place[:, None]) & on[:, None]  # (B, P)
+        here = (indices(POSITIONS, event.device) == place[:, None]) & on[:, None]  # (B, P)
         keeps = tables.keeping.gather(1, voice[:, None])[:, 0]
         in_time = keeps & ((offset - OFFSET_ZERO).abs() <= tables.firm)
-        loud = self._snares[voice] & (velocity >= ACCENT)
+        loud = self._snares[voice] & (velocity >= ACCENT_BIN)
         struck.kept.logical_or_(here & in_time[:, None])
         struck.accents.logical_or_(here & loud[:, None])
-        hand = (counted(_VOICES, event.device) == voice[:, None]) & self._hands
+        hand = (indices(_VOICES, event.device) == voice[:, None]) & self._hands
         same = (place == due.position) | ~on
         struck.hands.copy_((struck.hands & same[:, None]) | (hand & on[:, None]))
 
@@ -213,6 +213,6 @@ def tables_of(owed: Sequence[Owed | None], rows: int) -> tuple[NDArray[np.generi
 
 def _first(due: Tensor) -> Tensor:
     """Return the first place of each row of (B, P) that is due, (B,); -1 for none."""
-    order = counted(POSITIONS, due.device)
+    order = indices(POSITIONS, due.device)
     first = order.where(due, POSITIONS).amin(-1)
     return first.where(first < POSITIONS, -1)

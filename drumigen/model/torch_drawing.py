@@ -25,7 +25,7 @@ class Limits(NamedTuple):
 
 
 @lru_cache(16)
-def counted(count: int, device: torch.device) -> Tensor:
+def indices(count: int, device: torch.device) -> Tensor:
     """Return the numbers from 0 on, so many of them; made once."""
     return torch.arange(count, device=device)
 
@@ -51,7 +51,7 @@ def draw(
 def _likeliest(weights: Tensor, limits: Limits, exact: torch.dtype) -> Tensor:
     """Return the weights with those that top-k and top-p exclude at zero."""
     ranked, order = weights.sort(dim=-1, descending=True, stable=True)
-    rank = counted(weights.shape[-1], weights.device)
+    rank = indices(weights.shape[-1], weights.device)
     ranked = ranked.where(rank < limits.top_k[:, None], 0.0)
     sums = ranked.cumsum(-1, dtype=exact)  # (B, N)
     enough = (sums < (limits.top_p.to(exact) * sums[:, -1])[:, None]).sum(-1, keepdim=True)
@@ -65,7 +65,7 @@ def allowed_events(logits: Tensor, last: Tensor, offset: Tensor, ends: Tensor) -
     Those are the bar line, a later event before ``ends`` (B,), or the same one again where a later
     offset is left.
     """
-    order = counted(EVENTS, logits.device)
+    order = indices(EVENTS, logits.device)
     next_one = torch.minimum(ends, last + (offset >= OFFSETS - 1))
     first = next_one.where(last != BAR_LINE, 0)
     inside = (order >= first[:, None]) & (order < ends[:, None])
@@ -74,7 +74,7 @@ def allowed_events(logits: Tensor, last: Tensor, offset: Tensor, ends: Tensor) -
 
 def allowed_offsets(logits: Tensor, event: Tensor, last: Tensor, offset: Tensor) -> Tensor:
     """Return logits (B, offsets) of a stroke of ``event``: after ``offset`` if it is ``last``."""
-    order = counted(OFFSETS, logits.device)
+    order = indices(OFFSETS, logits.device)
     hidden = (event == last)[:, None] & (order <= offset[:, None])
     return logits.masked_fill(hidden, NEVER)
 

@@ -23,7 +23,7 @@ from drumigen.pattern import DENSITY_MAX
 
 HITS_MAX: Final = int(DENSITY_MAX * POSITIONS / 4) + 1
 """Hits of a bar, at most, and one more."""
-TEMPERATURES: Final = 2
+TEMPERATURE_KINDS: Final = 2
 """Kinds of them: of events and offsets, and of velocities."""
 
 
@@ -83,7 +83,7 @@ class Workspace:
             whole(rows),
             whole(rows),
             whole(rows),
-            torch.ones(TEMPERATURES, rows, device=device),
+            torch.ones(TEMPERATURE_KINDS, rows, device=device),
             whole(rows),
             torch.ones(rows, device=device),
             whole(rows, HITS_MAX + 1),

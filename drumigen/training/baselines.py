@@ -52,7 +52,7 @@ class Fit:
     velocity_kl: float
 
 
-def fit(played: Sequence[Strokes], others: Sequence[Strokes]) -> Fit:
+def fit_of(played: Sequence[Strokes], others: Sequence[Strokes]) -> Fit:
     """Return how far ``others`` are from ``played``: the same strokes in the same order."""
     offsets = np.concatenate([take.offsets_ms for take in played])
     moved = offsets + np.concatenate(

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from drumigen.errors import CorpusError
-from drumigen.training.features import Cells, Excerpts
+from drumigen.training.features import Excerpts, FeatureCells
 
 FOLDS: Final = 5
 
@@ -46,7 +46,7 @@ def auc(human: Excerpts, other: Excerpts, seed: int) -> float:
     return float(roc_auc_score(sides, scores))
 
 
-def _varying(cells: Cells) -> npt.NDArray[np.bool_]:
+def _varying(cells: FeatureCells) -> npt.NDArray[np.bool_]:
     """Return which columns are not the same throughout: no tree can split by the others."""
     varying: npt.NDArray[np.bool_] = np.ptp(cells, axis=0) > 0
     return varying

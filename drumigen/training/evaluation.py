@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from drumigen.errors import CorpusError
-from drumigen.training.baselines import fit, jittered, quantised
+from drumigen.training.baselines import fit_of, jittered, quantised
 from drumigen.training.classifiers import auc, genre_accuracy, styles_told_apart, verbatim
 from drumigen.training.features import Excerpts, excerpts
 from drumigen.training.feel_statistics import feel_statistics
@@ -16,7 +16,7 @@ from drumigen.training.report import Figure, Report, TeacherForced
 from drumigen.training.strokes import Strokes, in_four, strokes_of
 from drumigen.training.takes import Take
 
-BARS_MAX: Final = 64
+TAKE_BARS_MAX: Final = 64
 """Bars of a human take that count, from its first: long takes would outweigh the others."""
 
 AUC_GOAL: Final = 0.60
@@ -42,7 +42,7 @@ def like(human: Sequence[Take], count: int, seed: int) -> list[Take]:
     if not takes:
         message = "no take is a beat in 4/4, so there is nothing to generate the like of"
         raise CorpusError(message)
-    ends = np.cumsum([min(BARS_MAX, len(take.bars)) for take in takes])
+    ends = np.cumsum([min(TAKE_BARS_MAX, len(take.bars)) for take in takes])
     start = np.random.default_rng(seed).random()
     places = (np.arange(count) + start) / count * ends[-1]
     return [takes[number] for number in np.searchsorted(ends, places, side="right")]
@@ -83,8 +83,8 @@ def evaluate(
         message = "nothing was generated, so there is nothing to judge; give one seed or more"
         raise CorpusError(message)
     seeds = list(generated.by_seed)
-    played = [strokes_of(take, BARS_MAX) for take in in_four(human)]
-    learnt = [strokes_of(take, BARS_MAX) for take in in_four(train)]
+    played = [strokes_of(take, TAKE_BARS_MAX) for take in in_four(human)]
+    learnt = [strokes_of(take, TAKE_BARS_MAX) for take in in_four(train)]
     made = [[strokes_of(take) for take in generated.by_seed[seed]] for seed in seeds]
     known = excerpts([strokes_of(take) for take in in_four(train, fills=True)], 1)
     shared = overlaps(played, learnt, made, seeds[0])
@@ -120,7 +120,7 @@ def evaluate(
             "quantised": feel_statistics(still, played),
             "jitter": feel_statistics(shaken, played),
         },
-        fits={"quantised": fit(played, still), "jitter": fit(played, shaken)},
+        fits={"quantised": fit_of(played, still), "jitter": fit_of(played, shaken)},
         teacher=teacher,
     )
 

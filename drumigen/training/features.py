@@ -11,9 +11,9 @@ import numpy.typing as npt
 from drumigen.training.strokes import CLASSES, FOUR, Ints, Strokes
 from drumigen.units import TICKS_PER_SIXTEENTH
 
-Cells = npt.NDArray[np.float32]
+FeatureCells = npt.NDArray[np.float32]
 
-STEPS: Final = FOUR.sixteenths
+BAR_STEPS: Final = FOUR.sixteenths
 """Sixteenths in a bar of 4/4, the only metre judged here."""
 
 HIT, VELOCITY, OFFSET = range(3)
@@ -30,7 +30,7 @@ class Excerpts:
     ``takes`` numbers the take that each was cut from, ``styles`` names its style.
     """
 
-    cells: Cells
+    cells: FeatureCells
     takes: Ints
     styles: npt.NDArray[np.str_]
 
@@ -51,7 +51,7 @@ class Excerpts:
         )
 
     @property
-    def flat(self) -> Cells:
+    def flat(self) -> FeatureCells:
         """All that the cells hold, a row an excerpt."""
         return self.cells.reshape(len(self), math.prod(self.cells.shape[1:]))
 
@@ -66,9 +66,9 @@ class Excerpts:
         return self[which]
 
 
-def grid(strokes: Strokes) -> Cells:
+def grid(strokes: Strokes) -> FeatureCells:
     """Return the cells of a take in 4/4, by step and class; the loudest of several in one stays."""
-    cells = np.zeros((strokes.bars * STEPS, len(CLASSES), CELL), dtype=np.float32)
+    cells = np.zeros((strokes.bars * BAR_STEPS, len(CLASSES), CELL), dtype=np.float32)
     inside = (strokes.steps >= 0) & (strokes.steps < len(cells))
     # of several assignments to one cell the last holds
     order = np.argsort(strokes.velocities, kind="stable")
@@ -85,9 +85,9 @@ def excerpts(takes: Sequence[Strokes], bars: int) -> Excerpts:
 
     What is left at the end of a take is left out.
     """
-    shape = (-1, bars * STEPS, len(CLASSES), CELL)
+    shape = (-1, bars * BAR_STEPS, len(CLASSES), CELL)
     empty = np.zeros((0, *shape[1:]), dtype=np.float32)
-    cut = [grid(take)[: take.bars // bars * bars * STEPS].reshape(shape) for take in takes]
+    cut = [grid(take)[: take.bars // bars * bars * BAR_STEPS].reshape(shape) for take in takes]
     counts = [len(part) for part in cut]
     return Excerpts(
         cells=np.concatenate([empty, *cut]),

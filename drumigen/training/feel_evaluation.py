@@ -20,7 +20,7 @@ from drumigen.timeline import Meter
 from drumigen.training.rhythm import (
     EIGHTHS,
     SIXTEENTHS,
-    SWUNG,
+    SWUNG_VOICES,
     dfa,
     explained,
     gaps_ms,
@@ -28,7 +28,7 @@ from drumigen.training.rhythm import (
     robust_sd,
     swing_percent,
 )
-from drumigen.training.strokes import Floats, Strokes, strokes_of
+from drumigen.training.strokes import Doubles, Strokes, strokes_of
 from drumigen.training.takes import Take
 from drumigen.units import Bpm, ms_per_tick, ticks_per_ms
 
@@ -41,13 +41,13 @@ BarsOf = Callable[[Style, int, int], Sequence[Bar]]
 """Style, seed, count -> consecutive bars in 4/4."""
 
 
-def from_bank(style: Style, seed: int, count: int) -> list[Bar]:
+def bank_walk(style: Style, seed: int, count: int) -> list[Bar]:
     """Return the first ``count`` bars of the walk of ``seed`` through the style's bar bank."""
     bank = load_bank(style.bank)
     return [bank.bar(number, seed, _FOUR) for number in range(count)]
 
 
-def plain(bar: Bar) -> Bar:
+def on_grid(bar: Bar) -> Bar:
     """Return the bar on its written grid."""
     return replace(bar, hits=tuple(replace(hit, offset=0) for hit in bar.hits))
 
@@ -90,8 +90,8 @@ def played_by(
     template = []
     bars = []
     for index, bar in enumerate(source):
-        before = plain(bar) if player != PLAYERS[0] else bar
-        template.append(humanize(plain(bar), rigid, seed, index, tempo=tempo))
+        before = on_grid(bar) if player != PLAYERS[0] else bar
+        template.append(humanize(on_grid(bar), rigid, seed, index, tempo=tempo))
         match player:
             case "uniform jitter":
                 bars.append(jittered(before, style.name, tempo, seed, index))
@@ -198,7 +198,7 @@ def feel_report(
     figures: list[FeelFigures] = []
     misses: list[str] = []
     for style in styles:
-        written = {seed: (bars_of or from_bank)(style, seed, bars) for seed in seeds}
+        written = {seed: (bars_of or bank_walk)(style, seed, bars) for seed in seeds}
         for player in PLAYERS:
             played = [
                 played_by(style, player, seed, source, number)
@@ -240,13 +240,13 @@ def _ghosts_apart(strokes: Strokes) -> Strokes:
     return replace(strokes, voices=np.where(ghosts, len(Voice), strokes.voices))
 
 
-def _pulse(strokes: Strokes) -> Floats:
+def _pulse(strokes: Strokes) -> Doubles:
     """Return the offsets of one stroke a beat: of hats and ride, or if they rest, of any voice.
 
     The loudest of those that are nearer to the beat than to another sixteenth.
     """
     beats = strokes.bars * strokes.bar_steps // 4
-    for voices in (SWUNG, tuple(Voice)):
+    for voices in (SWUNG_VOICES, tuple(Voice)):
         on = np.flatnonzero(strokes.of(*voices) & (strokes.steps % 4 == 0))
         loudest = on[np.argsort(-strokes.velocities[on], kind="stable")]
         _, first = np.unique(strokes.steps[loudest], return_index=True)

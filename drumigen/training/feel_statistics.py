@@ -26,7 +26,7 @@ from drumigen.training.rhythm import (
 )
 from drumigen.training.strokes import Strokes, first_bars
 
-BARS: Final = 16
+VARIANCE_BARS: Final = 16
 """Bars of a take that variance is explained over: longer ones, for which less can be explained,
 are cut to it, and shorter than half of it are left out."""
 
@@ -59,7 +59,7 @@ class FeelStatistics:
 
 def feel_statistics(takes: Sequence[Strokes], reference: Sequence[Strokes]) -> FeelStatistics:
     """Return the feel of ``takes``, divergences as from ``reference``."""
-    cut = [first_bars(take, BARS) for take in takes if take.bars >= BARS // 2]
+    cut = [first_bars(take, VARIANCE_BARS) for take in takes if take.bars >= VARIANCE_BARS // 2]
     kept = [timekeeping(take) for take in takes if take.seconds >= SECONDS_MIN]
     kept = [beats for beats in kept if len(beats.beats)]
     return FeelStatistics(

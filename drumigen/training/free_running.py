@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from drumigen.model.checkpoint import Checkpoint
-from drumigen.model.conditions import SECTIONS, Conditions
-from drumigen.model.generation import Contexts, Played, Row, generate_batch
+from drumigen.model.conditions import SECTION_NAMES, Conditions
+from drumigen.model.generation import ConditionedBar, Contexts, Row, generate_batch
 from drumigen.model.network import CONTEXT_BARS
 from drumigen.model.persona import Profile, profiles_of
 from drumigen.model.sampling import Sampling
@@ -13,7 +13,7 @@ from drumigen.training.takes import Take
 
 BATCH: Final = 16
 INTRO_BARS: Final = 2
-AS_LEARNT: Final = Sampling()
+UNLIMITED: Final = Sampling()
 
 
 def perform(
@@ -21,7 +21,7 @@ def perform(
     wanted: Sequence[Take],
     seed: int,
     bars: int = 16,
-    sampling: Sampling = AS_LEARNT,
+    sampling: Sampling = UNLIMITED,
 ) -> list[Take]:
     """Return a performance in the style and at the tempo of each of ``wanted``, from nothing.
 
@@ -44,7 +44,7 @@ def _together(
     sampling: Sampling,
 ) -> Iterable[Take]:
     profiles = profiles_of(checkpoint.metadata)
-    played: list[list[Played]] = [[] for _ in wanted]
+    played: list[list[ConditionedBar]] = [[] for _ in wanted]
     kept = Contexts()
     for number in range(bars):
         rows = [
@@ -68,7 +68,7 @@ def _together(
 
 def free_conditions(profile: Profile | None, take: Take, seed: int, number: int) -> Conditions:
     """Return what is told of bar ``number`` of a free performance in the manner of ``take``."""
-    intro = SECTIONS[0] if number < INTRO_BARS else None
+    intro = SECTION_NAMES[0] if number < INTRO_BARS else None
     styles = ((take.style, 1.0),)
     if profile is None:
         return Conditions(styles, take.tempo, section=intro, phrase=number)

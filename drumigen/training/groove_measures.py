@@ -24,17 +24,24 @@ from drumigen.timekeeping import (
     keeps_time,
     likeness,
 )
-from drumigen.training.features import CELL, HIT, OFFSET, STEPS, VELOCITY, Cells, Excerpts
-from drumigen.training.labels import fills_of
-from drumigen.training.strokes import CLASSES, Floats, Ints, Strokes, in_four, strokes_of
+from drumigen.training.features import (
+    BAR_STEPS,
+    CELL,
+    HIT,
+    OFFSET,
+    VELOCITY,
+    Excerpts,
+    FeatureCells,
+)
+from drumigen.training.labels import GROOVE_SHARE, fills_of
+from drumigen.training.strokes import CLASSES, Doubles, Ints, Strokes, in_four, strokes_of
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
-from drumigen.variation import GHOST_MAX
+from drumigen.variation import GHOST_LOOSE_MAX
 
 GROOVE_BARS: Final = 8
-GROOVE_SHARE: Final = 0.6
-"""Bars that a groove take has at least, and the part of them that keeps time."""
-BARS_MAX: Final = 64
+"""Bars that a groove take has at least."""
+MEASURED_BARS_MAX: Final = 64
 """Bars of a take that count, from its first."""
 WINDOWS_MAX: Final = 32
 WINDOW_HITS: Final = 6
@@ -46,8 +53,8 @@ LAGS: Final = (1, 2, 4, 8)
 BACK: Final = 8
 DISTINCT_BARS: Final = 16
 DISTINCT: Final = 0.8
-FOUR: Final = 4
-USUAL: Final = 0.25
+FOUR_BEATS: Final = 4
+USUAL_IN_TAKE: Final = 0.25
 """Share of a take's bars that strike what is usual in it."""
 
 VIEWS: Final = {
@@ -61,7 +68,7 @@ VIEWS: Final = {
 
 def inner(take: Take) -> tuple[Bar, ...]:
     """Return the bars that are judged one by one."""
-    return take.bars[1:-1][:BARS_MAX]
+    return take.bars[1:-1][:MEASURED_BARS_MAX]
 
 
 def groove_takes(takes: Sequence[Take]) -> list[Take]:
@@ -78,7 +85,7 @@ def groove_takes(takes: Sequence[Take]) -> list[Take]:
 
 def windows_of(takes: Sequence[Take]) -> Excerpts:
     """Return windows of two bars, lean and ceiling taken out."""
-    cut: list[Cells] = []
+    cut: list[FeatureCells] = []
     numbers: list[int] = []
     styles: list[str] = []
     for number, take in enumerate(takes):
@@ -91,9 +98,9 @@ def windows_of(takes: Sequence[Take]) -> Excerpts:
     return Excerpts(np.concatenate(cut), np.array(numbers), np.array(styles, dtype=np.str_))
 
 
-def _cells(strokes: Strokes) -> Cells:
+def _cells(strokes: Strokes) -> FeatureCells:
     windows = strokes.bars // WINDOW_BARS
-    steps = windows * WINDOW_BARS * STEPS
+    steps = windows * WINDOW_BARS * BAR_STEPS
     cells = np.zeros((steps, len(CLASSES), CELL), dtype=np.float32)
     order = np.argsort(strokes.velocities, kind="stable")
     order = order[(strokes.steps[order] >= 0) & (strokes.steps[order] < steps)]
@@ -102,7 +109,7 @@ def _cells(strokes: Strokes) -> Cells:
     cells[*at, HIT] = 1
     cells[*at, VELOCITY] = np.minimum(strokes.velocities[order], LOUDEST) // LEVEL_STEP
     cells[*at, OFFSET] = (strokes.offsets[order] - lean) / TICKS_PER_SIXTEENTH
-    return cells.reshape(windows, WINDOW_BARS * STEPS, len(CLASSES), CELL)
+    return cells.reshape(windows, WINDOW_BARS * BAR_STEPS, len(CLASSES), CELL)
 
 
 def seen(windows: Excerpts, view: Sequence[int]) -> Excerpts:
@@ -143,7 +150,7 @@ def time_kept(
         kept = fills_of(take)
         bars = [
             bar for bar, fill in zip(take.bars[1:-1], kept[1:-1], strict=True) if fills or not fill
-        ][:BARS_MAX]
+        ][:MEASURED_BARS_MAX]
         return fmean(keeps_time(bar, keepers) for bar in bars) if bars else None
 
     return _over(takes, share)
@@ -151,7 +158,7 @@ def time_kept(
 
 def fill_share(takes: Sequence[Take]) -> Spread:
     """Return the share of each take's bars that are fills."""
-    return _over(takes, lambda take: fmean(fills_of(take)[1:-1][:BARS_MAX]))
+    return _over(takes, lambda take: fmean(fills_of(take)[1:-1][:MEASURED_BARS_MAX]))
 
 
 def fill_lengths(takes: Sequence[Take]) -> Spread:
@@ -166,7 +173,7 @@ def fill_lengths(takes: Sequence[Take]) -> Spread:
         drums = [_drums(bar) for bar in take.bars]
         others = [bar for bar, fill in zip(drums, fills, strict=True) if not fill]
         counts = Counter(cell for bar in others for cell in bar)
-        least = USUAL * len(others)
+        least = USUAL_IN_TAKE * len(others)
         for bar, struck, fill in zip(take.bars, drums, fills, strict=True):
             new = [step for step, voice in struck if counts[step, voice] < least]
             if fill and new:
@@ -181,7 +188,7 @@ def _drums(bar: Bar) -> frozenset[tuple[int, Voice]]:
         hit
         for hit in bar.hits
         if hit.voice in TOMS
-        or (VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_MAX)
+        or (VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_LOOSE_MAX)
     )
     return cells(replace(bar, hits=struck))
 
@@ -190,7 +197,11 @@ def fills_at_ends(takes: Sequence[Take]) -> Spread:
     """Return, of each take's fills, the share that is in the fourth bar of four."""
 
     def share(take: Take) -> float | None:
-        places = [number % FOUR == FOUR - 1 for number, fill in enumerate(fills_of(take)) if fill]
+        places = [
+            number % FOUR_BEATS == FOUR_BEATS - 1
+            for number, fill in enumerate(fills_of(take))
+            if fill
+        ]
         return fmean(places) if places else None
 
     return _over(takes, share)
@@ -259,13 +270,15 @@ def distinct_bars(takes: Sequence[Take]) -> Spread:
 
 def velocities_of(takes: Sequence[Take]) -> Ints:
     """Return every velocity that is struck."""
-    found = [hit.velocity for take in takes for bar in take.bars[:BARS_MAX] for hit in bar.hits]
+    found = [
+        hit.velocity for take in takes for bar in take.bars[:MEASURED_BARS_MAX] for hit in bar.hits
+    ]
     return np.array(found, dtype=np.int64)
 
 
-def by_class(takes: Sequence[Take]) -> dict[Voice, Floats]:
+def by_class(takes: Sequence[Take]) -> dict[Voice, Doubles]:
     """Return mean and standard deviation of velocity by class of the nine."""
-    strokes = [strokes_of(take, BARS_MAX) for take in takes]
+    strokes = [strokes_of(take, MEASURED_BARS_MAX) for take in takes]
     levels = np.concatenate([one.velocities for one in strokes])
     classes = np.concatenate([one.classes for one in strokes])
     found = {}
@@ -276,16 +289,16 @@ def by_class(takes: Sequence[Take]) -> dict[Voice, Floats]:
     return found
 
 
-def overlap(one: Floats | Ints, two: Floats | Ints, edges: Floats) -> float:
+def overlap(one: Doubles | Ints, two: Doubles | Ints, edges: Doubles) -> float:
     """Return the overlapping area (0-1) of two sets of values over bins."""
     shares = [np.histogram(np.clip(x, edges[0], edges[-1]), edges)[0] / len(x) for x in (one, two)]
     return float(np.minimum(*shares).sum())
 
 
-def offsets_without_lean(takes: Sequence[Take]) -> Floats:
+def offsets_without_lean(takes: Sequence[Take]) -> Doubles:
     """Return milliseconds from the nearest sixteenth, each take's median taken out."""
     found = []
     for take in takes:
-        ms = strokes_of(take, BARS_MAX).offsets_ms
+        ms = strokes_of(take, MEASURED_BARS_MAX).offsets_ms
         found.append(ms - np.median(ms) if len(ms) else ms)
     return np.concatenate(found)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drumigen.bank.grammars.chance import METER, STEPS, Chance, playable
+from drumigen.bank.grammars.chance import GRAMMAR_METER, GRAMMAR_STEPS, Chance, playable
 from drumigen.kit import VOICES, Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_SIXTEENTH, Tick
 
 STYLES: Final = ("hiphop", "funk", "soul")
-TEMPO: Final = (65.0, 130.0)
+HUMAN_TEMPI: Final = (65.0, 130.0)
 """Nearest human styles and tempi, in BPM; slower or faster ones have other figures."""
 
 LENGTH_MIN, LENGTH_MAX = 8, 32
@@ -33,13 +33,13 @@ class Window:
     bars: tuple[DrumParts, ...]
 
 
-def windows(takes: Sequence[Take]) -> Iterator[Window]:
+def usable_windows(takes: Sequence[Take]) -> Iterator[Window]:
     """Yield what can be used of ``takes``: 8 to 32 bars each, no bar twice.
 
     A bar that keeps no backbeat (a fill, a break) is passed over: its neighbours meet.
     """
     for take in takes:
-        low, high = TEMPO
+        low, high = HUMAN_TEMPI
         if take.fill or take.style not in STYLES or not low <= take.tempo <= high:
             continue
         kept = [parts for bar in take.bars if (parts := _drum_parts(bar)) and _has_groove(parts)]
@@ -51,7 +51,7 @@ def windows(takes: Sequence[Take]) -> Iterator[Window]:
 
 def _drum_parts(bar: Bar) -> DrumParts | None:
     """Return the bar on sixteenths, the louder of two hits at one place; None if not in 4/4."""
-    if bar.meter != METER:
+    if bar.meter != GRAMMAR_METER:
         return None
     parts: dict[Voice, dict[int, int]] = {
         voice: {} for voice in (Voice.KICK, Voice.SNARE, Voice.CLOSED_HAT, Voice.OPEN_HAT)
@@ -59,7 +59,7 @@ def _drum_parts(bar: Bar) -> DrumParts | None:
     for hit in bar.hits:
         step = round(hit.tick / TICKS_PER_SIXTEENTH)
         voice = VOICES[hit.voice].class_of_nine
-        if hit.voice is Voice.PEDAL_HAT or step >= STEPS:
+        if hit.voice is Voice.PEDAL_HAT or step >= GRAMMAR_STEPS:
             continue
         part = parts.get(Voice.CLOSED_HAT if voice is Voice.RIDE else voice)
         if part is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from drumigen.kit import TOMS, VOICES, Voice
-from drumigen.model.conditions import SECTIONS, Conditions, density_of
+from drumigen.model.conditions import SECTION_NAMES, Conditions, density_of
 from drumigen.model.vocabulary import LIKENESS_LAGS
 from drumigen.pattern import Bar
 from drumigen.timekeeping import (
@@ -21,7 +21,7 @@ from drumigen.timekeeping import (
 )
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT, ms_per_tick
-from drumigen.variation import GHOST_MAX
+from drumigen.variation import GHOST_LOOSE_MAX
 
 _OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
 _CLOSED: Final = frozenset((Voice.CLOSED_HAT, Voice.PEDAL_HAT))
@@ -135,7 +135,7 @@ def fills_of(take: Take) -> tuple[bool, ...]:
     rolls = [
         sum(
             VOICES[hit.voice].class_of_nine is Voice.SNARE
-            and hit.velocity > GHOST_MAX
+            and hit.velocity > GHOST_LOOSE_MAX
             and 2 * hit.tick >= bar.meter.ticks
             for hit in bar.hits
         )
@@ -162,7 +162,7 @@ def sections_of(take: Take) -> tuple[str | None, ...]:
 
 
 def _section(bar: Bar, number: int, count: int, usual: float) -> str:
-    intro, a, b, rest, ending = SECTIONS
+    intro, a, b, rest, ending = SECTION_NAMES
     if number < EDGE_BARS:
         return intro
     if number >= count - EDGE_BARS:

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from drumigen.kit import Voice
-from drumigen.training.features import STEPS
+from drumigen.training.features import BAR_STEPS
 from drumigen.training.rhythm import TIMING_EDGES, VELOCITY_EDGES
-from drumigen.training.strokes import CLASSES, Floats, Ints, Strokes
+from drumigen.training.strokes import CLASSES, Doubles, Ints, Strokes
 
 METRIC_WEIGHTS: Final[Ints] = np.array(
     [0, -4, -3, -4, -2, -4, -3, -4, -1, -4, -3, -4, -2, -4, -3, -4]
@@ -24,7 +24,7 @@ DRAWS: Final = 500
 
 def density(strokes: Strokes) -> Ints:
     """Return the strokes of each bar."""
-    bars = strokes.steps // STEPS
+    bars = strokes.steps // BAR_STEPS
     bars = bars[(bars >= 0) & (bars < strokes.bars)]
     counts: Ints = np.bincount(bars, minlength=strokes.bars)
     return counts
@@ -38,16 +38,16 @@ def syncopation(strokes: Strokes) -> Ints:
     """
     total: Ints = np.zeros(strokes.bars, dtype=np.int64)
     for voice in SYNCOPATED:
-        struck = np.zeros(strokes.bars * STEPS, dtype=bool)
+        struck = np.zeros(strokes.bars * BAR_STEPS, dtype=bool)
         steps = strokes.steps[strokes.classes == CLASSES.index(voice)]
         struck[steps[(steps >= 0) & (steps < len(struck))]] = True
-        bars = struck.reshape(-1, STEPS)
-        for step in range(STEPS):
+        bars = struck.reshape(-1, BAR_STEPS)
+        for step in range(BAR_STEPS):
             resting = bars[:, step].copy()
             greatest = np.zeros(strokes.bars, dtype=np.int64)
-            for later in range(step + 1, step + STEPS):
-                resting &= ~bars[:, later % STEPS]
-                gain = METRIC_WEIGHTS[later % STEPS] - METRIC_WEIGHTS[step]
+            for later in range(step + 1, step + BAR_STEPS):
+                resting &= ~bars[:, later % BAR_STEPS]
+                gain = METRIC_WEIGHTS[later % BAR_STEPS] - METRIC_WEIGHTS[step]
                 greatest[resting] = np.maximum(greatest[resting], gain)
             total += greatest
     return total
@@ -57,11 +57,11 @@ def _velocities(strokes: Strokes) -> Ints:
     return strokes.velocities
 
 
-def _offsets_ms(strokes: Strokes) -> Floats:
+def _offsets_ms(strokes: Strokes) -> Doubles:
     return strokes.offsets_ms
 
 
-MEASURES: Final[Mapping[str, tuple[Callable[[Strokes], Floats | Ints], Floats]]] = {
+MEASURES: Final[Mapping[str, tuple[Callable[[Strokes], Doubles | Ints], Doubles]]] = {
     "density": (density, np.arange(0.0, 65.0, 2.0)),
     "velocity": (_velocities, VELOCITY_EDGES),
     "timing": (_offsets_ms, TIMING_EDGES),
@@ -129,7 +129,7 @@ def _draws(rng: np.random.Generator, count: int, size: int) -> Ints:
 
 
 def _counts(
-    takes: Sequence[Strokes], measure: Callable[[Strokes], Floats | Ints], edges: Floats
+    takes: Sequence[Strokes], measure: Callable[[Strokes], Doubles | Ints], edges: Doubles
 ) -> Ints:
     """Return the histogram of each take, a row a take."""
     return np.array(
@@ -137,10 +137,10 @@ def _counts(
     )
 
 
-def _shared(ones: Ints, others: Ints) -> Floats:
+def _shared(ones: Ints, others: Ints) -> Doubles:
     """Return the overlapping area of each row with its fellow."""
     one, other = (rows / rows.sum(axis=1, keepdims=True) for rows in (ones, others))
-    area: Floats = np.minimum(one, other).sum(axis=1)
+    area: Doubles = np.minimum(one, other).sum(axis=1)
     return area
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from drumigen.errors import CorpusError
 from drumigen.training.classifiers import auc, verbatim
+from drumigen.training.declipping import CEILING
 from drumigen.training.features import excerpts
 from drumigen.training.groove_measures import (
-    BARS_MAX,
     LAGS,
+    MEASURED_BARS_MAX,
     VIEWS,
     Spread,
     alike_at,
@@ -42,7 +43,6 @@ from drumigen.training.takes import Take
 AUC_ALL: Final = 0.04
 AUC_HITS: Final = 0.02
 """How much more than humans from one another the played drummer may be told."""
-CEILING: Final = 127
 LOUD: Final = 120
 _SEEDS: Final = (1, 2)
 
@@ -139,7 +139,8 @@ def _dynamics(made: Sequence[Take], own: Sequence[Take], levels: Sequence[Take])
     ratios = [
         spreads[voice][1] / own_spreads[voice][1]
         for voice in spreads
-        if voice in own_spreads and min(spreads[voice][2], own_spreads[voice][2]) > BARS_MAX
+        if voice in own_spreads
+        and min(spreads[voice][2], own_spreads[voice][2]) > MEASURED_BARS_MAX
     ]
     return [
         _most("strokes at 127", float(counts[CEILING]), float(usual[CEILING]), 0.04),
@@ -179,7 +180,7 @@ def _form(made: Sequence[Take], own: Sequence[Take], train: Sequence[Take]) -> l
         figures.append(Figure(f"{name}, median", value, human.median, goal, within))
     known = excerpts([strokes_of(take) for take in in_four(train, fills=True)], 1)
     copied, original = (
-        verbatim(excerpts([strokes_of(take, BARS_MAX) for take in takes], 1), known)
+        verbatim(excerpts([strokes_of(take, MEASURED_BARS_MAX) for take in takes], 1), known)
         for takes in (made, own)
     )
     figures.append(_most("bars verbatim in training", copied, original, original + 0.03))
@@ -195,7 +196,7 @@ def _rest(made: Sequence[Take], own: Sequence[Take], others: Sequence[Take]) -> 
     for name in ("density", "syncopation"):
         measure, edges = MEASURES[name]
         played, human, train = (
-            np.concatenate([measure(strokes_of(take, BARS_MAX)) for take in takes])
+            np.concatenate([measure(strokes_of(take, MEASURED_BARS_MAX)) for take in takes])
             for takes in (made, own, others)
         )
         figures.append(

@@ -9,7 +9,7 @@ from drumigen.bank.grammars.chance import Chance
 from drumigen.bank.grammars.performance import performed
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
-from drumigen.training.human_material import HUMAN_MATERIAL, windows
+from drumigen.training.human_material import HUMAN_MATERIAL, usable_windows
 from drumigen.training.takes import Take
 from drumigen.units import Bpm
 
@@ -67,7 +67,7 @@ def _from_humans(
     if style not in HUMAN_MATERIAL:
         return
     material = HUMAN_MATERIAL[style]
-    usable = [window for window in windows(human) if window.split != "test"]
+    usable = [window for window in usable_windows(human) if window.split != "test"]
     _random(f"{style}/loans", seed).shuffle(usable)
     budget = material.share * bars_per_style
     for number, window in enumerate(usable, start=1):

@@ -12,16 +12,16 @@ from typing import Final
 import numpy as np
 
 from drumigen.kit import Voice
-from drumigen.training.strokes import Floats, Ints, Strokes
+from drumigen.training.strokes import Doubles, Ints, Strokes
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 
 STRUCK_HATS: Final = (Voice.CLOSED_HAT, Voice.OPEN_HAT)
 """The hi-hat as a hand plays it."""
 
-SWUNG: Final = (*STRUCK_HATS, Voice.RIDE, Voice.RIDE_BELL)
+SWUNG_VOICES: Final = (*STRUCK_HATS, Voice.RIDE, Voice.RIDE_BELL)
 """Voices whose swing is the swing of a take."""
 
-TIMEKEEPERS: Final = (*SWUNG, Voice.PEDAL_HAT)
+PAIRED_TIMEKEEPERS: Final = (*SWUNG_VOICES, Voice.PEDAL_HAT)
 """Voices that keep time together."""
 
 SECONDS_MIN: Final = 60.0
@@ -55,8 +55,8 @@ class Timekeeping:
     """One stroke a beat, in order: which beat it is for, how far from it, and its velocity."""
 
     beats: Ints
-    offsets_ms: Floats
-    velocities: Floats
+    offsets_ms: Doubles
+    velocities: Doubles
 
 
 def timekeeping(strokes: Strokes) -> Timekeeping:
@@ -64,7 +64,7 @@ def timekeeping(strokes: Strokes) -> Timekeeping:
 
     Nearest, and less than a sixteenth away.  Empty where fewer than 80 % of the beats are marked.
     """
-    keeping = strokes.of(*TIMEKEEPERS)
+    keeping = strokes.of(*PAIRED_TIMEKEEPERS)
     ticks = strokes.ticks[keeping]
     beats = np.floor_divide(ticks + TICKS_PER_BEAT // 2, TICKS_PER_BEAT)
     away = np.abs(ticks - TICKS_PER_BEAT * beats)
@@ -83,14 +83,14 @@ def timekeeping(strokes: Strokes) -> Timekeeping:
     )
 
 
-def lag_one(series: Floats) -> float:
+def lag_one(series: Doubles) -> float:
     """Return the autocorrelation of ``series`` from one value to the next, -1 to 1."""
     away = series - series.mean() if len(series) else series
     total = float(away @ away)
     return float(away[1:] @ away[:-1]) / total if total > 0 else nan
 
 
-def dfa(series: Floats) -> float:
+def dfa(series: Doubles) -> float:
     """Return the exponent of detrended fluctuation analysis (Peng et al. 1994), order 1.
 
     Windows from 8 to a quarter of the series.  0.5 is white noise, 1 is 1/f, 1.5 a random walk;
@@ -105,7 +105,7 @@ def dfa(series: Floats) -> float:
     return float(np.polyfit(np.log(windows), np.log(fluctuations), 1)[0])
 
 
-def _fluctuation(profile: Floats, window: int) -> float:
+def _fluctuation(profile: Doubles, window: int) -> float:
     """Return the rms distance from straight lines, one a window, laid from both ends."""
     count = len(profile) // window
     parts = np.concatenate([profile[: count * window], profile[len(profile) - count * window :]])
@@ -116,7 +116,7 @@ def _fluctuation(profile: Floats, window: int) -> float:
     return float(np.sqrt(np.mean(rest**2)))
 
 
-def gaps_ms(strokes: Strokes, voices: Sequence[Voice], others: Sequence[Voice]) -> Floats:
+def gaps_ms(strokes: Strokes, voices: Sequence[Voice], others: Sequence[Voice]) -> Doubles:
     """Return how much later ``voices`` sound than ``others`` where both are on one sixteenth.
 
     In milliseconds, one value a sixteenth; of several strokes there the loudest counts.
@@ -128,18 +128,18 @@ def gaps_ms(strokes: Strokes, voices: Sequence[Voice], others: Sequence[Voice]) 
     _, one, two = np.intersect1d(
         strokes.steps[first], strokes.steps[second], assume_unique=True, return_indices=True
     )
-    gaps: Floats = strokes.offsets_ms[first[one]] - strokes.offsets_ms[second[two]]
+    gaps: Doubles = strokes.offsets_ms[first[one]] - strokes.offsets_ms[second[two]]
     return gaps
 
 
-def robust_sd(values: Floats) -> float:
+def robust_sd(values: Doubles) -> float:
     """Return the standard deviation by the median absolute deviation."""
     if not len(values):
         return nan
     return float(_MAD_TO_SD * np.median(np.abs(values - np.median(values))))
 
 
-def explained(strokes: Strokes, values: Floats | Ints) -> float:
+def explained(strokes: Strokes, values: Doubles | Ints) -> float:
     """Return the share of the variance of ``values`` that lies between cells, 0 to 1.
 
     A cell is a voice at a sixteenth of the bar; ``values`` are one a stroke, as velocities or
@@ -154,7 +154,7 @@ def explained(strokes: Strokes, values: Floats | Ints) -> float:
     return 1 - float(np.sum((values - means[cells]) ** 2)) / total
 
 
-def swing_percent(strokes: Strokes, per_beat: int, voices: Sequence[Voice] = SWUNG) -> float:
+def swing_percent(strokes: Strokes, per_beat: int, voices: Sequence[Voice] = SWUNG_VOICES) -> float:
     """Return the swing of :data:`EIGHTHS` or :data:`SIXTEENTHS` in MPC percent; 50 is straight.
 
     The median of where a lone off-beat of ``voices`` falls between the on-beats around it, so
@@ -180,7 +180,7 @@ def swing_percent(strokes: Strokes, per_beat: int, voices: Sequence[Voice] = SWU
     return float(100 * np.median(shares)) if len(shares) >= _SWING_PAIRS_MIN else nan
 
 
-def divergence(human: Floats | Ints, other: Floats | Ints, edges: Floats) -> float:
+def divergence(human: Doubles | Ints, other: Doubles | Ints, edges: Doubles) -> float:
     """Return the Kullback-Leibler divergence of ``other`` from ``human``, in nats.
 
     The sum of h ln(h/o) over the bins of ``edges``, each count raised by one; values beyond the
@@ -190,16 +190,16 @@ def divergence(human: Floats | Ints, other: Floats | Ints, edges: Floats) -> flo
     return float(np.sum(one * np.log(one / two)))
 
 
-def _shares(values: Floats | Ints, edges: Floats) -> Floats:
+def _shares(values: Doubles | Ints, edges: Doubles) -> Doubles:
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] + 1
-    shares: Floats = counts / counts.sum()
+    shares: Doubles = counts / counts.sum()
     return shares
 
 
-def _means(places: Ints, values: Ints, count: int) -> Floats:
+def _means(places: Ints, values: Ints, count: int) -> Doubles:
     """Return the mean of the values at each place, nan where there is none."""
     with np.errstate(invalid="ignore"):
-        means: Floats = np.bincount(places, values, count) / np.bincount(places, minlength=count)
+        means: Doubles = np.bincount(places, values, count) / np.bincount(places, minlength=count)
     return means
 
 

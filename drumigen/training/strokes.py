@@ -14,7 +14,7 @@ from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_SIXTEENTH, ms_per_tick
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 
 CLASSES: Final = tuple(dict.fromkeys(row.class_of_nine for row in VOICES.values()))
 """The nine classes of the Groove MIDI Dataset's reduced map (Gillick et al. 2019)."""
@@ -65,7 +65,7 @@ class Strokes:
         return ms_per_tick(self.tempo)
 
     @cached_property
-    def offsets_ms(self) -> Floats:
+    def offsets_ms(self) -> Doubles:
         """Milliseconds from the nearest sixteenth; negative is early."""
         return self.offsets.astype(np.float64) * self.ms_per_tick
 

@@ -10,9 +10,9 @@ from drumigen.feel.groove import extract
 from drumigen.training.takes import Take
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
 
-NEAR: Final = 0.15
+TEMPO_NEAR: Final = 0.15
 """Share by which a take's tempo may differ from the usual one and still tell of the feel."""
-BARS_MAX: Final = 512
+FEEL_BARS_MAX: Final = 512
 """Bars that a feel is taken from."""
 
 
@@ -32,8 +32,8 @@ def style_notes(takes: Sequence[Take], known: Collection[str]) -> dict[str, Any]
 def _described(takes: Sequence[Take]) -> dict[str, Any]:
     tempi = [take.tempo for take in takes]
     usual = statistics.median_low(tempi)
-    near = [take for take in takes if abs(take.tempo - usual) <= NEAR * usual]
-    bars = [bar for take in near for bar in take.bars][:BARS_MAX]
+    near = [take for take in takes if abs(take.tempo - usual) <= TEMPO_NEAR * usual]
+    bars = [bar for take in near for bar in take.bars][:FEEL_BARS_MAX]
     feel = extract(bars, usual)
     return {
         "tempo": [

@@ -18,7 +18,7 @@ from drumigen.midi.file import read_song
 from drumigen.midi.song import Song, Transcription, transcribed
 from drumigen.pattern import Bar
 from drumigen.styles import StyleCatalogue, load_styles
-from drumigen.text import counted, one_line
+from drumigen.text import counted, escaped_line
 from drumigen.units import Bpm
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ style that they are counted as.  Every other is a style of its own, by the first
 name."""
 
 TABLE: Final = "info.csv"
-SUFFIXES: Final = frozenset((".mid", ".midi", ".smf", ".kar", ".rmi"))
+MIDI_SUFFIXES: Final = frozenset((".mid", ".midi", ".smf", ".kar", ".rmi"))
 """What MIDI files are called, in any case of letters."""
 
 VALIDATION_SHARE, TEST_SHARE = 0.2, 0.1
@@ -105,7 +105,7 @@ def style_named(name: str, catalogue: StyleCatalogue) -> str:
     try:
         return catalogue.find(name).name
     except StyleNotFoundError:
-        return re.sub(r"\W+", "_", one_line(name).casefold()).strip("_") or "unnamed"
+        return re.sub(r"\W+", "_", escaped_line(name).casefold()).strip("_") or "unnamed"
 
 
 def _listed(folder: Path, table: Path, splits: Sequence[str]) -> Iterator[Take]:
@@ -174,7 +174,7 @@ class PlainFolder:
         styles = {
             path: style_named(own if path.parent == folder else path.parent.name, catalogue)
             for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in SUFFIXES and path.is_file()
+            if path.suffix.lower() in MIDI_SUFFIXES and path.is_file()
         }
         new = tuple(sorted({*styles.values()} - {*catalogue.names}))
         return cls(folder, styles, _split_by_name(folder, styles), new)
@@ -187,7 +187,7 @@ class PlainFolder:
             for style in sorted({*self.styles.values()})
         )
         return (
-            f"{one_line(str(self.folder))} has no {TABLE}: {counted(len(self.styles), 'file')} "
+            f"{escaped_line(str(self.folder))} has no {TABLE}: {counted(len(self.styles), 'file')} "
             f"by folder in {styles}; by file {counts['train']} for training, "
             f"{counts['validation']} for validation, {counts['test']} for test"
         )
@@ -203,7 +203,7 @@ def _plain(folder: Path, splits: Sequence[str]) -> Iterator[Take]:
     for path, style in plain.styles.items():
         split = plain.splits[path]
         if split in splits:
-            name = one_line(path.relative_to(folder).as_posix())
+            name = escaped_line(path.relative_to(folder).as_posix())
             yield from _read(Take(name, style, "", Bpm(0.0), (), split), path, None)
 
 
@@ -245,7 +245,7 @@ def _read(take: Take, path: Path, kit: KitMap | None) -> Iterator[Take]:
     except DrumigenError as error:
         log.warning("left out: %s", error)
         return
-    name = one_line(str(path))
+    name = escaped_line(str(path))
     for odd in (*song.odd, read.losses()):
         if odd:
             log.warning("%s: %s", name, odd)

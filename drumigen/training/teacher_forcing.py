@@ -12,14 +12,14 @@ from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.transformer import of_weights
 from drumigen.model.vocabulary import OFFSET_STEP, OFFSET_ZERO, VELOCITY_STEP
 from drumigen.training.dataset import batches, collated, sequence_of, windows
+from drumigen.training.losses import TEACHER_TOLD, Averages, Teacher, losses_of
 from drumigen.training.report import TeacherForced
 from drumigen.training.rhythm import TIMING_EDGES, VELOCITY_EDGES, divergence
 from drumigen.training.takes import Take
-from drumigen.training.train import TEACHER_TOLD, Averages, Teacher, losses_of
 from drumigen.units import TICKS_PER_BEAT
 
-CONTEXT: Final = 400
-STEPS: Final = 4096
+WINDOW_STEPS: Final = 400
+BATCH_STEPS: Final = 4096
 
 
 @torch.inference_mode()
@@ -38,7 +38,7 @@ def teacher_forced(checkpoint: Checkpoint, takes: Sequence[Take], seed: int = 1)
     averages = Averages()
     timing: list[Tensor] = []
     levels: list[Tensor] = []
-    for batch in batches(windows(lines, CONTEXT, rng), STEPS, rng):
+    for batch in batches(windows(lines, WINDOW_STEPS, rng), BATCH_STEPS, rng):
         example = collated(batch, config, told=TEACHER_TOLD)
         averages.add(losses_of(teacher, example))
         note = example.note

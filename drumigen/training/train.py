@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from safetensors.torch import load_file
 from torch import Tensor, distributed
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from drumigen.atomic_file import write_atomically
@@ -38,21 +37,18 @@ from drumigen.model.checkpoint import (
 from drumigen.model.network import ModelConfig, file_name
 from drumigen.model.transformer import (
     DrumPatternTransformer,
-    Steps,
-    legal_events,
     load_weights,
     weights_of,
 )
+from drumigen.training.corpus import Corpus
 from drumigen.training.dataset import (
     BarWindow,
     Example,
-    Line,
     batches,
     collated,
-    in_odd_meters,
-    sequence_of,
     windows,
 )
+from drumigen.training.losses import Averages, Teacher, losses_of, on_device
 from drumigen.training.style_profiles import profile_of
 from drumigen.training.takes import Take
 
@@ -62,8 +58,6 @@ CORPUS_SHARE: Final = 0.35
 """Part of a producer's windows that an epoch shows: there is more of grammars than of people."""
 MOMENTS: Final = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))
 """What each of the two optimizers remembers of a weight."""
-TEACHER_TOLD: Final = ("tempo", "meter", "phrase")
-"""What validation tells the network besides the style: what a listener knows beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,66 +90,6 @@ class TrainingRecipe:
     """The learning rate is at its end by then, however many epochs that makes."""
 
 
-class Averages:
-    """Sums of losses in nats, by what is predicted."""
-
-    def __init__(self) -> None:
-        """Begin at nothing."""
-        self.sums = torch.zeros(5, dtype=torch.float64)
-
-    def add(self, losses: Tensor) -> None:
-        """Add [event, velocity, offset, hits, steps] of a batch."""
-        self.sums += losses.detach().double().cpu()
-
-    def result(self) -> dict[str, float]:
-        """Return nats per hit, by head and in all; what bar lines cost is on the hits too."""
-        event, velocity, offset, hits, _ = (float(value) for value in self.sums)
-        hits = max(hits, 1.0)
-        parts = {"event": event / hits, "velocity": velocity / hits, "offset": offset / hits}
-        return {**parts, "nll": sum(parts.values())}
-
-
-def losses_of(model: torch.nn.Module, example: Example) -> Tensor:
-    """Return summed nats of event, velocity and offset, then how many hits and steps: [5]."""
-    note, real = example.note, example.real
-    event_logits, velocity_logits, offset_logits = model(example)
-    legal = legal_events(example.steps.event, example.before, example.room)
-    event_logits = event_logits.float().masked_fill(~legal, -1e9)
-    event = functional.cross_entropy(event_logits[real], example.event[real], reduction="sum")
-    velocity = functional.cross_entropy(
-        velocity_logits[note].float(), example.velocity[note], reduction="sum"
-    )
-    offset = functional.cross_entropy(
-        offset_logits[note].float(), example.offset[note], reduction="sum"
-    )
-    return torch.stack((event, velocity, offset, note.sum().float(), real.sum().float()))
-
-
-class Teacher(torch.nn.Module):
-    """The network told the true past, as one module that DDP can wrap."""
-
-    def __init__(self, model: DrumPatternTransformer) -> None:
-        """Teach ``model``."""
-        super().__init__()
-        self.model = model
-
-    def forward(self, example: Example) -> tuple[Tensor, ...]:
-        """Return the logits of event, velocity and offset at each step."""
-        hidden = self.model(example.steps)
-        velocity = torch.where(example.note, example.velocity, 0)
-        return self.model.heads(hidden, example.event, velocity)
-
-
-def moved(example: Example, device: torch.device) -> Example:
-    """Return the batch on ``device``."""
-    steps = Steps(*(tensor.to(device, non_blocking=True) for tensor in example.steps))
-    rest = {
-        name: getattr(example, name).to(device, non_blocking=True)
-        for name in ("event", "velocity", "offset", "note", "real", "before", "room")
-    }
-    return Example(steps=steps, **rest)
-
-
 @dataclass
 class Run:
     """Where a training run stands; all of it is in its folder after every epoch."""
@@ -167,36 +101,6 @@ class Run:
     spent: float = 0.0
     """Seconds of training, over all resumptions."""
     log: list[dict[str, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What is trained on, and what is judged by."""
-
-    train: Sequence[Line]
-    validation: Sequence[Line]
-    styles: Sequence[str]
-
-    @classmethod
-    def of(cls, takes: Sequence[Take], config: ModelConfig, recipe: TrainingRecipe) -> "Corpus":
-        """Return takes as sequences; with odd metres added to the training split.
-
-        Raises:
-            CorpusError: there is nothing to train on.
-        """
-        known = [take for take in takes if take.style in config.styles]
-        train = [take for take in known if take.split == "train"]
-        if not train:
-            message = f"no take to train on in {', '.join(config.styles)}; check the folder"
-            raise CorpusError(message)
-        if len(known) < len(takes):
-            log.warning("%d takes left out: of an unknown style", len(takes) - len(known))
-        odd = in_odd_meters(train, random.Random(recipe.seed), recipe.odd)  # noqa: S311
-        return cls(
-            [sequence_of(take, config) for take in chain(train, odd)],
-            [sequence_of(take, config) for take in known if take.split == "validation"],
-            config.styles,
-        )
 
 
 def train(  # noqa: PLR0913 - what, how, where to and where
@@ -223,7 +127,7 @@ def train(  # noqa: PLR0913 - what, how, where to and where
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     where = _joined(device, world)
     torch.manual_seed(recipe.seed)
-    corpus = Corpus.of(takes, config, recipe)
+    corpus = Corpus.of(takes, config, recipe.odd, recipe.seed)
     profile = profile_of(takes, config)
     metadata = {"profile": profile, "recipe": asdict(replace(recipe, seconds=0.0)), **(notes or {})}
     place = Place(where, rank, world)
@@ -361,7 +265,7 @@ class _Trainer:
             self._epochs_done = state.epoch + number / len(made)
             share = batch[self.rank :: self.world] or batch[:1]
             example = collated(share, self.config, chance, augmented=done < 1 - recipe.plain)
-            averages.add(self._update(moved(example, self.device)))
+            averages.add(self._update(on_device(example, self.device)))
             state.spent += time.monotonic() - began
             progress.advance(task)
             if state.spent >= recipe.seconds:
@@ -402,10 +306,9 @@ class _Trainer:
     @torch.inference_mode()
     def _validated(self) -> dict[str, float]:
         averages = Averages()
-        for example in judged_batches(
-            self.corpus.validation or self.corpus.train[:64], self.config, self.recipe
-        ):
-            averages.add(losses_of(Teacher(self.kept), moved(example, self.device)))
+        recipe = self.recipe
+        for example in self.corpus.judged(self.config, recipe.context, recipe.steps):
+            averages.add(losses_of(Teacher(self.kept), on_device(example, self.device)))
         return averages.result()
 
     def _shared(self, averages: Averages) -> Averages:
@@ -476,18 +379,6 @@ class _Trainer:
         log.info("going on after epoch %d", self.state.epoch)
 
     _epochs_done = 0.0
-
-
-def judged_batches(
-    lines: Sequence[Line],
-    config: ModelConfig,
-    recipe: TrainingRecipe,
-    told: Sequence[str] = TEACHER_TOLD,
-) -> Iterator[Example]:
-    """Yield the windows of ``lines`` in the same batches each time, uncorrupted."""
-    rng = random.Random(0)  # noqa: S311
-    for batch in batches(windows(lines, recipe.context, rng), recipe.steps, rng):
-        yield collated(batch, config, told=told)
 
 
 def arrays(model: DrumPatternTransformer) -> dict[str, NDArray[np.generic]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from drumigen.bank.bank import Bank, load_bank
-from drumigen.bank.opening import Opening, measured, opening_of
+from drumigen.bank.opening import Opening, measured_opening, opening_of
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.resources import bank_names
@@ -46,12 +46,12 @@ def test_who_keeps_time_on_toms_or_crashes_begins_on_them() -> None:
 
 
 def test_a_style_of_toms_begins_on_them() -> None:
-    assert measured(Bank("mine", ((TOMS, TOMS),), ())).suits(TOMS)
+    assert measured_opening(Bank("mine", ((TOMS, TOMS),), ())).suits(TOMS)
 
 
 @pytest.mark.parametrize("bank", bank_names())
 def test_what_is_kept_is_what_the_bars_of_the_bank_say(bank: str) -> None:
-    assert opening_of(bank) == measured(load_bank(bank))
+    assert opening_of(bank) == measured_opening(load_bank(bank))
 
 
 def test_a_bank_that_is_not_there_asks_for_nothing() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen.units import Bpm, Tick
-from drumigen_daemon.capture.journal import BEFORE, NAME, CaptureJournal
+from drumigen_daemon.capture.journal import BEFORE, JOURNAL_NAME, CaptureJournal
 from drumigen_daemon.control_socket import ask
 from drumigen_daemon.engine.messages import Origin, PlayedBar, PlayedNote
 from fixtures_jack import wait_for
@@ -44,7 +44,7 @@ def test_without_a_folder_there_is_nothing_and_nothing_is_made(tmp_path: Path) -
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("whole")
     filled(folder, 5)
-    return (folder / NAME).read_bytes()
+    return (folder / JOURNAL_NAME).read_bytes()
 
 
 @given(st.data())
@@ -53,7 +53,7 @@ def test_wherever_the_power_was_cut_only_the_last_bar_is_lost_and_it_goes_on(
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
     kept = whole.count(b"\n", 0, cut := data.draw(st.integers(0, len(whole))))
-    (folder / NAME).write_bytes(whole[:cut])
+    (folder / JOURNAL_NAME).write_bytes(whole[:cut])
     journal = CaptureJournal(folder, 100)
     # a cut just before the line's end leaves the bar whole
     assert len(journal.load()) in (kept, kept + 1)
@@ -68,16 +68,16 @@ def test_junk_in_the_file_is_passed_over(
     tmp_path_factory: pytest.TempPathFactory, junk: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("junk")
-    (folder / NAME).write_bytes(junk + b"\n")
+    (folder / JOURNAL_NAME).write_bytes(junk + b"\n")
     filled(folder, 1)
     assert CaptureJournal(folder, 100).load() == [bar(0)]
 
 
 def test_the_files_take_turns_and_hold_at_least_the_last_bars(tmp_path: Path) -> None:
     filled(tmp_path, 25, limit=10)
-    assert sorted(found.name for found in tmp_path.iterdir()) == sorted([NAME, BEFORE])
+    assert sorted(found.name for found in tmp_path.iterdir()) == sorted([JOURNAL_NAME, BEFORE])
     assert CaptureJournal(tmp_path, 10).load() == [bar(n) for n in range(15, 25)]
-    total = sum((tmp_path / name).read_bytes().count(b"\n") for name in (NAME, BEFORE))
+    total = sum((tmp_path / name).read_bytes().count(b"\n") for name in (JOURNAL_NAME, BEFORE))
     assert total <= 20
 
 

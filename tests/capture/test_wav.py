@@ -14,16 +14,16 @@ from drumigen.midi.song import Marker, Note, Song, TempoMark
 from drumigen.styles import load_styles
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture.wav import (
-    GAIN,
     LOUDNESS,
     PEAK_MAX,
+    RENDER_GAIN,
     _rendered,
     gain_for,
     sounds_of,
     write_wav,
 )
 from drumigen_daemon.cli import main
-from drumigen_daemon.sound.fluidsynth import HOW_TO_GET, Synth
+from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH, Synth
 from drumigen_daemon.sound.fonts import sound_font
 from drumigen_daemon.sound.loudness import RATE, Loudness
 from wav_support import frames_of
@@ -58,6 +58,7 @@ def test_a_quiet_song_is_as_loud_as_a_loud_one_and_none_is_clipped(tmp_path: Pat
         assert np.abs(sound).max() <= PEAK_MAX + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES.names)
 def test_every_style_is_as_loud_as_the_others(
     style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -72,6 +73,7 @@ def test_every_style_is_as_loud_as_the_others(
     assert np.abs(sound).max() <= PEAK_MAX + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES.names)
 def test_live_every_style_is_as_loud_as_the_others(
     style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,7 +82,7 @@ def test_live_every_style_is_as_loud_as_the_others(
     monkeypatch.chdir(tmp_path)
     given = ["render", "--style", style, "--bars", "8", "--output", "a.mid"]
     assert main([*given, "--set", "generator.writer=bank"]) == 0
-    synth = Synth(shipped(), rate=RATE, gain=GAIN * 10 ** (STYLES.find(style).sound_db / 20))
+    synth = Synth(shipped(), rate=RATE, gain=RENDER_GAIN * 10 ** (STYLES.find(style).sound_db / 20))
     heard = Loudness()
     played = read_song("a.mid")
     for sound in _rendered(synth, played, sounds_of(played, STYLES), None):
@@ -91,7 +93,7 @@ def test_live_every_style_is_as_loud_as_the_others(
 
 def shipped() -> Path:
     font = sound_font()
-    assert font is not None, HOW_TO_GET
+    assert font is not None, INSTALL_FLUIDSYNTH
     return font
 
 

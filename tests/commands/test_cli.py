@@ -20,7 +20,7 @@ from drumigen_daemon.capture import wav
 from drumigen_daemon.commands import ports as ports_command
 from drumigen_daemon.commands import remote
 from drumigen_daemon.commands.doctor import Finding, Mark
-from drumigen_daemon.commands.ports import listing, rows
+from drumigen_daemon.commands.ports import port_listing, rows
 from drumigen_daemon.commands.remote import summary
 from drumigen_daemon.controls.table import CONTROLS, Controls
 from drumigen_daemon.controls.values import known_styles
@@ -215,7 +215,7 @@ def _of_one_voice(name: str) -> bool:
 
 def test_what_controls_are_set_to_is_shown_with_units_and_voices_together() -> None:
     values = Controls(known_styles(), Session()).shown()
-    lines = list(remote.shown({**values, "mute.snare": "on"}))
+    lines = list(remote.value_lines({**values, "mute.snare": "on"}))
     assert "tempo                 120 BPM" in lines
     assert "swing                 style" in lines
     assert "solo.VOICE            off" in lines
@@ -241,16 +241,16 @@ def test_ports_are_listed_with_what_connects_to_them(monkeypatch: pytest.MonkeyP
     ]
     monkeypatch.setattr(ports_command, "survey", lambda _api: reports)
     monkeypatch.setattr(ports_command, "peers", lambda _name, _api: found)
-    assert list(listing(Settings())) == [
+    assert list(port_listing(Settings())) == [
         "jack: fine",
         "  sends     Master clock:1",
         "  receives  synth:in",
         "alsa: not usable: no",
     ]
-    assert list(listing(Settings(), ("alsa",))) == ["alsa: not usable: no"]
+    assert list(port_listing(Settings(), ("alsa",))) == ["alsa: not usable: no"]
     wanted = Settings(midi=MidiSettings(inputs=("Master", "TR-8")))
-    assert "  missing   'TR-8', wanted by drumigen:in" in list(listing(wanted))
-    assert not any("'Master'" in line for line in listing(wanted))
+    assert "  missing   'TR-8', wanted by drumigen:in" in list(port_listing(wanted))
+    assert not any("'Master'" in line for line in port_listing(wanted))
 
 
 def test_the_status_is_told_in_five_lines_and_what_to_do() -> None:

@@ -11,7 +11,7 @@ import pytest
 from msgspec import to_builtins
 
 from drumigen.midi.file import read_song, song_from_bytes
-from drumigen.text import counted, one_line
+from drumigen.text import counted, escaped_line
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.cli import main
 from drumigen_daemon.commands import output, remote, render
@@ -205,7 +205,7 @@ def test_a_terminal_shows_it_on_one_line(
     ],
 )
 def test_names_stay_on_their_line(text: str, line: str) -> None:
-    assert one_line(text) == line
+    assert escaped_line(text) == line
 
 
 def test_nouns_agree_with_their_number() -> None:

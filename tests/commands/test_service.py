@@ -144,7 +144,7 @@ def test_a_worker_without_a_broker_is_not_started_again_and_again(
 def test_the_systems_service_is_let_at_a_gpu_by_a_drop_in(
     systemctl: Path, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "SYSTEM_FOLDER", tmp_path)
+    monkeypatch.setattr(service, "UNITS_FOLDER", tmp_path)
     monkeypatch.setattr(service, "HIDDEN", ())
     assert cli.main(["service", "install", "--gpu", "--program", str(program)]) == 0
     drop_in = tmp_path / "drumigen.service.d/gpu.conf"

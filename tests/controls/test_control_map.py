@@ -17,7 +17,7 @@ from drumigen_daemon.controls.binding import (
     controller_names,
     load_controller,
 )
-from drumigen_daemon.controls.control_map import ControlMap, Move
+from drumigen_daemon.controls.control_map import ControlMap, ControlMove
 from drumigen_daemon.controls.learning import load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import known_styles
@@ -37,10 +37,10 @@ class Desk:
         )
         self.told: list[object] = []
 
-    def hear(self, *data: int, source: str = "in") -> list[Move]:
+    def hear(self, *data: int, source: str = "in") -> list[ControlMove]:
         return self.take(ControlInput(source, data, Seconds(1.0)))
 
-    def take(self, heard: ControlInput) -> list[Move]:
+    def take(self, heard: ControlInput) -> list[ControlMove]:
         moves = []
         for move in self.map.heard(heard):
             moves.append(move)

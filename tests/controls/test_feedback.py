@@ -13,7 +13,7 @@ from drumigen_daemon.controls.binding import (
     controller_names,
     load_controller,
 )
-from drumigen_daemon.controls.control_map import ControlMap, Move
+from drumigen_daemon.controls.control_map import ControlMap, ControlMove
 from drumigen_daemon.controls.feedback import ECHO_SECONDS
 from drumigen_daemon.controls.table import Controls
 from drumigen_daemon.controls.values import known_styles
@@ -35,7 +35,7 @@ class Mirror:
         )
         self.delay = delay
         self.now = 0.0
-        self.moves: list[Move] = []
+        self.moves: list[ControlMove] = []
 
     def turn(self, name: str, value: object = None) -> None:
         self.controls.apply(name, value, bar_tick=lambda _: Tick(0))
@@ -175,7 +175,7 @@ def test_an_echo_that_was_coalesced_with_a_press_is_left_out_of_it() -> None:
     mirror.turn("hold", True)
     mirror.map.shows(Seconds(0.0))
     heard = ControlInput("in", (CC, 20, 0), Seconds(0.01), (127, 0, 127))
-    assert list(mirror.map.heard(heard)) == [Move("hold", False)]
+    assert list(mirror.map.heard(heard)) == [ControlMove("hold", False)]
 
 
 def test_many_leds_at_once_take_their_time_on_a_cable_and_are_echoes_all_the_same() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen.arrange import (
-    SECTIONS,
+    SECTION_ROWS,
     Section,
     adapted,
     built_up,
@@ -132,7 +132,7 @@ def test_sections_tell_themselves_apart() -> None:
     assert in_section(bar, Section.A) == in_section(bar, Section.NONE) == bar
     assert not ticks_of(in_section(bar, Section.INTRO), Voice.SNARE)
     assert ticks_of(in_section(bar, Section.B), Voice.RIDE) == ticks_of(bar, Voice.CLOSED_HAT)
-    assert set(SECTIONS) == set(Section)
+    assert set(SECTION_ROWS) == set(Section)
 
 
 @given(meters())

@@ -15,7 +15,7 @@ from drumigen.feel.groove import groove_toml
 from drumigen.model.learnt_styles import AS_LEARNT, learnt_styles
 from drumigen.model.mock import create_mock_checkpoint
 from drumigen.model.network import ModelConfig
-from drumigen.styles import OWN_MAX, load_styles
+from drumigen.styles import OWN_STYLES_MAX, load_styles
 from drumigen.units import Bpm
 
 GOOD = 'title = "Mine"\ndescription = "d"\ntempo = [80, 120]\nbank = "rock"\n'
@@ -83,9 +83,9 @@ def test_odd_things_in_the_folder_harm_nothing(tmp_path: Path) -> None:
 
 
 def test_no_more_styles_are_taken_than_can_be_kept_ready(tmp_path: Path) -> None:
-    with_files(tmp_path, **{f"s{number:03}": GOOD for number in range(OWN_MAX + 3)})
+    with_files(tmp_path, **{f"s{number:03}": GOOD for number in range(OWN_STYLES_MAX + 3)})
     catalogue = load_catalogue(tmp_path)
-    assert len(catalogue) == len(SHIPPED) + OWN_MAX
+    assert len(catalogue) == len(SHIPPED) + OWN_STYLES_MAX
     assert "more than 64 styles" in catalogue.complaints[0]
     assert len(catalogue.complaints) == 1
 

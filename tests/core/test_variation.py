@@ -11,7 +11,7 @@ from drumigen.pattern import Bar, Hit, problems
 from drumigen.styles import load_styles
 from drumigen.timeline import Meter
 from drumigen.units import Tick
-from drumigen.variation import GHOST_MAX, vary, with_crash
+from drumigen.variation import GHOST_LOOSE_MAX, vary, with_crash
 from strategies import METERS, playable_bars
 
 seeds = st.integers(0, 2**31)
@@ -27,7 +27,7 @@ def carrying(bar: Bar) -> set[Hit]:
         hit
         for hit in bar.hits
         if (hit.voice is Voice.KICK and hit.tick == 0)
-        or (hit.voice is Voice.SNARE and hit.velocity > GHOST_MAX)
+        or (hit.voice is Voice.SNARE and hit.velocity > GHOST_LOOSE_MAX)
     }
 
 

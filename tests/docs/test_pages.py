@@ -116,6 +116,23 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
 
 
+def test_architecture_is_one_page() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").split()) <= 900
+
+
+def test_every_module_of_more_than_400_lines_has_a_reason() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Larger than we like")[2]
+    rows = re.findall(r"^\| (`.+?`) \| .{10,} \|$", text, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    large = [
+        path.relative_to(package).as_posix()
+        for package in (ROOT / "daemon" / "drumigen_daemon", ROOT / "drumigen")
+        for path in package.rglob("*.py")
+        if len(path.read_text("utf-8").splitlines()) > 400
+    ]
+    assert sorted(named) == sorted(large)
+
+
 def test_every_page_is_on_the_site() -> None:
     elsewhere = {
         path

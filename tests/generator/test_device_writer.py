@@ -27,7 +27,7 @@ from drumigen_daemon.generator.messages import (
     WrittenBar,
     batch_of,
 )
-from drumigen_daemon.generator.process import answered, first_words
+from drumigen_daemon.generator.process import batch_reply, first_words
 from drumigen_daemon.generator.trial import real_batch, tried
 from drumigen_daemon.generator.verdicts import Verdict
 from drumigen_daemon.generator.writers import make_live_writer, make_writer
@@ -240,13 +240,13 @@ def test_a_fault_takes_the_verdict_away(tmp_path: Path) -> None:
 def test_a_verdict_is_of_one_machine_model_and_driver(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = verdicts.key_of(model, "cuda")
-    assert key == verdicts.key_of(model, "cuda")
+    key = verdicts.verdict_key(model, "cuda")
+    assert key == verdicts.verdict_key(model, "cuda")
     other = tmp_path / "other.safetensors"
     other.write_bytes(model.read_bytes() + b" ")
-    assert key not in (verdicts.key_of(other, "cuda"), verdicts.key_of(model, "cuda:1"))
+    assert key not in (verdicts.verdict_key(other, "cuda"), verdicts.verdict_key(model, "cuda:1"))
     monkeypatch.setattr(verdicts, "driver", lambda: "another")
-    assert key != verdicts.key_of(model, "cuda")
+    assert key != verdicts.verdict_key(model, "cuda")
 
 
 def test_torch_is_asked_for_only_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_bars_that_the_bank_writes_for_the_network_are_not_said_to_be_generated(
     assert Status(device=report, style="funk").song == "funk, seed 1, written by the bar bank"
     memory = SongMemory()
     for number, made in enumerate((writer, make_writer(GeneratorSetup("bank")))):
-        reply = answered(made, batch_of(1, (item(number),), TEMPO))
+        reply = batch_reply(made, batch_of(1, (item(number),), TEMPO))
         (written,) = reply.bars
         memory.keep_written(written)
         found = memory.find(written.request)

@@ -23,7 +23,7 @@ from drumigen_daemon.generator.messages import (
     WrittenBar,
     batch_of,
 )
-from drumigen_daemon.generator.process import answered
+from drumigen_daemon.generator.process import batch_reply
 from drumigen_daemon.generator.writers import BankWriter
 
 TEMPO = Bpm(120.0)
@@ -113,7 +113,7 @@ class Picky(BankWriter):
 @pytest.mark.parametrize("bad", [3, -1, -(2**40)])
 def test_what_a_writer_cannot_serve_is_refused_and_the_others_are_written(bad: int) -> None:
     items = (item(1), item(bad), item(2))
-    reply = answered(Picky(), batch_of(7, items, TEMPO))
+    reply = batch_reply(Picky(), batch_of(7, items, TEMPO))
     assert [written.request.number for written in reply.bars] == [1, 2]
     assert [request.number for request in reply.refused] == [bad]
     assert reply.number == 7
@@ -123,7 +123,7 @@ def test_what_a_writer_cannot_serve_is_refused_and_the_others_are_written(bad: i
 
 
 def test_a_style_that_the_bank_does_not_know_is_a_plain_beat() -> None:
-    reply = answered(BankWriter(), batch_of(1, (item(0, "nonsense"),), TEMPO))
+    reply = batch_reply(BankWriter(), batch_of(1, (item(0, "nonsense"),), TEMPO))
     assert not reply.refused
     assert {Voice.KICK, Voice.SNARE} <= {hit.voice for hit in reply.bars[0].bar.hits}
 

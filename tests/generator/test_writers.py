@@ -60,7 +60,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, make: Callable[[GeneratorSetup], 
         def load(self) -> Callable[[GeneratorSetup], Kicks]:
             return make
 
-    points = (Point("kicks", "nowhere:nothing", writers.GROUP),)
+    points = (Point("kicks", "nowhere:nothing", writers.WRITERS_GROUP),)
     monkeypatch.setattr(
         writers, "installed", lambda _, name=None: points if name in (None, "kicks") else ()
     )

@@ -16,8 +16,8 @@ from brain import SMALL, STYLES, under
 from drumigen.errors import DeviceFullError, ModelError
 from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.generation import (
+    ConditionedBar,
     Contexts,
-    Played,
     Row,
     context_of,
     estimate_generation_time,
@@ -38,7 +38,7 @@ PROFILE = {"funk": {"personas": [[4.0, 80.0]], "spread": [0.0], "fills": [0.1] *
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 
 
-def song(count: int) -> tuple[Played, ...]:
+def song(count: int) -> tuple[ConditionedBar, ...]:
     return tuple((mock_bar(FOUR), under(phrase=number)) for number in range(count))
 
 
@@ -84,7 +84,7 @@ def test_what_was_read_before_changes_nothing(
     checkpoint: Checkpoint, number: int, seed: int
 ) -> None:
     kept = Contexts()
-    played: list[Played] = []
+    played: list[ConditionedBar] = []
     for place in range(number % 12 + 1):
         row = Row(under(phrase=place), seed, place, tuple(played[-CONTEXT_BARS:]))
         (warm,) = generate_batch(checkpoint, [row], kept)

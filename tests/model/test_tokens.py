@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import strategies
 from drumigen.errors import ModelError
 from drumigen.kit import VOICES, Voice
-from drumigen.model.conditions import SECTIONS, Conditions, tempo_heard
+from drumigen.model.conditions import SECTION_NAMES, Conditions, tempo_heard
 from drumigen.model.mock import get_mock_tokens, mock_bar
 from drumigen.model.tokens import (
     BinnedNote,
@@ -184,7 +184,7 @@ def test_conditions_are_told_and_read_back() -> None:
     told = read.conditions[0]
     assert told["style"] == 1  # the greater share
     assert told["fill"] == 1
-    assert SECTIONS[told["section"]] == "b"
+    assert SECTION_NAMES[told["section"]] == "b"
     assert told["phrase"] == 3
     assert "intensity" not in told
 

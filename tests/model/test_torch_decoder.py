@@ -17,7 +17,7 @@ from drumigen.kit import Voice
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.demands import Demands
 from drumigen.model.device_batch import DeviceBatch
-from drumigen.model.generation import Contexts, Played, Row, generate_batch
+from drumigen.model.generation import ConditionedBar, Contexts, Row, generate_batch
 from drumigen.model.sampling import Sampling
 from drumigen.model.torch_decoder import PLACES, TorchDecoder
 from drumigen.model.torch_workspace import Workspace
@@ -49,7 +49,7 @@ def song(checkpoint: Checkpoint, bars: int, sampling: Sampling = FREE) -> list[R
     found = []
     kept = Contexts()
     for seed, style in enumerate(STYLES * 2):
-        played: list[Played] = []
+        played: list[ConditionedBar] = []
         for number in range(bars):
             told = under(style, METERS[seed % len(METERS)], density=4.0, phrase=number)
             row = Row(told, seed, number, tuple(played[-8:]), sampling)
@@ -122,7 +122,7 @@ def test_what_was_read_is_not_read_again(
 
     monkeypatch.setattr(TorchDecoder, "read", counted)
     kept = Contexts()
-    played: list[Played] = []
+    played: list[ConditionedBar] = []
     for number in range(12):
         told = under(phrase=number)
         # the next bar and a fill: one context
@@ -182,6 +182,7 @@ def places_of(work: Workspace) -> list[int]:
     return [tensor.data_ptr() for tensor in tensors]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limited", "owing"), [(False, False), (True, False), (False, True)])
 def test_a_step_can_be_recorded_as_a_graph(
     checkpoint: Checkpoint, *, limited: bool, owing: bool

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drumigen_daemon.process.budget import BURST, SHARE, Budget
+from drumigen_daemon.process.budget import BURST_SECONDS, SHARE, Budget
 
 
 def test_who_works_little_never_waits() -> None:
@@ -21,13 +21,13 @@ def test_a_flood_takes_its_share(seconds: float) -> None:
         budget.worked(now, now + seconds)
         now += seconds
         worked += seconds
-    assert worked <= SHARE * 60.0 + BURST + 2 * seconds
+    assert worked <= SHARE * 60.0 + BURST_SECONDS + 2 * seconds
 
 
 def test_a_burst_is_done_at_once_and_forgiven_soon() -> None:
     budget = Budget()
-    budget.worked(0.0, BURST)
-    assert budget.wait(BURST) == 0.0
-    budget.worked(BURST, 2 * BURST)
-    assert budget.wait(2 * BURST) == pytest.approx(BURST / SHARE)
+    budget.worked(0.0, BURST_SECONDS)
+    assert budget.wait(BURST_SECONDS) == 0.0
+    budget.worked(BURST_SECONDS, 2 * BURST_SECONDS)
+    assert budget.wait(2 * BURST_SECONDS) == pytest.approx(BURST_SECONDS / SHARE)
     assert budget.wait(1.0) == 0.0

@@ -27,7 +27,7 @@ class Song:
 
 @pytest.fixture
 async def song(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Song]:
-    monkeypatch.setattr(garbage, "LOOK", 0.01)
+    monkeypatch.setattr(garbage, "GARBAGE_PERIOD", 0.01)
     monkeypatch.setattr(garbage, "AT_REST", 0.02)
     song = Song()
     sweeping = asyncio.create_task(garbage.sweep(song.rolling))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen.units import Seconds
-from drumigen_daemon.process.log_limit import LINES, LINES_OF_ALL_KINDS, PERIOD, LimitedLog
+from drumigen_daemon.process.log_limit import LIMIT_SECONDS, LINES, LINES_OF_ALL_KINDS, LimitedLog
 
 
 class Lines(logging.Logger):
@@ -43,10 +43,10 @@ class Log:
 def test_a_flood_of_one_kind_is_a_few_lines_and_a_count(lines: Lines) -> None:
     log = Log(lines)
     for scene in range(2800):
-        log.now += PERIOD / 3000
+        log.now += LIMIT_SECONDS / 3000
         log.say(f"scene: there is no scene {scene % 128 + 1}: store one")
     assert lines.said == [f"scene: there is no scene {n}: store one" for n in range(1, LINES + 1)]
-    log.now += PERIOD
+    log.now += LIMIT_SECONDS
     log.tell()
     assert lines.said[LINES:] == [
         f"scene: there is no scene {2799 % 128 + 1}: store one (and {2800 - LINES} more like this)"
@@ -65,7 +65,7 @@ def test_numbers_of_any_length_make_no_other_kind(lines: Lines) -> None:
 def test_what_is_rare_is_logged_line_by_line(lines: Lines) -> None:
     log = Log(lines)
     for number in range(20):
-        log.now += PERIOD / 2
+        log.now += LIMIT_SECONDS / 2
         log.say(f"lost in to knob:{number}")
     assert lines.said == [f"lost in to knob:{number}" for number in range(20)]
 
@@ -85,6 +85,6 @@ def test_whatever_comes_the_lines_of_a_period_are_bounded(said: list[tuple[str, 
     for text, pause in said:
         log.now += pause * 0.1
         log.say(text)
-    periods = 1 + int((log.now - 100.0) / PERIOD)
+    periods = 1 + int((log.now - 100.0) / LIMIT_SECONDS)
     assert len(lines.said) <= periods * (LINES_OF_ALL_KINDS + LINES + 1)
     assert lines.said[:LINES] == [text for text, _ in said][:LINES]

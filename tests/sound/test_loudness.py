@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pyloudnorm import Meter
 
-from drumigen_daemon.sound.loudness import RATE, SILENCE, Loudness, Sound, pieces
+from drumigen_daemon.sound.loudness import RATE, SILENT_DB, Loudness, Sound, pieces
 
 
 def measured(sound: Sound, piece: int = RATE) -> float:
@@ -47,5 +47,5 @@ def test_the_size_of_the_pieces_does_not_matter() -> None:
 
 
 def test_silence_has_no_loudness() -> None:
-    assert measured(np.zeros((RATE, 2), np.float32)) == SILENCE
-    assert measured(np.zeros((0, 2), np.float32)) == SILENCE
+    assert measured(np.zeros((RATE, 2), np.float32)) == SILENT_DB
+    assert measured(np.zeros((0, 2), np.float32)) == SILENT_DB

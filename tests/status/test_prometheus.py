@@ -189,7 +189,7 @@ async def test_an_answer_is_given_again_while_it_is_fresh(monkeypatch: pytest.Mo
         made.append(True)
         return STATUS
 
-    monkeypatch.setattr(metrics_server, "FRESH_FOR", 3600.0)
+    monkeypatch.setattr(metrics_server, "ANSWER_SECONDS", 3600.0)
     server = MetricsServer("127.0.0.1", 0, status, dict)
     server._made_at = -7200.0
     async with running(server):

@@ -19,7 +19,7 @@ from drumigen_daemon.engine.messages import (
     EngineState,
 )
 from drumigen_daemon.generator.messages import BarRequest, BatchReply, Item, batch_of
-from drumigen_daemon.generator.process import answered
+from drumigen_daemon.generator.process import batch_reply
 from drumigen_daemon.generator.writers import BankWriter, BarWriter
 from drumigen_daemon.planner.bar_choice import BarChoice
 from drumigen_daemon.planner.planner import Planner
@@ -48,7 +48,7 @@ class ScriptedSource:
         self.busy = True
         self.batches.append(tuple(items))
         self.asked += [item.request for item in items]
-        reply = answered(self.writer, batch_of(len(self.batches), tuple(items), tempo))
+        reply = batch_reply(self.writer, batch_of(len(self.batches), tuple(items), tempo))
 
         def tell() -> None:
             if self.alive and self.busy:

@@ -95,7 +95,7 @@ def found(device: str | None = None) -> str:
 
 
 def tried(setup: GeneratorSetup, device: str) -> Verdict:
-    key = verdicts.key_of(trial.model_path(setup), device)
+    key = verdicts.verdict_key(trial.model_path(setup), device)
     slow = WAYS[int(device.partition(":")[2])] == "slower"
     return Verdict(key, device, 0.020, 0.030 if slow else 0.004)
 

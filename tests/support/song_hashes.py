@@ -5,6 +5,7 @@ Only what is meant to change a song may change its hash; whoever means to writes
 """
 
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -21,17 +22,18 @@ from drumigen_daemon.session import Session
 
 BARS = 17
 METERS = ("4/4", "7/8")
+SEEDS = (7, 8)
 
 
 def songs() -> Iterator[tuple[str, Session]]:
-    """Every style in every metre, at a tempo of its own, by name."""
+    """Every style in every metre, by every seed, at both ends of its tempi; by name."""
     for style in load_styles():
-        parameters = msgspec.structs.replace(Session().parameters, tempo=Bpm(style.tempo[0]))
-        for meter in METERS:
+        for meter, seed, tempo in itertools.product(METERS, SEEDS, style.tempo):
+            parameters = msgspec.structs.replace(Session().parameters, tempo=Bpm(tempo))
             session = Session(
-                style=style.name, seed=7, meter=Meter.parse(meter), parameters=parameters
+                style=style.name, seed=seed, meter=Meter.parse(meter), parameters=parameters
             )
-            yield f"{style.name} {meter}", session
+            yield f"{style.name} {meter} seed {seed} {tempo:g} BPM", session
 
 
 def hash_of(session: Session) -> str:

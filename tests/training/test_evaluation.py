@@ -11,7 +11,7 @@ from drumigen.errors import CorpusError
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.timeline import Meter
-from drumigen.training.baselines import fit, jittered, quantised
+from drumigen.training.baselines import fit_of, jittered, quantised
 from drumigen.training.classifiers import auc, genre_accuracy, styles_told_apart, verbatim
 from drumigen.training.evaluation import Generated, evaluate, like
 from drumigen.training.features import HIT, OFFSET, VELOCITY, excerpts
@@ -244,14 +244,14 @@ def test_styles_are_told_apart_by_their_hits_and_only_if_these_differ() -> None:
 
 def test_shaking_by_chance_is_further_from_the_drummer_than_the_bare_grid() -> None:
     played = all_strokes(drummer(1, 8, 16))
-    still = fit(played, [quantised(take, 80) for take in played])
+    still = fit_of(played, [quantised(take, 80) for take in played])
     rng = np.random.default_rng(1)
-    shaken = fit(played, [jittered(take, rng) for take in played])
+    shaken = fit_of(played, [jittered(take, rng) for take in played])
     offsets = np.concatenate([take.offsets_ms for take in played])
     assert still.timing_mae_ms == pytest.approx(float(np.abs(offsets).mean()))
     assert shaken.timing_mae_ms > still.timing_mae_ms
     assert shaken.timing_kl < still.timing_kl
-    assert fit(played, played).timing_kl == fit(played, played).velocity_mae == 0
+    assert fit_of(played, played).timing_kl == fit_of(played, played).velocity_mae == 0
 
 
 def test_jitter_stays_within_20_ms_and_15_percent() -> None:

@@ -12,10 +12,10 @@ from drumigen.training.feel_evaluation import (
     PLAYERS,
     FeelFigures,
     FeelReport,
+    bank_walk,
     feel_report,
-    from_bank,
     jittered,
-    plain,
+    on_grid,
 )
 from drumigen.units import Bpm
 from drumigen_daemon.cli import main
@@ -116,15 +116,15 @@ def test_the_table_has_a_row_for_every_player() -> None:
 
 
 def test_bars_come_from_where_they_are_taken() -> None:
-    bars = from_bank(style("rock"), 3, 5)
+    bars = bank_walk(style("rock"), 3, 5)
     assert bars == [load_bank("rock").bar(n, 3, bars[0].meter) for n in range(5)]
-    assert {hit.offset for bar in bars for hit in plain(bar).hits} == {0}
+    assert {hit.offset for bar in bars for hit in on_grid(bar).hits} == {0}
 
 
 def test_jitter_is_uniform_in_milliseconds_and_never_before_the_bar_line() -> None:
-    bars = from_bank(style("dilla"), 3, 30)
+    bars = bank_walk(style("dilla"), 3, 30)
     for tempo in (60.0, 120.0):
-        moved = [jittered(plain(bar), "j_dilla", Bpm(tempo), 1, n) for n, bar in enumerate(bars)]
+        moved = [jittered(on_grid(bar), "j_dilla", Bpm(tempo), 1, n) for n, bar in enumerate(bars)]
         ms = [hit.offset * 60_000 / (tempo * 1920) for bar in moved for hit in bar.hits]
         assert 18 < max(map(abs, ms)) <= 20.3
         assert min(hit.sounding_tick for bar in moved for hit in bar.hits) >= 0

@@ -6,7 +6,7 @@ import pytest
 
 from drumigen.errors import ControlError
 from drumigen.units import Seconds
-from drumigen_daemon.web.hub import BATCH_MAX, BusyError, Hub
+from drumigen_daemon.web.hub import CHANGES_MAX, BusyError, Hub
 from drumigen_daemon.web.messages import WebState
 from web_stage import SONG
 
@@ -79,7 +79,7 @@ async def test_what_the_daemon_refuses_is_told_to_who_asked() -> None:
 
 async def test_a_flood_of_actions_is_refused_beyond_a_batch() -> None:
     hub = Hub()
-    for _ in range(BATCH_MAX):
+    for _ in range(CHANGES_MAX):
         hub.want("fill")
     with pytest.raises(BusyError):
         hub.want("fill")

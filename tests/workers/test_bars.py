@@ -20,9 +20,9 @@ from drumigen_daemon.workers.messages import (
     REPLY_HEADER,
     ROWS_HEADER,
     BarsReply,
-    packed_text,
-    request_of,
-    unpacked,
+    bars_request_of,
+    compressed_text,
+    decompressed,
 )
 from drumigen_daemon.workers.timing import BrokerClock
 
@@ -108,7 +108,7 @@ class Answers:
 
     def rpush(self, key: str, data: bytes) -> None:
         assert key not in self.told, "answered twice"
-        self.told[key] = unpacked(data, BarsReply)
+        self.told[key] = decompressed(data, BarsReply)
 
     def pexpire(self, key: str, life: int) -> None:
         self.lives[key] = life
@@ -153,7 +153,7 @@ def asked(
 ) -> Message:
     items = tuple(Item(BarRequest(style, number, Meter(), 1)) for number in numbers)
     styles = STYLES if digest is None else {style: digest}
-    body = packed_text(request_of(batch_of(1, items, TEMPO), identity, styles))
+    body = compressed_text(bars_request_of(batch_of(1, items, TEMPO), identity, styles))
     return Message(name, len(numbers), left, body)
 
 

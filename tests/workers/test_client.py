@@ -32,7 +32,7 @@ from drumigen_daemon.workers.messages import (
     Advert,
     BarsReply,
     BarsRequest,
-    packed,
+    compressed,
     unpacked_text,
 )
 from drumigen_daemon.workers.writer import CeleryWriter
@@ -118,7 +118,7 @@ class Broker:
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     made = Broker()
     monkeypatch.setattr(brokers, "connected", lambda *_: made)
-    monkeypatch.setattr(brokers, "application", lambda *_, **__: made)
+    monkeypatch.setattr(brokers, "celery_application", lambda *_, **__: made)
     return made
 
 
@@ -159,7 +159,9 @@ def test_nobody_is_asked_before_a_worker_was_seen(client: BarsClient, broker: Br
 def test_an_answer_in_time_is_taken_and_measured(client: BarsClient, broker: Broker) -> None:
     broker.advertise()
     client._look()
-    broker.replies.append(packed(BarsReply((BAR, BAR), waited=0.01, batch_bars=20, bar_time=0.002)))
+    broker.replies.append(
+        compressed(BarsReply((BAR, BAR), waited=0.01, batch_bars=20, bar_time=0.002))
+    )
     assert outcome(client, item("rock"), item("funk")) == (BAR, BAR)
     (sent,) = broker.sent
     assert sent["headers"][DEADLINE_HEADER] == 1000 * (100.0 + 1000 + 0.5), "the broker's time"
@@ -214,7 +216,12 @@ def test_a_worker_that_was_heard_of_since_it_was_asked_is_only_busy(
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"nonsense", packed(BarsReply((BAR, BAR))), packed(BarsReply((Bar(Meter(3, 4)),)))],
+    [
+        b"",
+        b"nonsense",
+        compressed(BarsReply((BAR, BAR))),
+        compressed(BarsReply((Bar(Meter(3, 4)),))),
+    ],
 )
 def test_what_is_no_answer_is_written_here_and_said_once(
     reply: bytes, client: BarsClient, broker: Broker, caplog: pytest.LogCaptureFixture
@@ -229,7 +236,7 @@ def test_what_is_no_answer_is_written_here_and_said_once(
 def test_who_is_too_busy_may_be_asked_again_at_once(client: BarsClient, broker: Broker) -> None:
     broker.advertise()
     client._look()
-    broker.replies.append(packed(BarsReply(problem="busy", busy=True)))
+    broker.replies.append(compressed(BarsReply(problem="busy", busy=True)))
     assert outcome(client) is None
     assert client.usable
     assert told(client.report) == {"refused": 1}
@@ -240,7 +247,7 @@ def test_a_style_that_workers_do_not_have_is_not_asked_for_until_there_are_other
 ) -> None:
     broker.advertise()
     client._look()
-    broker.replies.append(packed(BarsReply(problem="another style", style="rock")))
+    broker.replies.append(compressed(BarsReply(problem="another style", style="rock")))
     assert outcome(client) is None
     assert client.usable
     assert not client.knows("rock", "")
@@ -273,7 +280,7 @@ def test_how_many_wait_is_read_on_the_way(client: BarsClient, broker: Broker) ->
     outcome(client)
     broker.trips = 0
     for _ in range(5):
-        broker.replies.append(packed(BarsReply((BAR,))))
+        broker.replies.append(compressed(BarsReply((BAR,))))
         assert outcome(client) == (BAR,)
     assert broker.trips == 5, "once for each answer"
 
@@ -380,7 +387,7 @@ class Instant(BarsClient):
         numbers = [each.request.number for each in batch.items]
         broker: Any = self._client()
         if broker.replies and broker.replies[0] == b"far":
-            broker.replies[0] = packed(BarsReply(tuple(map(far, numbers))))
+            broker.replies[0] = compressed(BarsReply(tuple(map(far, numbers))))
         self._exchange(exchange)
         exchange.done.set()
         return exchange

@@ -18,11 +18,11 @@ from drumigen_daemon.workers.messages import (
     BarsReply,
     BarsRequest,
     WireError,
+    bars_request_of,
+    compressed,
+    compressed_text,
+    decompressed,
     fitting,
-    packed,
-    packed_text,
-    request_of,
-    unpacked,
     unpacked_text,
 )
 
@@ -36,21 +36,21 @@ def batch(*styles: str) -> Batch:
 
 
 def test_a_request_comes_back_as_it_went_with_its_contexts() -> None:
-    asked = request_of(batch("rock", "funk"), "me", {"rock": "a", "funk": "b", "jazz": "c"})
-    assert unpacked_text(packed_text(asked), BarsRequest) == asked
+    asked = bars_request_of(batch("rock", "funk"), "me", {"rock": "a", "funk": "b", "jazz": "c"})
+    assert unpacked_text(compressed_text(asked), BarsRequest) == asked
     assert asked.styles == {"rock": "a", "funk": "b", "jazz": "c"}
 
 
 def test_a_style_that_has_no_digest_is_named_all_the_same() -> None:
-    assert request_of(batch("/home/me/my.toml"), "me", {}).styles["/home/me/my.toml"] == ""
+    assert bars_request_of(batch("/home/me/my.toml"), "me", {}).styles["/home/me/my.toml"] == ""
 
 
 @given(st.integers(0, 400), st.integers(1, 255))
 def test_a_byte_that_is_changed_is_noticed(place: int, change: int) -> None:
-    data = bytearray(packed(BarsReply((BAR,), worker="w")))
+    data = bytearray(compressed(BarsReply((BAR,), worker="w")))
     data[place % len(data)] ^= change
     try:
-        assert unpacked(bytes(data), BarsReply) == BarsReply((BAR,), worker="w")
+        assert decompressed(bytes(data), BarsReply) == BarsReply((BAR,), worker="w")
     except WireError:
         return
 
@@ -58,7 +58,7 @@ def test_a_byte_that_is_changed_is_noticed(place: int, change: int) -> None:
 @given(st.binary(max_size=300))
 def test_noise_is_no_message(data: bytes) -> None:
     with pytest.raises(WireError):
-        unpacked(data, BarsReply)
+        decompressed(data, BarsReply)
     with pytest.raises(WireError):
         unpacked_text(data.decode("latin-1"), BarsRequest)
 
@@ -71,14 +71,14 @@ def test_a_body_of_another_kind_is_no_message(text: object) -> None:
 
 def test_a_bomb_is_not_unpacked() -> None:
     with pytest.raises(WireError, match="too large"):
-        unpacked(zlib.compress(b" " * (UNPACKED_MAX + 10)), BarsReply)
+        decompressed(zlib.compress(b" " * (UNPACKED_MAX + 10)), BarsReply)
 
 
 def test_json_of_another_shape_is_no_message() -> None:
     shapes: list[object] = [{"bars": 5}, [], {"bars": [{"meter": "4/4"}]}, {"problem": 3}]
     for told in shapes:
         with pytest.raises(WireError):
-            unpacked(zlib.compress(msgspec.json.encode(told)), BarsReply)
+            decompressed(zlib.compress(msgspec.json.encode(told)), BarsReply)
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,11 @@ from drumigen_daemon.workers import broker as brokers
 from drumigen_daemon.workers import writer
 from drumigen_daemon.workers.client import BarsClient
 from drumigen_daemon.workers.identity import identity_of, style_digests
-from drumigen_daemon.workers.jobs import CeleryJobs, made
+from drumigen_daemon.workers.jobs import CeleryJobs, made_jobs
 from drumigen_daemon.workers.messages import BARS_TASK, Advert
 from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE
 from drumigen_daemon.workers.survey import surveyed
-from drumigen_daemon.workers.writer import CeleryWriter
-from drumigen_daemon.workers.writer import made as made_writer
+from drumigen_daemon.workers.writer import CeleryWriter, made_writer
 from fixtures_broker import Certificates
 from fixtures_jack import wait_for
 from fixtures_redis import Redis, Worker
@@ -295,7 +294,7 @@ async def until(check: Callable[[], Awaitable[object]], seconds: float = 90.0) -
 
 def jobs_of(redis_server: Redis, local: LocalJobs | None = None, **more: int) -> CeleryJobs:
     setup = GeneratorSetup("celery", workers=redis_server.address(**more))
-    return made(setup, local or LocalJobs(1, 60, GeneratorSetup("bank")), 4)
+    return made_jobs(setup, local or LocalJobs(1, 60, GeneratorSetup("bank")), 4)
 
 
 @pytest.fixture
@@ -399,7 +398,7 @@ async def test_without_a_worker_or_a_broker_songs_are_rendered_here(redis_server
     local = LocalJobs(4, 60, GeneratorSetup("bank"))
     said: list[str] = []
     setup = GeneratorSetup("celery", workers=redis_server.address())
-    jobs = made(setup, local, 4, said.append)
+    jobs = made_jobs(setup, local, 4, said.append)
     running = asyncio.create_task(local.run())
     for _ in range(2):
         job = await jobs.submit(JobRequest(bars=2))

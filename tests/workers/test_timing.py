@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drumigen_daemon.workers.timing import BATCH_MAX, BATCH_TIME, BrokerClock, ServiceTime
+from drumigen_daemon.workers.timing import BATCH_BARS_MAX, BATCH_TIME, BrokerClock, ServiceTime
 
 SIZES = st.lists(st.integers(1, 200), min_size=1, max_size=60)
 
@@ -20,7 +20,7 @@ def measured(sizes: list[int], base: float, slope: float) -> ServiceTime:
 def test_a_worker_that_nothing_is_known_of_takes_all() -> None:
     service = ServiceTime()
     assert service.in_time(1000, 0.02)
-    assert service.batch_bars == BATCH_MAX
+    assert service.batch_bars == BATCH_BARS_MAX
 
 
 @given(SIZES, st.floats(0.0, 0.1), st.floats(1e-5, 0.05), st.integers(1, 200))
@@ -67,9 +67,9 @@ def test_a_batch_keeps_others_waiting_no_longer_than_it_must(
 ) -> None:
     service = measured([*sizes, 1, 100], base, slope)
     most = service.batch_bars
-    assert 1 <= most <= BATCH_MAX
+    assert 1 <= most <= BATCH_BARS_MAX
     assert service.seconds(most) <= max(BATCH_TIME, 2 * service.seconds(1))
-    assert most == BATCH_MAX or service.seconds(most + 1) > BATCH_TIME
+    assert most == BATCH_BARS_MAX or service.seconds(most + 1) > BATCH_TIME
 
 
 def test_one_that_has_refused_tries_again() -> None:

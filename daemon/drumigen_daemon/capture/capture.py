@@ -12,7 +12,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Tick
 from drumigen_daemon.engine.messages import PlayedBar
 
-TEMPO_STEP: Final = 0.05
+MARKED_TEMPO_STEP: Final = 0.05
 """BPM by which the tempo must differ to be marked anew: a followed clock never stands still."""
 
 
@@ -98,7 +98,7 @@ def song_of(bars: Iterable[PlayedBar], name: str = "") -> Song:
         end = start + meter.ticks
         here = Tick(start)
         for tick, there in bar.tempos or ((0, bar.tempo),):
-            if abs(there - tempo) >= TEMPO_STEP:
+            if abs(there - tempo) >= MARKED_TEMPO_STEP:
                 tempo = there
                 tempos.append(TempoMark.of(there, Tick(start + tick)))
         if before is None or before.meter != bar.meter:

@@ -19,7 +19,7 @@ from drumigen_daemon.engine.messages import PlayedBar
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "played.jsonl"
+JOURNAL_NAME: Final = "played.jsonl"
 BEFORE: Final = "played-before.jsonl"
 WAITING_MAX: Final = 512
 """Bars that wait for a disk that does not write; the oldest give way."""
@@ -45,7 +45,7 @@ class CaptureJournal:
             OSError: they cannot be read.
         """
         bars: list[PlayedBar] = []
-        for name in (BEFORE, NAME):
+        for name in (BEFORE, JOURNAL_NAME):
             found = list(_bars(self._folder / name))
             bars += found
             self._lines = len(found)
@@ -81,7 +81,7 @@ class CaptureJournal:
         if not lines:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / NAME
+        path = self._folder / JOURNAL_NAME
         if self._lines >= self._limit:
             with contextlib.suppress(FileNotFoundError):
                 path.replace(self._folder / BEFORE)

@@ -18,21 +18,21 @@ from drumigen.kit import KitMap, load_kit
 from drumigen.midi.song import Song
 from drumigen.styles import StyleCatalogue
 from drumigen.units import Tick
-from drumigen_daemon.sound.fluidsynth import BLOCK, DRUMS, HOW_TO_GET, Synth, library
+from drumigen_daemon.sound.fluidsynth import BLOCK, DRUMS, INSTALL_FLUIDSYNTH, Synth, library
 from drumigen_daemon.sound.fonts import sound_font
-from drumigen_daemon.sound.loudness import RATE, SILENCE, Loudness, Sound
+from drumigen_daemon.sound.loudness import RATE, SILENT_DB, Loudness, Sound
 
 LOUDNESS: Final = -23.0
 """LUFS of every song, as EBU R 128 has it: the peaks of a sparse one are not in the way."""
 PEAK_MAX: Final = 10 ** (-1.0 / 20)
 """Of full scale, 1 dB below it: what lies between samples, and a coder, need some room."""
-GAIN: Final = 0.5
+RENDER_GAIN: Final = 0.5
 """What is rendered is in floats: nothing is clipped before it is made as loud as it should be."""
 DECAY_MAX: Final = 12.0
 """Seconds for which the last stroke may ring."""
 FADED: Final = 10 ** (-70.0 / 20)
 """Of the peak: what rings below that is not heard."""
-CHUNK: Final = RATE // 2 // BLOCK * BLOCK
+CHUNK_FRAMES: Final = RATE // 2 // BLOCK * BLOCK
 """Frames that are rendered, or read, at once."""
 _MORE: Final = re.compile(r" (fill|\([a-z-]+\))$")
 """What a marker says beside the name of the style."""
@@ -85,12 +85,12 @@ def write_wav(  # noqa: PLR0913 - what is played, on what, to where
         raise SoundError(message)
     if not synthesizer() or path is None:
         missing = "FluidSynth" if not synthesizer() else "a sound font"
-        message = f"{missing} is not installed, so there is no {wav}: {HOW_TO_GET}"
+        message = f"{missing} is not installed, so there is no {wav}: {INSTALL_FLUIDSYNTH}"
         raise SoundError(message)
     # beside its place, so that it can take that whole
     new = wav.absolute().with_name(f".{wav.stem[:40]}.{os.getpid()}.wav")
     raw = new.with_suffix(".f32")
-    synth = Synth(path, rate=RATE, gain=GAIN)
+    synth = Synth(path, rate=RATE, gain=RENDER_GAIN)
     sounds = sounds_of(song, styles) if styles is not None else ()
     loudness = Loudness()
     try:
@@ -130,7 +130,7 @@ def gain_for(loudness: float, peak: float) -> float:
 
     That is :data:`LOUDNESS`, or less where its peak would be above :data:`PEAK_MAX`.
     """
-    if loudness == SILENCE or peak <= 0.0:
+    if loudness == SILENT_DB or peak <= 0.0:
         return 1.0
     return float(min(10 ** ((LOUDNESS - loudness) / 20), PEAK_MAX / peak))
 
@@ -144,16 +144,16 @@ def _rendered(
     at = 0
     for frame, act in moments:
         while at < frame:
-            frames = min(CHUNK, frame - at)
+            frames = min(CHUNK_FRAMES, frame - at)
             yield _frames(synth, frames)
             at += frames
             if progress is not None:
                 progress(min(1.0, at / end))
         act()
-    for _ in range(math.ceil(DECAY_MAX * RATE / CHUNK)):
-        yield _frames(synth, CHUNK)
+    for _ in range(math.ceil(DECAY_MAX * RATE / CHUNK_FRAMES)):
+        yield _frames(synth, CHUNK_FRAMES)
         if not synth.voices:
-            yield _frames(synth, CHUNK)  # what the room still answers
+            yield _frames(synth, CHUNK_FRAMES)  # what the room still answers
             return
 
 
@@ -185,7 +185,7 @@ def _write(raw: BinaryIO, target: BinaryIO, loudness: Loudness) -> None:
         file.setnchannels(2)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        while data := raw.read(CHUNK * _FRAME):
+        while data := raw.read(CHUNK_FRAMES * _FRAME):
             sound = np.frombuffer(data, np.float32).reshape(-1, 2)
             (loud,) = np.nonzero(np.abs(sound).max(axis=1) > faded)
             if not len(loud):

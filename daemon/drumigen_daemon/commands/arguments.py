@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-BARS_MAX: Final = 100_000
+ARGUMENT_COUNT_MAX: Final = 100_000
 SOUND_SUFFIXES: Final = frozenset((".wav", ".mp3", ".ogg", ".flac", ".aif", ".aiff", ".m4a"))
 LIKE_MIDI: Final = Path()
 """Stands for the name of a sound file that was not given."""
-SEED_MAX: Final = 2**32 - 1
+RANDOM_SEED_MAX: Final = 2**32 - 1
 
 
 def add_set(to: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def _wav_file(value: str) -> Path:
     return path
 
 
-def count(low: int, high: int = BARS_MAX) -> Callable[[str], int]:
+def count(low: int, high: int = ARGUMENT_COUNT_MAX) -> Callable[[str], int]:
     """Return the reader of a whole number from ``low`` to ``high``."""
 
     def whole(value: str) -> int:
@@ -81,7 +81,7 @@ def count(low: int, high: int = BARS_MAX) -> Callable[[str], int]:
     return whole
 
 
-def number(low: float, high: float) -> Callable[[str], float]:
+def number_between(low: float, high: float) -> Callable[[str], float]:
     """Return the reader of a number from ``low`` to ``high``."""
 
     def read(value: str) -> float:

@@ -32,7 +32,7 @@ from drumigen_daemon.session import Session
 from drumigen_daemon.settings.loading import find_file
 from drumigen_daemon.settings.paths import live_generator_setup
 from drumigen_daemon.settings.sections import Settings
-from drumigen_daemon.sound.fluidsynth import HOW_TO_GET
+from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH
 from drumigen_daemon.sound.fonts import sound_font
 
 SLEEP: Final = 0.005
@@ -275,7 +275,7 @@ def _choice(settings: Settings) -> Choice:
         return Choice()
     module = importlib.import_module("drumigen_daemon.generator.device_writer")
     try:
-        device, why, fault = module.choice(live_generator_setup(settings, os.environ))
+        device, why, fault = module.device_choice(live_generator_setup(settings, os.environ))
     except (DrumigenError, OSError) as error:
         return Choice(fault=str(error))
     return Choice(device, why, fault)
@@ -378,5 +378,5 @@ def _sound() -> Finding:
     if synthesizer() and font:
         return Finding(Mark.OK, "sound", f"FluidSynth with {font}, for live sound and --wav")
     missing = "no sound font" if synthesizer() else "no FluidSynth"
-    said = f"{missing}, only needed for live sound and --wav: {HOW_TO_GET}"
+    said = f"{missing}, only needed for live sound and --wav: {INSTALL_FLUIDSYNTH}"
     return Finding(Mark.WARN, "sound", said)

@@ -27,7 +27,7 @@ from drumigen_daemon.offline import planned_songs
 from drumigen_daemon.session import Session
 
 TAKES = 80
-BARS = 16
+EVAL_BARS = 16
 PRODUCER_TAKES = 8
 LONG_TAKES = 6
 LONG_BARS = 64
@@ -49,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
     seeds = range(options.seed, options.seed + options.seeds)
     known = [take for take in human if take.style in checkpoint.learnt]
     generated = Generated(
-        {seed: perform(checkpoint, like(known, TAKES, seed), seed, BARS) for seed in seeds},
+        {seed: perform(checkpoint, like(known, TAKES, seed), seed, EVAL_BARS) for seed in seeds},
         # they are told apart across seeds, so there are two at least
         {
             seed: list(_producers(checkpoint, seed))
@@ -129,7 +129,7 @@ def _producers(checkpoint: Checkpoint, seed: int) -> Iterator[Take]:
         if style in checkpoint.learnt
         for number, tempo in enumerate(_tempi(style))
     ]
-    for take in perform(checkpoint, wanted, 100 + seed, BARS):
+    for take in perform(checkpoint, wanted, 100 + seed, EVAL_BARS):
         yield replace(take, split="generated")
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from drumigen_daemon.commands.arguments import SEED_MAX, count
+from drumigen_daemon.commands.arguments import RANDOM_SEED_MAX, count
 
 
 def add_arguments(to: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("--model", type=Path, metavar="FILE", help="checkpoint; by default the shipped")
     to.add_argument("--split", default="validation", choices=("validation", "test"))
     to.add_argument(
-        "--seed", type=count(0, SEED_MAX), default=1, metavar="N", help="the first seed"
+        "--seed", type=count(0, RANDOM_SEED_MAX), default=1, metavar="N", help="the first seed"
     )
     to.add_argument(
         "--seeds", type=count(1, 100), default=3, metavar="N", help="how many are averaged"

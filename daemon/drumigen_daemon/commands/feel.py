@@ -15,9 +15,9 @@ from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.model_writer import ModelWriter
 
-BARS: Final = 64
+FEEL_BARS: Final = 64
 """To a take: 60 s and more up to 250 BPM, as lag-1 and DFA want."""
-FILL_EVERY: Final = 8
+FEEL_FILL_EVERY: Final = 8
 
 
 def main(options: argparse.Namespace) -> int:
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
     styles = list(known_styles())
     seeds = range(options.seed, options.seed + options.seeds)
     source = None if options.bank else _by(ModelWriter(options.model))
-    report = feel_report(styles, source, seeds=seeds, bars=BARS)
+    report = feel_report(styles, source, seeds=seeds, bars=FEEL_BARS)
     sys.stdout.write(report.table() + "\n")
     sys.stdout.writelines(f"missed: {miss}\n" for miss in report.misses)
     return 1 if options.strict and report.misses else 0
@@ -43,7 +43,7 @@ def _performed(writer: ModelWriter, style: Style, seed: int, count: int) -> Iter
     tempo = Bpm(sum(style.tempo) / 2)
     line: list[WrittenBar] = []
     for number in range(count):
-        fill, after = (n % FILL_EVERY == FILL_EVERY - 1 for n in (number, number - 1))
+        fill, after = (n % FEEL_FILL_EVERY == FEEL_FILL_EVERY - 1 for n in (number, number - 1))
         request = BarRequest(style.name, number, Meter(), seed, fill, number > 0 and after)
         (bar,) = writer.write([Item(request, tuple(line[-CONTEXT_BARS:]))], tempo)
         line.append(WrittenBar(request, bar))

@@ -12,7 +12,7 @@ from drumigen.atomic_file import write_atomically
 from drumigen.errors import OutputError
 from drumigen.midi.file import song_to_bytes
 from drumigen.midi.song import Song
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 from drumigen_daemon.commands.arguments import LIKE_MIDI
 
 STDOUT: Final = Path("-")
@@ -94,13 +94,13 @@ def say(text: str, output: Path) -> None:
 
 def wrote(output: Path, what: str = "") -> str:
     """Return the line that names ``output``, and ``what`` is in it."""
-    name = "standard output" if output == STDOUT else one_line(str(output))
+    name = "standard output" if output == STDOUT else escaped_line(str(output))
     return f"wrote {name}: {what}" if what else f"wrote {name}"
 
 
 def warn(text: str) -> None:
     """Say on stderr, on one line, what the user should know about what was read or done."""
-    sys.stderr.write(f"drumigen: {one_line(text)}\n")
+    sys.stderr.write(f"drumigen: {escaped_line(text)}\n")
 
 
 class Progress:

@@ -23,12 +23,12 @@ def main(options: argparse.Namespace) -> int:
     """List the ports of every backend that can be used, or of the one asked for."""
     settings = settings_of(options)
     wanted = settings.midi.backend
-    for line in listing(settings, () if wanted == "auto" else (wanted,)):
+    for line in port_listing(settings, () if wanted == "auto" else (wanted,)):
         sys.stdout.write(line + "\n")
     return 0
 
 
-def listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
+def port_listing(settings: Settings, only: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield a paragraph of lines for each backend, or for ``only`` some."""
     setup = settings.engine_setup_for(map(load_controller, settings.control.maps))
     for report in survey(setup.api):

@@ -100,7 +100,7 @@ def _control(options: argparse.Namespace) -> int:
     name = own_name(options.name) if options.name is not None else ""
     if options.show or (options.value is None and VALUES[name] is not None):
         values = _ask(options, {"show": name})["values"]
-        sys.stdout.write("".join(f"{line}\n" for line in shown(values)))
+        sys.stdout.write("".join(f"{line}\n" for line in value_lines(values)))
         return 0
     note = _ask(options, {"control": name, "value": options.value}).get("note")
     if note:
@@ -108,7 +108,7 @@ def _control(options: argparse.Namespace) -> int:
     return 0
 
 
-def shown(values: Mapping[str, str]) -> Iterator[str]:
+def value_lines(values: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that say what controls are set to; voices that are all alike in one."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, value in sorted(values.items(), key=lambda item: ORDER.index(item[0])):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from drumigen.errors import DrumigenError
 from drumigen.kit import Voice
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 from drumigen_daemon.status.keys import Keyboard, Move, moved
 from drumigen_daemon.status.view_state import ViewState
 
@@ -119,7 +119,7 @@ class _KeptLog(logging.Handler):
         """What was said last."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = one_line(record.getMessage())
+        self.last = escaped_line(record.getMessage())
         self._lines = [*self._lines, self.format(record)][-LINES_KEPT:]
 
     def __enter__(self) -> Self:

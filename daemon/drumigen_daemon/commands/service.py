@@ -15,10 +15,10 @@ from typing import Final
 from drumigen.atomic_file import write_atomically
 from drumigen.errors import ServiceError
 
-NAME: Final = "drumigen.service"
+UNIT_NAME: Final = "drumigen.service"
 WORKER_NAME: Final = "drumigen-worker.service"
 GPU_NAME: Final = "drumigen-gpu.conf"
-SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
+UNITS_FOLDER: Final = Path("/etc/systemd/system")
 PLACEHOLDER: Final = re.compile(
     r"^ExecStart=/opt/drumigen/bin/drumigen (run|worker)$", re.MULTILINE
 )
@@ -50,7 +50,7 @@ class Manager:
     @property
     def name(self) -> str:
         """The name of our unit."""
-        return WORKER_NAME if self.worker else NAME
+        return WORKER_NAME if self.worker else UNIT_NAME
 
     @property
     def title(self) -> str:
@@ -61,7 +61,7 @@ class Manager:
     def unit_file(self) -> Path:
         """Where our unit belongs."""
         if not self.user:
-            return SYSTEM_FOLDER / self.name
+            return UNITS_FOLDER / self.name
         folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
         return Path(folder) / "systemd/user" / self.name
 

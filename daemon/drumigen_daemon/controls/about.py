@@ -111,12 +111,12 @@ GROUPS: Final = (
 )
 """Every control, in the order in which one would look for it."""
 
-VOICE: Final = ".VOICE"
+OF_VOICE: Final = ".VOICE"
 UNITS: Final = {
-    name.replace(VOICE, f".{voice}"): unit
+    name.replace(OF_VOICE, f".{voice}"): unit
     for _, rows in GROUPS
     for name, _, unit in rows
-    for voice in (Voice if name.endswith(VOICE) else (Voice.KICK,))
+    for voice in (Voice if name.endswith(OF_VOICE) else (Voice.KICK,))
 }
 ORDER: Final = tuple(UNITS)
 """Every control, those of single voices too, in the order of the groups."""
@@ -127,7 +127,7 @@ def listing() -> Iterator[str]:
     for title, rows in GROUPS:
         yield title
         for name, meaning, unit in rows:
-            takes = _takes(CONTROLS[name.replace(VOICE, f".{Voice.KICK}")], unit)
+            takes = _takes(CONTROLS[name.replace(OF_VOICE, f".{Voice.KICK}")], unit)
             line = f"  {name:<16} {meaning}"
             if len(line) + 1 + len(takes) <= _WIDTH:
                 yield f"{line} {takes}".rstrip()

@@ -13,7 +13,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import ADDRESSES, RELATIVE, Binding, ControllerMap, Mode
 from drumigen_daemon.controls.feedback import Feedback
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry, Parameters
-from drumigen_daemon.controls.positions import Positions, ends, is_whole, plain
+from drumigen_daemon.controls.positions import Positions, as_given, ends, is_whole
 from drumigen_daemon.controls.soft_takeover import Knob
 from drumigen_daemon.engine.messages import ControlInput
 
@@ -25,7 +25,7 @@ KNOB_PAUSE: Final = 0.5
 """Seconds within which another value above the middle is a knob on its way, not another press."""
 
 
-class Move(NamedTuple):
+class ControlMove(NamedTuple):
     """A control that is moved; actions have no value."""
 
     control: str
@@ -124,13 +124,13 @@ class ControlMap:
         entry = self._parameters.entered(heard.source, data, heard.at)
         return self._feedback.without_echoes(heard), entry
 
-    def heard(self, heard: ControlInput) -> Iterator[Move]:
+    def heard(self, heard: ControlInput) -> Iterator[ControlMove]:
         """Yield what a MIDI message moves; carry out each move before the next is asked for."""
         news, entry = self.news(heard)
         if news is not None:
             yield from self.moves(news, entry)
 
-    def moves(self, heard: ControlInput, entry: Entry | None = None) -> Iterator[Move]:
+    def moves(self, heard: ControlInput, entry: Entry | None = None) -> Iterator[ControlMove]:
         """Yield what a message that is :meth:`news` moves."""
         for binding in self._bound_to(heard, entry):
             values: tuple[int, ...] = ()
@@ -175,7 +175,7 @@ class ControlMap:
 
     # --- from the controller ---------------------------------------------------------------
 
-    def _move(self, binding: Binding, data: tuple[int, ...], at: Seconds) -> Move | None:
+    def _move(self, binding: Binding, data: tuple[int, ...], at: Seconds) -> ControlMove | None:
         status = data[0] & 0xF0
         if status == PROGRAM_CHANGE:
             return self._program(binding, data[1] + 1)
@@ -191,21 +191,21 @@ class ControlMap:
             return self._turned(binding, _delta(binding.how, data[2]))
         return self._button(binding, status, data[2], at)
 
-    def _button(self, binding: Binding, status: int, value: int, at: Seconds) -> Move | None:
+    def _button(self, binding: Binding, status: int, value: int, at: Seconds) -> ControlMove | None:
         if binding.how is Mode.MOMENTARY:
             return self._held(binding, pressed=_is_down(status, value))
         pressed = binding.how is Mode.LATCHING or self._is_press(binding, status, value, at)
         return self._pressed(binding) if pressed else None
 
-    def _program(self, binding: Binding, program: int) -> Move | None:
+    def _program(self, binding: Binding, program: int) -> ControlMove | None:
         if binding.program == "any":
             names = self._positions.names(binding)
             if not names:
-                return Move(binding.name, program)
-            return Move(binding.name, names[program - 1]) if program <= len(names) else None
+                return ControlMove(binding.name, program)
+            return ControlMove(binding.name, names[program - 1]) if program <= len(names) else None
         return self._pressed(binding)
 
-    def _placed(self, binding: Binding, data: tuple[int, ...], *, fine: bool) -> Move | None:
+    def _placed(self, binding: Binding, data: tuple[int, ...], *, fine: bool) -> ControlMove | None:
         state, level, most = self._states[binding], data[2], 127
         state.coarse = state.coarse if fine else level
         if binding.bits == 14:
@@ -220,9 +220,9 @@ class ControlMap:
         state.knob.position = position
         if not moves:
             return None
-        return Move(binding.name, self._positions.value_at(binding, position))
+        return ControlMove(binding.name, self._positions.value_at(binding, position))
 
-    def _turned(self, binding: Binding, delta: int) -> Move | None:
+    def _turned(self, binding: Binding, delta: int) -> ControlMove | None:
         if not delta:
             return None
         names = self._positions.names(binding)
@@ -230,14 +230,14 @@ class ControlMap:
             stands = str(self._positions.value_of(binding.name))
             index = names.index(stands) if stands in names else 0
             index = max(0, min(len(names) - 1, index + (1 if delta > 0 else -1)))
-            return Move(binding.name, names[index])
+            return ControlMove(binding.name, names[index])
         low, high = ends(binding)
         stands_at = self._positions.number(binding)
         step = (high - low) / 127
         if binding.allowed is not None and abs(step) < 1 and is_whole(binding):
             step = 1.0 if high > low else -1.0
         value = max(min(low, high), min(max(low, high), stands_at + delta * step))
-        return Move(binding.name, round(value) if is_whole(binding) else round(value, 4))
+        return ControlMove(binding.name, round(value) if is_whole(binding) else round(value, 4))
 
     def _is_press(self, binding: Binding, status: int, value: int, at: Seconds) -> bool:
         """Tell a press from a release, and from a knob that is on its way above the middle."""
@@ -250,25 +250,25 @@ class ControlMap:
         # what sends no releases says the same again at each press
         return status != CONTROL_CHANGE or was in (None, value) or at - was_at > KNOB_PAUSE
 
-    def _pressed(self, binding: Binding) -> Move | None:
+    def _pressed(self, binding: Binding) -> ControlMove | None:
         if binding.allowed is None:
-            return Move(binding.name)
+            return ControlMove(binding.name)
         value = binding.value if binding.value is not None else self._next_value(binding)
-        return None if value is None else Move(binding.name, value)
+        return None if value is None else ControlMove(binding.name, value)
 
-    def _held(self, binding: Binding, *, pressed: bool) -> Move | None:
+    def _held(self, binding: Binding, *, pressed: bool) -> ControlMove | None:
         state = self._states[binding]
         if pressed is state.pressed:
             return None
         state.pressed = pressed
         if binding.allowed is None:
-            return Move(binding.name) if pressed else None
+            return ControlMove(binding.name) if pressed else None
         if binding.value is None:
-            return Move(binding.name, pressed)
+            return ControlMove(binding.name, pressed)
         if pressed:
-            state.before = plain(self._positions.value_of(binding.name))
-            return Move(binding.name, binding.value)
-        return Move(binding.name, state.before)
+            state.before = as_given(self._positions.value_of(binding.name))
+            return ControlMove(binding.name, binding.value)
+        return ControlMove(binding.name, state.before)
 
     def _next_value(self, binding: Binding) -> object:
         """Return what a press goes on to: the other of two, or the next name; None for numbers."""

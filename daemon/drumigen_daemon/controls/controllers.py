@@ -8,7 +8,7 @@ from pathlib import Path
 from drumigen.errors import ControlError
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import Binding, ControllerMap
-from drumigen_daemon.controls.control_map import ControlMap, Move
+from drumigen_daemon.controls.control_map import ControlMap, ControlMove
 from drumigen_daemon.controls.learning import Learner, load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.scenes import Scene, SceneBook, scene_of
 from drumigen_daemon.engine.messages import ControlInput, SendFeedback
@@ -60,7 +60,7 @@ class Controllers:
         """What was learned, now or before, in this order."""
         return tuple(self._learned)
 
-    def heard(self, heard: ControlInput) -> Iterator[Move]:
+    def heard(self, heard: ControlInput) -> Iterator[ControlMove]:
         """Yield what a message moves; carry out each move before the next is asked for.
 
         A message that teaches a binding moves nothing, nor does the echo of what we have shown.

@@ -51,7 +51,7 @@ class Positions:
         """Return where a control stands, from 0 to ``most``: what is shown; None for nowhere."""
         stands = self.value_of(binding.name)
         if binding.value is not None:
-            return most if plain(stands) == _taken(binding) else 0
+            return most if as_given(stands) == _taken(binding) else 0
         if isinstance(stands, bool):
             return most if stands else 0
         position = self.of(binding)
@@ -96,7 +96,7 @@ def is_whole(binding: Binding) -> bool:
     return binding.allowed is not None and binding.allowed.whole
 
 
-def plain(value: object) -> object:
+def as_given(value: object) -> object:
     """Return a value as it may be given: names as text, and the word for the style's own."""
     if value is None:
         return "style"
@@ -104,4 +104,4 @@ def plain(value: object) -> object:
 
 
 def _taken(binding: Binding) -> object:
-    return plain(binding.allowed.take(binding.value)) if binding.allowed is not None else None
+    return as_given(binding.allowed.take(binding.value)) if binding.allowed is not None else None

@@ -9,7 +9,7 @@ from drumigen.timeline import Timeline
 from drumigen.units import TEMPO_MAX, TEMPO_MIN, TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm
 from drumigen_daemon.engine.messages import PlannedBar, PlayedNote
 
-TURN: Final = 0.5
+TEMPO_TURN: Final = 0.5
 """BPM by which a tempo must differ to be a turn of it: a followed clock never stands still."""
 
 TURN_TICKS: Final = TICKS_PER_SIXTEENTH // 2
@@ -95,7 +95,7 @@ class BarLog:
         tick = timeline.tick_at(now)
         last = bar.turns[-1] if bar.turns else _Turn(bar.planned.start, bar.began, bar.tempo)
         inside = last.tick + TURN_TICKS <= tick <= bar.planned.end - TURN_TICKS
-        if inside and abs(timeline.tempo - last.tempo) >= TURN:
+        if inside and abs(timeline.tempo - last.tempo) >= TEMPO_TURN:
             bar.turns.append(_Turn(tick, now, timeline.tempo))
 
     def sounded(self, bar: int, note: PlayedNote) -> None:

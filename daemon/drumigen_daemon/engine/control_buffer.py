@@ -12,7 +12,7 @@ from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, POLY_PRESSUR
 from drumigen.units import Seconds
 from drumigen_daemon.engine.messages import ControlInput
 
-PERIOD: Final = 0.005
+BUFFER_PERIOD: Final = 0.005
 """Seconds between two deliveries..."""
 FLOOD_PERIOD: Final = 0.02
 """...and while they follow on one another without a pause..."""
@@ -99,7 +99,7 @@ class ControlBuffer:
 
     @property
     def _period(self) -> float:
-        return FLOOD_PERIOD if self._streak >= FLOOD_AFTER else PERIOD
+        return FLOOD_PERIOD if self._streak >= FLOOD_AFTER else BUFFER_PERIOD
 
     def _take_address(self, channel: tuple[str, int], message: bytes) -> None:
         """Follow which parameter is meant; it is told with the next data entry."""

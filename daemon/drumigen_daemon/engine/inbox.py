@@ -8,7 +8,7 @@ from drumigen.units import Seconds
 from drumigen_daemon.clock.midi_clock import ExpectedPulses
 from drumigen_daemon.ports.midi import CLOCK_PULSE
 
-Message = tuple[str, bytes, Seconds]
+HeardMessage = tuple[str, bytes, Seconds]
 """Source, bytes, and when they came."""
 
 HEARD_TOGETHER: Final = 0.12
@@ -21,7 +21,7 @@ class MidiInbox:
 
     def __init__(self, call: Callable[[], None]) -> None:
         """Use ``call``, from the thread that puts, when the engine should take."""
-        self._messages: deque[Message] = deque()
+        self._messages: deque[HeardMessage] = deque()
         self._call = call
         self._expected: ExpectedPulses | None = None
 
@@ -50,9 +50,9 @@ class MidiInbox:
             and expected.has(nth, at)
         )
 
-    def take(self, most: int) -> list[Message]:
+    def take(self, most: int) -> list[HeardMessage]:
         """Return what has come first; calls again for the rest."""
-        messages: list[Message] = []
+        messages: list[HeardMessage] = []
         while self._messages and len(messages) < most:
             messages.append(self._messages.popleft())
         if self._messages:

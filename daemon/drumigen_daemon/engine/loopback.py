@@ -21,8 +21,8 @@ SENDER, HEARER = "drumigen-loop-a", "drumigen-loop-b"
 NOTES: Final = 200
 SPACING: Final = 0.0137
 """Seconds from note to note: a little more than a multiple of any JACK period in use."""
-AHEAD: Final = 0.05
-SETTLING: Final = 1.5
+SENT_AHEAD_SECONDS: Final = 0.05
+CONNECTING_SECONDS_MAX: Final = 1.5
 """Seconds in which the ports must have been connected."""
 LAST_NOTE_SECONDS_MAX: Final = 0.5
 _ON: Final = 0x99
@@ -84,7 +84,7 @@ def measure(make: Callable[[], Backend], output: str = "", heard_on: str = "") -
 
 
 def _connect(sender: Backend, hearer: Backend, expected: int) -> None:
-    until = time.monotonic() + SETTLING
+    until = time.monotonic() + CONNECTING_SECONDS_MAX
     connected: set[str] = set()
     while time.monotonic() < until:
         connected |= {change.port for change in sender.check() if change.up and change.peer}
@@ -100,13 +100,13 @@ def _sent_and_heard(sender: Backend, hearer: Backend, inbox: _Arrival) -> RoundT
     timed = None if sender.queues else TimedOutput(sender)
     send = sender.send if timed is None else timed.send
     lead = sender.lead if timed is None else timed.lead
-    start = time.monotonic() + lead + AHEAD
+    start = time.monotonic() + lead + SENT_AHEAD_SECONDS
     meant = {_note(number): start + number * SPACING for number in range(NOTES)}
     waiting = list(meant.items())
     delays: list[float] = []
     end = start + NOTES * SPACING + LAST_NOTE_SECONDS_MAX
     while (now := time.monotonic()) < end and len(delays) < NOTES:
-        while waiting and waiting[0][1] - lead - AHEAD / 2 <= now:
+        while waiting and waiting[0][1] - lead - SENT_AHEAD_SECONDS / 2 <= now:
             data, at = waiting.pop(0)
             send("out", data, Seconds(at))
         if timed is not None:

@@ -30,7 +30,7 @@ LOOK_BACK = 0.35
 LATE_LIMIT = 0.25
 """A hit later than this (or than a sixteenth) is dropped: it would be a wrong note."""
 
-STALL = 0.05
+STALL_SECONDS = 0.05
 """Seconds by which we are called too late that tell of a stall, as of a suspended machine."""
 LATE_AFTER_STALL = 0.03
 """Seconds by which a hit may be late after a stall: what was missed is not made up for."""
@@ -258,7 +258,7 @@ class Player:
         Return when to call again at the latest; it may be called at any time before.
         """
         lead = self._output.lead
-        self._stalled = now > self._promised + STALL
+        self._stalled = now > self._promised + STALL_SECONDS
         early = early and now >= self._recalled_at + RECALL_QUIET_SECONDS
         until = now + lead + (HANDED_EARLIER if early else 0.0)
         self._forget_left(now)

@@ -14,13 +14,13 @@ from drumigen_daemon.ports.midi import is_note_on
 
 SPIN: Final = 0.0004
 """Seconds before a message that are spent awake."""
-LEAD: Final = Seconds(0.010)
+OUTPUT_LEAD: Final = Seconds(0.010)
 
 
 class TimedOutput:
     """The queue of a backend that has none: keeps each message, and waits for its time itself."""
 
-    lead = LEAD
+    lead = OUTPUT_LEAD
 
     def __init__(self, backend: Backend) -> None:
         """Send through ``backend``, which sends at once."""

@@ -29,7 +29,7 @@ from drumigen.pattern import Bar
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.generator.messages import DeviceReport, GeneratorSetup, Item
 from drumigen_daemon.generator.trial import model_path, real_batch, tried
-from drumigen_daemon.generator.verdicts import Verdict, find, keep, key_of
+from drumigen_daemon.generator.verdicts import Verdict, find, keep, verdict_key
 from drumigen_daemon.generator.writers import BarWriter
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ LOAD_SECONDS_MAX: Final = 120.0
 """After which a device that is loaded hangs: torch from a slow disk, and graphs, included."""
 FULL_CONTEXT: Final = 8
 """Bars of context that a batch has which warms up; those are written there too."""
-HOW_TO_GET: Final = f"{INSTALL_TORCH}, or make play GPU=1"
+INSTALL_GPU: Final = f"{INSTALL_TORCH}, or make play GPU=1"
 
 
 def _nothing() -> None:
@@ -65,7 +65,7 @@ def found_device(asked: str) -> tuple[str, str]:
     if not gpu_may_be_here():
         return "", "" if asked == "auto" else f"{asked} is asked for, and no GPU is seen"
     if not torch_is_installed():
-        return "", f"there is a GPU, but torch is not installed: {HOW_TO_GET}"
+        return "", f"there is a GPU, but torch is not installed: {INSTALL_GPU}"
     if asked != "auto":
         return asked, ""  # whether it is there is found out where it is loaded
     try:
@@ -75,7 +75,7 @@ def found_device(asked: str) -> tuple[str, str]:
     return ("", "torch can use no GPU here") if device == "cpu" else (device, "")
 
 
-def choice(setup: GeneratorSetup) -> tuple[str, str, str]:
+def device_choice(setup: GeneratorSetup) -> tuple[str, str, str]:
     """Return what ``setup`` will play on, why, and what fault there is; a trial takes seconds.
 
     Raises:
@@ -96,7 +96,7 @@ def choice(setup: GeneratorSetup) -> tuple[str, str, str]:
 def verdict_of(setup: GeneratorSetup, device: str, begin: Callable[[], None] = _nothing) -> Verdict:
     """Return the verdict that is kept, or that of a trial now, before which ``begin`` is called."""
     file = Path(setup.verdicts) if setup.verdicts else None
-    verdict = find(file, key_of(model_path(setup), device))
+    verdict = find(file, verdict_key(model_path(setup), device))
     if verdict is None or verdict.fault:
         begin()
         verdict = tried(setup, device)
@@ -272,7 +272,7 @@ class DeviceWriter:
         self._there = None
         said = self._fault() or FAULTS.of(self._setup.device)
         if self._device:
-            key = key_of(model_path(self._setup), self._device)
+            key = verdict_key(model_path(self._setup), self._device)
             keep(self._file, Verdict(key, self._device, fault=said))
         self._tell(state="failed", device="cpu", faults=self.report.faults + 1, said=said)
 

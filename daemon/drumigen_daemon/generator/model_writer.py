@@ -17,9 +17,9 @@ from drumigen.fitting import felt_beat
 from drumigen.form import Form
 from drumigen.kit import SNARES, TOMS, VOICES, Voice
 from drumigen.model.checkpoint import Checkpoint, load_model
-from drumigen.model.conditions import SECTIONS, Conditions, density_of, tempo_heard
+from drumigen.model.conditions import SECTION_NAMES, Conditions, density_of, tempo_heard
 from drumigen.model.demands import FIRM, Demands
-from drumigen.model.generation import CACHES_MAX, Contexts, Played, Row, generate_batch
+from drumigen.model.generation import CACHES_MAX, ConditionedBar, Contexts, Row, generate_batch
 from drumigen.model.persona import (
     Persona,
     Profile,
@@ -28,13 +28,13 @@ from drumigen.model.persona import (
     turned_density,
     turned_intensity,
 )
-from drumigen.model.sampling import TEMPERATURES, Sampling
+from drumigen.model.sampling import TEMPERATURE_RANGE, Sampling
 from drumigen.model.tokens import notes_of, velocity_span
 from drumigen.pattern import Bar
 from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
-from drumigen.variation import GHOST_MAX, with_crash
+from drumigen.variation import GHOST_LOOSE_MAX, with_crash
 from drumigen_daemon.generator.messages import BarRequest, Item
 from drumigen_daemon.generator.writers import BankWriter
 
@@ -62,7 +62,7 @@ it, so it is to be usual.  In other bars it would make songs too alike."""
 FILL_TOMS: Final = 3
 FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
-SWUNG: Final = 58.0
+SWUNG_FROM: Final = 58.0
 """MPC percent from which the second of two eighths is nearer to another sixteenth."""
 DROPPED: Final = 0.5
 """Share of bars that come back less one soft stroke, with who comes back seldom; with who plays a
@@ -261,7 +261,7 @@ class _Player:
         """Tell whether the eighths of its style are swung."""
         style = self._style(request.style)
         feel = None if style is None else style.feel
-        return feel is not None and feel.swing_unit is SwingUnit.EIGHTH and feel.swing > SWUNG
+        return feel is not None and feel.swing_unit is SwingUnit.EIGHTH and feel.swing > SWUNG_FROM
 
     def _persona(self, request: BarRequest) -> Persona:
         profile = self._profiles.get(self.name_of(request.style), _BLAND)
@@ -269,7 +269,7 @@ class _Player:
 
     def _row(self, item: Item, tempo: Bpm, attempt: int) -> Row:
         request = item.request
-        context: list[Played] = [
+        context: list[ConditionedBar] = [
             (written.bar, self._told(written.request, self._heard(written.request, tempo)))
             for written in item.context
         ]
@@ -288,7 +288,7 @@ class _Player:
         calm = CALMER**attempt if request.number == 0 else 1.0
         newer = 1.0 if told.likeness else NEWER
         heat = request.temperature * newer * calm
-        low, high = TEMPERATURES
+        low, high = TEMPERATURE_RANGE
         return Row(
             told,
             zlib.crc32(key.encode()),
@@ -359,7 +359,7 @@ class _Player:
             None if request.fill and request.density is None else density,
             intensity,
             request.fill,
-            section if section in SECTIONS else None,
+            section if section in SECTION_NAMES else None,
             request.number,
             persona.lean,
             persona.drummer,
@@ -401,7 +401,7 @@ def _leads_on(bar: Bar) -> bool:
     """Tell whether the second half of ``bar`` is on toms or snare, as a fill's is."""
     late = [hit for hit in bar.hits if 2 * hit.tick >= bar.meter.ticks]
     toms = sum(hit.voice in TOMS for hit in late)
-    snares = sum(hit.voice in SNARES and hit.velocity > GHOST_MAX for hit in late)
+    snares = sum(hit.voice in SNARES and hit.velocity > GHOST_LOOSE_MAX for hit in late)
     return toms >= FILL_TOMS or snares >= FILL_SNARES
 
 

@@ -89,7 +89,7 @@ def serve(
                     if _rung(news):
                         channel.send(device.report)
                 with signs_of_life(channel, batch.number):
-                    reply = answered(writer, batch)
+                    reply = batch_reply(writer, batch)
                 channel.send(reply)
     except ChannelClosedError:
         return
@@ -130,7 +130,7 @@ def signs_of_life(channel: Channel[Batch], number: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
-def answered(writer: BarWriter, batch: Batch) -> BatchReply:
+def batch_reply(writer: BarWriter, batch: Batch) -> BatchReply:
     """Return what ``writer`` makes of ``batch``; what it cannot write is refused, that alone."""
     items = batch.items
     try:

@@ -24,12 +24,12 @@ from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
 from drumigen_daemon.generator.messages import BarRequest, GeneratorSetup, Item, WrittenBar
 from drumigen_daemon.generator.model_writer import ModelWriter
-from drumigen_daemon.generator.verdicts import Verdict, key_of
+from drumigen_daemon.generator.verdicts import Verdict, verdict_key
 from drumigen_daemon.generator.writers import BarWriter
 from drumigen_daemon.process.parent import PARENT, end_with_parent
 from drumigen_daemon.process.realtime import ONE_THREAD
 
-CONTEXT: Final = 4
+TRIAL_CONTEXT_BARS: Final = 4
 ROUNDS: Final = 5
 TRIAL_SECONDS_MAX: Final = 120.0
 """Loading torch from a slow disk, and recording graphs, included."""
@@ -48,7 +48,7 @@ def tried(setup: GeneratorSetup, device: str) -> Verdict:
     Raises:
         ModelLoadError: the model cannot be used, on whatever device.
     """
-    key = key_of(model_path(setup), device)
+    key = verdict_key(model_path(setup), device)
     command = [sys.executable, "-m", __name__, msgspec.json.encode(setup).decode(), device]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves
@@ -74,7 +74,7 @@ def measured(setup: GeneratorSetup, device: str) -> Verdict:
     """Return what CPU and ``device`` take, measured here and now."""
     model = Path(setup.model) if setup.model else None
     styles = load_catalogue(Path(setup.styles) if setup.styles else None, model)
-    key = key_of(model_path(setup), device)
+    key = verdict_key(model_path(setup), device)
     cpu = ModelWriter(model, "cpu", styles)
     items = real_batch(cpu, [style.name for style in styles])
     cpu_seconds = seconds_of(cpu, items)
@@ -83,7 +83,9 @@ def measured(setup: GeneratorSetup, device: str) -> Verdict:
     return Verdict(key, device, cpu_seconds, device_seconds, FAULTS.of(device))
 
 
-def real_batch(writer: BarWriter, styles: Sequence[str], context: int = CONTEXT) -> list[Item]:
+def real_batch(
+    writer: BarWriter, styles: Sequence[str], context: int = TRIAL_CONTEXT_BARS
+) -> list[Item]:
     """Return the next bar and fill of each style, after ``context`` bars by ``writer``."""
     histories: dict[str, tuple[WrittenBar, ...]] = dict.fromkeys(styles, ())
     for number in range(context):

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 KEPT_MAX: Final = 16
 """Verdicts in a file: models and drivers that were tried, the latest last."""
-FILE_MAX: Final = 64 * 1024
+VERDICTS_BYTES_MAX: Final = 64 * 1024
 _MACHINE: Final = Path("/etc/machine-id")
 
 
@@ -25,7 +25,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """What a trial found."""
 
     key: str
-    """Of the machine, the model and the driver: see :func:`key_of`."""
+    """Of the machine, the model and the driver: see :func:`verdict_key`."""
     device: str
     cpu_seconds: float = 0.0
     """The next bars and fills of all styles, on the CPU..."""
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True):
         )
 
 
-def key_of(model: Path, device: str) -> str:
+def verdict_key(model: Path, device: str) -> str:
     """Return what a verdict holds for: this machine, this model, this driver and this torch.
 
     Raises:
@@ -94,7 +94,7 @@ def _read(file: Path | None) -> list[Verdict]:
         return []
     try:
         with file.open("rb") as opened:
-            return msgspec.json.decode(opened.read(FILE_MAX), type=list[Verdict])
+            return msgspec.json.decode(opened.read(VERDICTS_BYTES_MAX), type=list[Verdict])
     except FileNotFoundError:
         return []
     except (OSError, msgspec.MsgspecError) as error:

@@ -28,7 +28,7 @@ from drumigen_daemon.process.plugins import installed
 
 log = logging.getLogger(__name__)
 
-GROUP: Final = "drumigen.writers"
+WRITERS_GROUP: Final = "drumigen.writers"
 """Entry points of this group, called with a :class:`GeneratorSetup`, return a writer."""
 
 
@@ -157,7 +157,7 @@ def make_writer(setup: GeneratorSetup) -> BarWriter:
     if setup.writer in WRITERS:
         return WRITERS[setup.writer](setup, styles)
     bank = BankWriter(styles)
-    for point in installed(GROUP, setup.writer):
+    for point in installed(WRITERS_GROUP, setup.writer):
         try:
             return GuardedWriter(setup.writer, point.load()(setup), bank)
         except Exception:  # a package that is not ours may fail as it likes
@@ -196,7 +196,7 @@ def _celery(setup: GeneratorSetup, styles: StyleCatalogue) -> BarWriter:
         needed = "pip install 'drumigen[workers]'"
         log.warning("workers need %s: %s; the CPU here writes", error.name, needed)
         return _model(setup, styles)
-    made: BarWriter = module.made(setup, styles, _model(setup, styles))
+    made: BarWriter = module.made_writer(setup, styles, _model(setup, styles))
     return made
 
 

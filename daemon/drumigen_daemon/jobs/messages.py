@@ -13,7 +13,7 @@ from drumigen.kit import Voice
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.session import SongForm
 
-BARS_MAX: Final = 64
+JOB_BARS_MAX: Final = 64
 _NAME: Final = r"^[^/\\]*$"
 """A name, no path: files are for the command line of whoever owns them."""
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_NAME)]
@@ -32,7 +32,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """A song to be rendered, as ``drumigen render`` does; what is left out the style decides."""
 
     style: _Name = "rock"
-    bars: Annotated[int, msgspec.Meta(ge=1, le=BARS_MAX)] = 4
+    bars: Annotated[int, msgspec.Meta(ge=1, le=JOB_BARS_MAX)] = 4
     tempo: Annotated[float, msgspec.Meta(ge=20, le=400)] | None = None
     """BPM; left out, a tempo at which the style is at home."""
     meter: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,2}/[0-9]{1,2}$")] = "4/4"

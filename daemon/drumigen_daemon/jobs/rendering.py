@@ -18,7 +18,7 @@ from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.generator.writers import BarWriter, make_writer
 from drumigen_daemon.jobs.messages import (
-    BARS_MAX,
+    JOB_BARS_MAX,
     Assignment,
     JobDone,
     JobError,
@@ -106,7 +106,9 @@ def request_of(session: Session, bars: int, setup: GeneratorSetup) -> JobRequest
     try:
         request = msgspec.convert(told, JobRequest)
     except msgspec.ValidationError as error:
-        message = f"a worker renders at most {BARS_MAX} bars, of shipped styles and kits: {error}"
+        message = (
+            f"a worker renders at most {JOB_BARS_MAX} bars, of shipped styles and kits: {error}"
+        )
         raise JobError(message) from error
     said = session_of(request)
     lost = [

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG_MAX: Final = 200_000
 """Bytes; a process that leaves more unread is told nothing until it has read them."""
-SILENCE_MAX: Final = 6.0
+SIGN_SECONDS_MAX: Final = 6.0
 """Seconds without a sign of life after which the process is replaced."""
 RING_MAX: Final = 4.0
 """Seconds for which the last stroke may ring before the process is ended."""
@@ -108,7 +108,7 @@ class ListenLink:
             on_message=self._heard,
             on_start=self._started,
             on_loss=self._lost,
-            patience=Patience(silence=SILENCE_MAX),
+            patience=Patience(silence=SIGN_SECONDS_MAX),
         )
         self._child = child
         telling = asyncio.create_task(self._tell(child), name="telling who sounds")

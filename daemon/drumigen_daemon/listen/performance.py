@@ -13,7 +13,7 @@ from drumigen_daemon.engine.score import Score
 from drumigen_daemon.listen.messages import ListenPlan, ListenState
 from drumigen_daemon.listen.render_clock import RenderClock
 
-LEAD: Final = Seconds(0.12)
+SYNTH_LEAD: Final = Seconds(0.12)
 """Seconds ahead of which notes are given to the synthesizer."""
 JUMP: Final = TICKS_PER_BEAT // 4
 """Ticks by which the song must move at once for it to be elsewhere and not of another tempo."""
@@ -39,7 +39,7 @@ class Instrument(Protocol):
 class _Output:
     """An :class:`~drumigen_daemon.engine.player.Output` to an instrument."""
 
-    lead = LEAD
+    lead = SYNTH_LEAD
     dropped = 0
 
     def __init__(self, instrument: Instrument, clock: RenderClock, delay: Seconds) -> None:

@@ -29,23 +29,23 @@ from drumigen_daemon.listen.messages import (
 from drumigen_daemon.listen.performance import SoundingSong
 from drumigen_daemon.process.channel import Channel
 from drumigen_daemon.process.parent import end_with_parent
-from drumigen_daemon.sound.fluidsynth import HOW_TO_GET, LiveSynth, library
+from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH, LiveSynth, library
 from drumigen_daemon.sound.fonts import sound_font
 
 RATE: Final = 48_000
 PERIODS: Final = {"pulseaudio": 2048, "pipewire": 1024, "alsa": 512}
 """Frames that are rendered at once.  PulseAudio is asked to hold one period, ALSA holds four; a
 JACK server has its own."""
-PERIOD: Final = 1024
-GAIN: Final = 0.5
-TURN: Final = 0.02
+PERIOD_FRAMES: Final = 1024
+SYNTH_GAIN: Final = 0.5
+TURN_PERIOD: Final = 0.02
 """Seconds between two looks at what sounds soon."""
 SIGN_PERIOD: Final = 0.25
 PROBE: Final = 1.0
 """Seconds in which an audio system must have asked for sound."""
 STANDSTILL: Final = 2.0
 """Seconds without such a request after which it is given up."""
-RETRY_PERIOD: Final = 3.0
+DRIVER_PERIOD: Final = 3.0
 """Seconds between two searches for one."""
 
 
@@ -61,7 +61,7 @@ class ListenProcess:
         self._channel = channel
         self._setup = setup
         self._font = font
-        self._synth = LiveSynth(font, rate=RATE, gain=GAIN)
+        self._synth = LiveSynth(font, rate=RATE, gain=SYNTH_GAIN)
         self._level_db: float | None = None
         for name, value in (
             ("audio.periods", 4),
@@ -88,19 +88,19 @@ class ListenProcess:
                     self._sound(driver)
                 else:
                     self._unheard(nothing_found(self._setup))
-                    self._hear_for(RETRY_PERIOD)
+                    self._hear_for(DRIVER_PERIOD)
         finally:
             self._synth.close()
 
     def _found(self) -> str:
         """Open the first audio system that asks for sound; return its name, empty if none does."""
         for driver in candidates(self._setup, os.environ):
-            self._synth.set("audio.period-size", PERIODS.get(driver, PERIOD))
+            self._synth.set("audio.period-size", PERIODS.get(driver, PERIOD_FRAMES))
             if self._synth.open(driver):
                 before = self._synth.millisecond
                 end = time.monotonic() + PROBE
                 while time.monotonic() < end:
-                    self._hear_for(TURN)
+                    self._hear_for(TURN_PERIOD)
                     if self._synth.millisecond > before:
                         return driver
             self._synth.end()
@@ -114,7 +114,7 @@ class ListenProcess:
         told = False
         sign_due = 0.0
         while True:
-            self._hear_for(TURN)
+            self._hear_for(TURN_PERIOD)
             now = _now()
             performance.advance(now)
             if self._state is not None and performance.clock.settled:
@@ -157,7 +157,7 @@ class ListenProcess:
                 if message.level_db != self._level_db:
                     self._level_db = message.level_db
                     level = self._setup.level_db + message.level_db
-                    self._synth.set_gain(GAIN * 10 ** (level / 20))
+                    self._synth.set_gain(SYNTH_GAIN * 10 ** (level / 20))
                 self._state = message
                 if self._performance.clock.settled:
                     self._performance.go(message, _now())
@@ -192,13 +192,13 @@ def main() -> int:
 
 def _checked(font: Path | None, wanted: str) -> Path:
     if library() is None:
-        message = f"FluidSynth is not installed: {HOW_TO_GET}"
+        message = f"FluidSynth is not installed: {INSTALL_FLUIDSYNTH}"
         raise SoundError(message)
     if font is None:
         message = (
             f"sound.font: there is no file {wanted}; check the path"
             if wanted
-            else f"no sound font is installed: {HOW_TO_GET}"
+            else f"no sound font is installed: {INSTALL_FLUIDSYNTH}"
         )
         raise SoundError(message)
     return font

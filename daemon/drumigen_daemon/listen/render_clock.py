@@ -10,7 +10,7 @@ from typing import Final
 
 from drumigen.units import Seconds
 
-WINDOW: Final = 2.0
+READINGS_SECONDS: Final = 2.0
 """Seconds of readings of which the most advanced counts."""
 LATELY: Final = 0.3
 """Seconds of readings that tell that the system lost time..."""
@@ -18,7 +18,7 @@ LOST: Final = 0.025
 """...when they are all behind by so many seconds, and by half the height of a step."""
 SLEW: Final = 0.001
 """Seconds that the line moves in a second: two crystals differ by less, and nobody hears it."""
-SETTLED: Final = 0.4
+SETTLED_SECONDS: Final = 0.4
 """Seconds of readings after which the line holds."""
 
 
@@ -34,7 +34,7 @@ class RenderClock:
     @property
     def settled(self) -> bool:
         """Whether enough was seen to go by."""
-        return bool(self._readings) and self._readings[-1][0] - self._begun >= SETTLED
+        return bool(self._readings) and self._readings[-1][0] - self._begun >= SETTLED_SECONDS
 
     def observe(self, millisecond: int, now: Seconds) -> bool:
         """Take a reading; tell whether the line jumped, as after a gap in the sound."""
@@ -45,7 +45,7 @@ class RenderClock:
             self._first = float(now)
             self._ahead = ahead
         readings.append((float(now), ahead))
-        while readings[0][0] < now - WINDOW:
+        while readings[0][0] < now - READINGS_SECONDS:
             readings.popleft()
         best = max(each for _, each in readings)
         lately = [each for at, each in readings if at >= now - LATELY]

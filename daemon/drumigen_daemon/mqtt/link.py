@@ -36,11 +36,11 @@ from drumigen_daemon.status.status import Status, described
 
 log = logging.getLogger(__name__)
 
-PERIOD: Final = 0.1
+TELLING_PERIOD: Final = 0.1
 """Seconds between two tellings at least."""
 BACKLOG_MAX: Final = 100_000
 """Bytes; a bridge that leaves more unread is told nothing until it has read them."""
-SONG: Final = (
+SONG_FIELDS: Final = (
     "transport",
     "bar",
     "meter",
@@ -75,7 +75,7 @@ class MqttLink:
                 started=self._started,
                 lost=self._lost,
                 tell=self._tell,
-                pause=lambda: PERIOD,
+                pause=lambda: TELLING_PERIOD,
                 heard=self._heard,
             ),
         )
@@ -141,7 +141,7 @@ class MqttLink:
             self._session = session
             self._values = dict(self._stands_at())
         said = described(status, now)
-        song = {name: said[name] for name in SONG}
+        song = {name: said[name] for name in SONG_FIELDS}
         song["tempo"] = round(status.timeline.tempo, 1)
         song["locked"] = status.lock in ("locked", "internal")
         telemetry: dict[str, Any] = {}

@@ -43,7 +43,7 @@ from drumigen_daemon.process.log_line import LogLevel, LogLine
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.process.password import password
 from drumigen_daemon.process.realtime import limit_memory
-from drumigen_daemon.process.supervision import HEALTHY_AFTER, full_jitter
+from drumigen_daemon.process.supervision import TASK_HEALTHY_SECONDS, full_jitter
 
 KEEP_ALIVE: Final = 15
 """Seconds; a broker notices a lost machine after one and a half of them."""
@@ -52,7 +52,7 @@ BROKER_SECONDS_MAX: Final = 5.0
 SIGN_PERIOD: Final = 2.0
 DELIVERY_PERIOD: Final = 0.02
 """Seconds between two deliveries of commands to the daemon; of a control the last one counts."""
-COMMANDS_MAX: Final = 64
+BROKER_COMMANDS_MAX: Final = 64
 RENEWAL_PERIOD: Final = 1.0
 """Seconds between two renewals of everything, however often Home Assistant is born."""
 INCOMING_MAX: Final = 1000
@@ -165,7 +165,7 @@ class Bridge:
             else:
                 reason = "it closed the connection"
             self._connected = False
-            failures = 1 if loop.time() - begun > HEALTHY_AFTER else failures + 1
+            failures = 1 if loop.time() - begun > TASK_HEALTHY_SECONDS else failures + 1
             pause = full_jitter(failures)
             self._complain(f"{reason}; trying again, the music plays on", again=failures % 10 == 0)
             await asyncio.sleep(pause)
@@ -285,7 +285,7 @@ class Bridge:
                 wanted = self._topics.wanted(topic, payload, retained=message.retain)
             if wanted is None:
                 self._ignored += 1
-            elif wanted.control in self._wanted or len(self._wanted) < COMMANDS_MAX:
+            elif wanted.control in self._wanted or len(self._wanted) < BROKER_COMMANDS_MAX:
                 self._wanted.pop(wanted.control, None)
                 self._wanted[wanted.control] = wanted
                 self._asked.set()

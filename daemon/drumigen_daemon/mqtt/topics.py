@@ -14,7 +14,7 @@ from drumigen_daemon.controls.table import VALUES
 from drumigen_daemon.controls.values import SWITCH, TEXT_MAX, Allowed
 from drumigen_daemon.mqtt.messages import ControlRequest
 
-ROOT: Final = "drumigen"
+TOPIC_ROOT: Final = "drumigen"
 ONLINE, OFFLINE = "online", "offline"
 PLAYING: Final = "playing"
 
@@ -45,7 +45,7 @@ class Topics:
     @property
     def base(self) -> str:
         """What all but the group's begin with."""
-        return f"{ROOT}/{self.id}"
+        return f"{TOPIC_ROOT}/{self.id}"
 
     @property
     def availability(self) -> str:
@@ -60,7 +60,7 @@ class Topics:
     @property
     def commands(self) -> tuple[str, ...]:
         """What to subscribe to, to be controlled."""
-        group = (f"{ROOT}/group/{self.group}/+/set",) if self.group else ()
+        group = (f"{TOPIC_ROOT}/group/{self.group}/+/set",) if self.group else ()
         return (f"{self.base}/+/set", *group)
 
     def command(self, control: str) -> str:
@@ -87,7 +87,7 @@ class Topics:
             return None
         prefix, _, rest = topic.rpartition("/set")
         own, _, control = prefix.rpartition("/")
-        group = f"{ROOT}/group/{self.group}" if self.group else self.base
+        group = f"{TOPIC_ROOT}/group/{self.group}" if self.group else self.base
         if rest or own not in (self.base, group) or control not in CONTROLLED:
             return None
         if CONTROLLED[control] is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import msgspec
 
-from drumigen.arrange import NEUTRAL, SECTIONS, Section, count_in, last_stroke
+from drumigen.arrange import NEUTRAL, SECTION_ROWS, Section, count_in, last_stroke
 from drumigen.form import Form, section_at
 from drumigen.pattern import Bar
 from drumigen.timeline import MeterMap
@@ -33,7 +33,7 @@ class Arrangement:
         self._form_of = form_of
         self.session = session
         self.meters = MeterMap.constant(session.meter)
-        self.conditions = Automation.constant(conditions_of(session))
+        self.conditions = Automation.constant(song_conditions_of(session))
         self.form = Calls()
 
     def end_of(self, number: int) -> Tick:
@@ -185,14 +185,14 @@ CONDITIONED = (
 """Fields of the session that condition bars."""
 
 
-def conditions_of(session: Session) -> SongConditions:
+def song_conditions_of(session: Session) -> SongConditions:
     """Return what ``session`` has bars written under."""
     return SongConditions(**{name: getattr(session, name) for name in CONDITIONED})
 
 
 def points(conditions: SongConditions) -> tuple[int | None, int | None]:
     """Return density and intensity in coarse steps, with what the section adds."""
-    row = SECTIONS[conditions.section]
+    row = SECTION_ROWS[conditions.section]
     return _coarse(conditions.density, row.density), _coarse(conditions.intensity, row.intensity)
 
 

@@ -47,9 +47,9 @@ VARIATIONS_RUNNING: Final = 3
 """Varied bars in a row before the bank takes over: variations of variations lose the groove."""
 STILL_HEARD: Final = 1.0
 """Seconds after its end for which a bar is left as it was played."""
-TEMPO_STEP: Final = 0.03
+FEEL_TEMPO_STEP: Final = 0.03
 """Share by which our own tempo must have moved before feel, in milliseconds, follows it."""
-TEMPO_STEP_UNLOCKED: Final = 0.08
+FEEL_TEMPO_STEP_UNLOCKED: Final = 0.08
 """The same while the tempo of a master is not known well yet."""
 TEMPI_KEPT: Final = 64
 """Bars either way of the playhead of which it is known for which tempo they were written."""
@@ -199,7 +199,7 @@ class Planner:
         """
         if locked:
             self._nominal = self._nominal_tempo.of(self.tempo)
-        step = TEMPO_STEP if self._nominal or not self._follows else TEMPO_STEP_UNLOCKED
+        step = FEEL_TEMPO_STEP if self._nominal or not self._follows else FEEL_TEMPO_STEP_UNLOCKED
         exact = self._follows and self._nominal is not None
         tempo = self._tempo_now
         moved = abs(tempo - self._feel_tempo)

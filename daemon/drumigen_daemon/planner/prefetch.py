@@ -15,7 +15,7 @@ from drumigen_daemon.planner.song_memory import SongMemory
 READY_BARS: Final = 2
 """Bars, from the one that sounds on, that are ready in every style, and as a fill."""
 
-BATCH_MAX: Final = 18
+OTHER_STYLES_MAX: Final = 18
 """Bars in other styles that are asked for at once: the song never waits long for its own.  A new
 bar wants 34, a groove and a fill for each style that is shipped, and so takes two batches."""
 
@@ -75,7 +75,7 @@ class Prefetch:
         if len(items) > most:
             items = tuple(sorted(items, key=lambda item: self._is_spare(item.request))[:most])
         if not items:
-            others = islice(self._for_a_switch(playhead), min(BATCH_MAX, most))
+            others = islice(self._for_a_switch(playhead), min(OTHER_STYLES_MAX, most))
             items = self._missing(others, playhead, planned)
         self._complete = not items
         items = tuple(

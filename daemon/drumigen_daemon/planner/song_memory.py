@@ -16,7 +16,7 @@ from drumigen_daemon.generator.messages import BarRequest, WrittenBar
 
 SOUNDED_MAX: Final = 4096
 """Played bars that are remembered: two hours at 140 BPM."""
-OWN_MAX: Final = 256
+OWN_BARS_MAX: Final = 256
 """Bars that are remembered as they were to be where something else sounded."""
 VERSIONS_MAX: Final = 16
 """Written versions of one bar of one style that are kept: its fill, and what knobs went through."""
@@ -85,7 +85,7 @@ class SongMemory:
         """Take what was to sound where something else did: what comes after it continues it."""
         place = (written.request.style, written.request.number)
         self._own[place] = written
-        if len(self._own) > OWN_MAX:
+        if len(self._own) > OWN_BARS_MAX:
             del self._own[next(iter(self._own))]
 
     def sounded_as(self, request: BarRequest) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEAD: Final = Seconds(10e-3)
+QUEUE_LEAD: Final = Seconds(10e-3)
 
 TIMER_HZ: Final = 6250
 """Steps a second in which our queue advances: the kernel's finest; its default of 1000 would
@@ -45,7 +45,7 @@ WITHDRAW_MARGIN: Final = 3e-3
 RECEIVE_MAX: Final = 1000
 """Events taken in one go."""
 
-DEVICE: Final = Path("/dev/snd/seq")
+SEQUENCER_DEVICE: Final = Path("/dev/snd/seq")
 
 _ACTIVE_SENSING = bytes((ACTIVE_SENSING,))
 _SYSTEM_CLIENT = 0
@@ -56,11 +56,14 @@ Address = tuple[int, int]
 
 def check_device() -> None:
     """Raise :class:`PortError` unless the kernel's sequencer can be opened."""
-    if not DEVICE.exists():
-        message = f"no {DEVICE}: load the ALSA sequencer (modprobe snd-seq)"
+    if not SEQUENCER_DEVICE.exists():
+        message = f"no {SEQUENCER_DEVICE}: load the ALSA sequencer (modprobe snd-seq)"
         raise PortError(message)
-    if not os.access(DEVICE, os.R_OK | os.W_OK):
-        message = f"no permission for {DEVICE}: add your user to the group audio, and log in again"
+    if not os.access(SEQUENCER_DEVICE, os.R_OK | os.W_OK):
+        message = (
+            f"no permission for {SEQUENCER_DEVICE}: "
+            "add your user to the group audio, and log in again"
+        )
         raise PortError(message)
 
 
@@ -106,7 +109,7 @@ class AlsaBackend:
 
     name = "alsa"
     queues = True
-    lead = LEAD
+    lead = QUEUE_LEAD
     thread_priority = 0
     dropped = 0
 
@@ -146,7 +149,7 @@ class AlsaBackend:
             if time.monotonic() > deadline:
                 return
             time.sleep(1e-3)
-        time.sleep(min(patience, LEAD + WITHDRAW_MARGIN))
+        time.sleep(min(patience, QUEUE_LEAD + WITHDRAW_MARGIN))
 
     def send(self, port: str, data: bytes, at: Seconds) -> None:
         """Queue ``data`` in the kernel."""

@@ -12,7 +12,7 @@ from drumigen_daemon.ports import Backend, Peer, alsa, jack, rtmidi
 from drumigen_daemon.ports.null import NullBackend
 from drumigen_daemon.process.plugins import installed
 
-GROUP: Final = "drumigen.ports"
+PORTS_GROUP: Final = "drumigen.ports"
 """Entry points of this group, called without arguments, return a :class:`Backend`."""
 
 LOOK_EVERY: Final = 3.0
@@ -76,7 +76,7 @@ def choose(name: str, api: str | None = None) -> Backend:
         if candidate.name == name:
             candidate.probe()
             return candidate.make()
-    for point in installed(GROUP, name):
+    for point in installed(PORTS_GROUP, name):
         try:
             brought: Backend = point.load()()
         except Exception as error:  # a package that is not ours may fail as it likes

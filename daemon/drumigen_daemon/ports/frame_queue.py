@@ -19,7 +19,7 @@ from drumigen_daemon.ports.timebase import Timebase
 
 OnWritten = Callable[[int, int], None]
 
-BURST: Final = 128
+CYCLE_EVENTS_MAX: Final = 128
 """Events written in one cycle at most: thousands would outlast it and be lost altogether."""
 
 SLEW: Final = 1e-3
@@ -152,7 +152,7 @@ class FrameQueue:
     def _write_due(self, start: int, end: int) -> None:
         queue, timebase, buffers = self._queue, self.timebase, self._buffers
         overdue = start - OVERDUE * self._rate
-        for _ in range(BURST):
+        for _ in range(CYCLE_EVENTS_MAX):
             if not queue or round(timebase.to_base(queue[0][0])) >= end:
                 break
             # what is due has the earliest time, but another one may have been queued just now

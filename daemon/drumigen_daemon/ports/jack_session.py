@@ -28,13 +28,13 @@ LEAD_MIN: Final = 10e-3
 LEAD_MARGIN: Final = 1e-3
 """Seconds beyond two periods: one is being played, one computed."""
 
-STALL: Final = 1.0
+CYCLE_SECONDS_MAX: Final = 1.0
 """Seconds without a cycle after which the server counts as gone."""
 
 AGAIN_AFTER: Final = 0.02
 """Seconds after the last note-offs at which they are sent again, before we leave."""
 
-SETTLING: Final = 1.0
+UNEVEN_SECONDS_MAX: Final = 1.0
 """Seconds after which a server that does not run evenly is taken as it is."""
 
 _IGNORED: Final = frozenset((b"", b"\xf0", b"\xfe"))
@@ -128,7 +128,7 @@ class JackSession:
 
     def settle(self) -> None:
         """Wait half a second, so that the first stamps and events are mapped well."""
-        deadline = time.monotonic() + SETTLING
+        deadline = time.monotonic() + UNEVEN_SECONDS_MAX
         while not self.queue.timebase.usable and time.monotonic() < deadline:
             time.sleep(0.005)
 
@@ -167,7 +167,7 @@ class JackSession:
         seen, since = self._cycle_seen
         if self.cycles != seen:
             self._cycle_seen = (self.cycles, now)
-        elif now - since > STALL:
+        elif now - since > CYCLE_SECONDS_MAX:
             self.down = True
         return not self.down
 

@@ -46,7 +46,7 @@ SKIP: Final = 2e-3
 USABLE: Final = 2
 """Buckets after which the map is good to a millisecond, and from which on it is slewed."""
 
-SETTLED: Final = 8
+SETTLED_BUCKETS: Final = 8
 """Buckets after which the map is good to 0.1 ms: 2 s."""
 
 
@@ -112,7 +112,7 @@ class Timebase:
     @property
     def settled(self) -> bool:
         """True once offset and rate are known well."""
-        return self._buckets >= SETTLED
+        return self._buckets >= SETTLED_BUCKETS
 
     def to_base(self, at: Seconds) -> float:
         """Return the base time at monotonic ``at``."""

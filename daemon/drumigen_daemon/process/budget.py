@@ -2,7 +2,7 @@
 
 from typing import Final
 
-BURST: Final = 0.04
+BURST_SECONDS: Final = 0.04
 """Seconds of work that are done at once, whatever they are: a bar, a switch and a scene."""
 SHARE: Final = 0.5
 """Of a core, that may be taken for long."""
@@ -24,4 +24,4 @@ class Budget:
     def wait(self, now: float) -> float:
         """Return the seconds until there is something to spend again; 0 for now."""
         spent = self._spent - SHARE * max(0.0, now - self._at)
-        return max(0.0, (spent - BURST) / SHARE)
+        return max(0.0, (spent - BURST_SECONDS) / SHARE)

@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 BACK_OFF_FIRST: Final = 0.05
 BACK_OFF_MOST: Final = 2.0
-HEALTHY_AFTER: Final = 10.0
+CHILD_HEALTHY_SECONDS: Final = 10.0
 """Seconds of life after which a death counts as the first again."""
 ENDING_SECONDS_MAX: Final = 0.5
 """Seconds that a child has to end by itself once its channel is closed."""
-LOOK: Final = 0.5
+LIVENESS_PERIOD: Final = 0.5
 """Seconds between two looks at whether a child gives signs of life."""
 
 
@@ -130,7 +130,7 @@ class Child(Generic[T]):
                 return
             if status == EXIT_UNAVAILABLE and self.restarts == 1:
                 raise PortError(reason)
-            deaths = 0 if loop.time() - born > HEALTHY_AFTER else deaths + 1
+            deaths = 0 if loop.time() - born > CHILD_HEALTHY_SECONDS else deaths + 1
             pause = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2**deaths) * random.uniform(0.5, 1.0)  # noqa: S311
             log.warning("%s: %s; starting another in %.2f s", self._module, reason, pause)
             await asyncio.sleep(pause)
@@ -187,8 +187,8 @@ class Child(Generic[T]):
         self._silent, self._may_be_silent = 0.0, self._patience.start
         self._has_started = False
         while True:
-            await asyncio.sleep(LOOK)
-            self._silent += LOOK
+            await asyncio.sleep(LIVENESS_PERIOD)
+            self._silent += LIVENESS_PERIOD
             if self._may_be_silent is not None and self._silent >= self._may_be_silent:
                 log.error("%s hangs: replacing it", self._module)
                 self._silent = 0.0

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-LOOK: Final = 0.5
+GARBAGE_PERIOD: Final = 0.5
 """Seconds between two looks at what is new; each takes some 0.1 ms."""
 AT_REST: Final = 60.0
 """Seconds between two looks at everything while nothing plays.
@@ -27,7 +27,7 @@ async def sweep(rolling: Callable[[], bool]) -> None:
     gc.disable()
     try:
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(GARBAGE_PERIOD)
             if loop.time() - looked >= (ROLLING if rolling() else AT_REST):
                 looked = loop.time()
                 gc.collect()

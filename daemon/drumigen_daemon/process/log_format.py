@@ -3,14 +3,15 @@
 import logging
 import os
 
-from drumigen.text import one_line
+from drumigen.text import escaped_line
 
 
 class _OneLine(logging.Formatter):
     """One line an event, whatever a port is called."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record)) if not record.exc_info else super().format(record)
+        said = super().format(record)
+        return said if record.exc_info else escaped_line(said)
 
 
 def log_to_stderr(level: str) -> None:

@@ -13,7 +13,7 @@ from drumigen.units import Seconds
 LINES: Final = 5
 """Lines of one kind that are logged in a period."""
 LINES_OF_ALL_KINDS: Final = 50
-PERIOD: Final = 10.0
+LIMIT_SECONDS: Final = 10.0
 """Seconds."""
 KINDS_MAX: Final = 256
 """Kinds that are told apart in a period; all beyond are one."""
@@ -49,7 +49,7 @@ class LimitedLog:
         """Log ``text``, or count it."""
         self.tell(now)
         if self._until is None:
-            self._until = now + PERIOD
+            self._until = now + LIMIT_SECONDS
         key = re.sub(r"[\d.]+", "0", text[: 4 * KIND_LENGTH])[:KIND_LENGTH]
         if key not in self._kinds and len(self._kinds) >= KINDS_MAX:
             key = ""

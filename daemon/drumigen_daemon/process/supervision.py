@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 PAUSE_FIRST: Final = 0.5
 PAUSE_MOST: Final = 60.0
 """Seconds; the pause before another try is drawn from zero to a bound that doubles up to this."""
-HEALTHY_AFTER: Final = 30.0
+TASK_HEALTHY_SECONDS: Final = 30.0
 """Seconds of life after which a failure counts as the first again."""
 
 Runner = Callable[[], Awaitable[None]]
@@ -54,7 +54,7 @@ async def _kept(name: str, part: Runner) -> None:
             reason = repr(error)
         else:
             return
-        failures = 1 if loop.time() - born > HEALTHY_AFTER else failures + 1
+        failures = 1 if loop.time() - born > TASK_HEALTHY_SECONDS else failures + 1
         pause = full_jitter(failures)
         log.warning("%s: %s; the music plays on, trying again in %.1f s", name, reason, pause)
         await asyncio.sleep(pause)

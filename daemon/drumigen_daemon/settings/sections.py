@@ -61,8 +61,8 @@ from drumigen_daemon.engine.messages import (
     EngineSetup,
 )
 from drumigen_daemon.generator.messages import GeneratorSetup
-from drumigen_daemon.generator.writers import GROUP as WRITER_GROUP
 from drumigen_daemon.generator.writers import WRITERS
+from drumigen_daemon.generator.writers import WRITERS_GROUP as WRITER_GROUP
 from drumigen_daemon.listen.settings import SoundSettings
 from drumigen_daemon.mqtt.messages import MqttSettings
 from drumigen_daemon.ports import PortPlan, VirtualPort, controller_ports
@@ -73,7 +73,7 @@ from drumigen_daemon.workers.settings import WorkersSettings
 BACKENDS: Final = ("auto", "jack", "alsa", "rtmidi", "null")
 BACKEND_GROUP: Final = "drumigen.ports"
 """Entry points that are MIDI systems, see :mod:`drumigen_daemon.ports.choose`."""
-LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 Reading = Literal["half", "normal", "double"]
 Patterns = Annotated[tuple[str, ...], TEXTS]
 
@@ -228,7 +228,7 @@ class MetricsSettings:
 class LogSettings:
     """What is told."""
 
-    level: Annotated[str, one_of(*LEVELS)] = "info"
+    level: Annotated[str, one_of(*LOG_LEVELS)] = "info"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 from drumigen.errors import SoundError
 
-HOW_TO_GET: Final = (
+INSTALL_FLUIDSYNTH: Final = (
     "apt install fluidsynth timgm6mb-soundfont, or on macOS brew install fluid-synth"
 )
 DRUMS: Final = 9
@@ -109,7 +109,7 @@ class Synth:
         """
         loaded = library()
         if loaded is None:
-            message = f"FluidSynth is not installed: {HOW_TO_GET}"
+            message = f"FluidSynth is not installed: {INSTALL_FLUIDSYNTH}"
             raise SoundError(message)
         self.lib: Final = loaded
         self.settings = loaded.new_fluid_settings()

@@ -28,7 +28,7 @@ BEST_FIRST: Final = (
     "VintageDreamsWaves",
 )
 """Names, or their beginnings, of those that hold a General MIDI drum kit; in any case."""
-SUFFIXES: Final = (".sf2", ".sf3")
+FONT_SUFFIXES: Final = (".sf2", ".sf3")
 
 
 def sound_font(chosen: str = "", folders: Sequence[str] = FOLDERS) -> Path | None:
@@ -49,7 +49,7 @@ def _installed(folders: Iterable[str]) -> list[Path]:
             paths = sorted(Path(folder).expanduser().iterdir())
         except (OSError, RuntimeError):
             continue  # not there, not ours to read, or no home
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+        found += [path for path in paths if path.suffix.lower() in FONT_SUFFIXES and path.is_file()]
     return found
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 RATE: Final = 48_000
 """Frames a second: those for which the standard tabulates its filter."""
-SILENCE: Final = -math.inf
+SILENT_DB: Final = -math.inf
 
 # tables 1 and 2 of the standard: numerator and denominator of the shelf, then of the high-pass
 _SHELF: Final = (
@@ -59,11 +59,11 @@ class Loudness:
             self._waiting = self._waiting[-_MEMORY:]
         steps = np.array(self._powers)
         if len(steps) < _STEPS:  # shorter than one block: the whole of it
-            return _level(float(steps.mean())) if len(steps) else SILENCE
+            return _level(float(steps.mean())) if len(steps) else SILENT_DB
         blocks = np.convolve(steps, np.full(_STEPS, 1 / _STEPS), "valid")
         heard = blocks[blocks > _power(_ABSOLUTE_GATE)]
         if not len(heard):
-            return SILENCE
+            return SILENT_DB
         heard = heard[heard > _power(_level(float(heard.mean())) + _RELATIVE_GATE)]
         return _level(float(heard.mean()))
 
@@ -93,7 +93,7 @@ def _response() -> NDArray[np.complex128]:
 
 
 def _level(power: float) -> float:
-    return _OFFSET + 10 * math.log10(power) if power > 0.0 else SILENCE
+    return _OFFSET + 10 * math.log10(power) if power > 0.0 else SILENT_DB
 
 
 def _power(level: float) -> float:

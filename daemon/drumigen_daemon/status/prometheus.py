@@ -19,10 +19,10 @@ from drumigen_daemon.status.status import Status, described_counters, histograms
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-HEAD_MAX: Final = 8_192
+SCRAPE_HEAD_MAX: Final = 8_192
 CLIENTS_MAX: Final = 16
 CLIENT_SECONDS_MAX: Final = 5.0
-FRESH_FOR: Final = 0.5
+ANSWER_SECONDS: Final = 0.5
 """Seconds that an answer is given again."""
 
 
@@ -42,7 +42,7 @@ class MetricsServer:
         self._status = status
         self._more = more
         self._clients = 0
-        self._made_at = -FRESH_FOR
+        self._made_at = -ANSWER_SECONDS
         self._answer = b""
         self.port = 0
         """The port that is listened on."""
@@ -53,7 +53,9 @@ class MetricsServer:
         Raises:
             OSError: the port cannot be had.
         """
-        server = await asyncio.start_server(self._welcome, self._host, self._wanted, limit=HEAD_MAX)
+        server = await asyncio.start_server(
+            self._welcome, self._host, self._wanted, limit=SCRAPE_HEAD_MAX
+        )
         async with server:
             self.port = server.sockets[0].getsockname()[1]
             log.info("metrics: http://%s:%d/metrics", self._host, self.port)
@@ -99,7 +101,7 @@ class MetricsServer:
 
     def _metrics(self) -> bytes:
         now = asyncio.get_running_loop().time()
-        if now - self._made_at >= FRESH_FOR:
+        if now - self._made_at >= ANSWER_SECONDS:
             self._made_at = now
             self._answer = _response("200 OK", exposition(self._status(), self._more()))
         return self._answer

@@ -22,7 +22,7 @@ from drumigen_daemon.engine.messages import PlannedBar, TransportState
 from drumigen_daemon.status.keys import HINTS
 from drumigen_daemon.status.view_state import ViewState
 
-GHOST_BELOW: Final = 46
+SHOWN_SOFT_BELOW: Final = 46
 ACCENT_FROM: Final = 100
 WIDTH_MOST: Final = 120
 """Columns; on a wider screen the eye would have to travel."""
@@ -240,6 +240,6 @@ def _cell(velocity: int, look: Look) -> str:
     none, ghost, stroke, accent = look.cells
     if velocity <= 0:
         return none
-    if velocity < GHOST_BELOW:
+    if velocity < SHOWN_SOFT_BELOW:
         return ghost
     return accent if velocity >= ACCENT_FROM else stroke

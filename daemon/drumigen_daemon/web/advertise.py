@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
 
 SERVICE: Final = "_http._tcp.local."
-NAME: Final = "drumigen"
+ADVERTISED_NAME: Final = "drumigen"
 
 
 class Advertisement:
@@ -40,10 +40,10 @@ class Advertisement:
             self._zeroconf = AsyncZeroconf()
             info = ServiceInfo(
                 SERVICE,
-                f"{NAME}.{SERVICE}",
+                f"{ADVERTISED_NAME}.{SERVICE}",
                 port=self._port,
                 parsed_addresses=addresses,
-                server=f"{NAME}.local.",
+                server=f"{ADVERTISED_NAME}.local.",
                 properties={"path": "/"},
             )
             # another drumigen may be there: then ours is drumigen-2

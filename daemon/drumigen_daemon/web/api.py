@@ -20,7 +20,7 @@ from drumigen_daemon.controls.table import ALIASES, VALUES
 from drumigen_daemon.engine.messages import PlayedBar
 from drumigen_daemon.web.doctor import Doctor
 from drumigen_daemon.web.hub import AnyValue, BusyError, Hub
-from drumigen_daemon.web.messages import WebHello
+from drumigen_daemon.web.messages import HISTORY_MAX, WebHello
 from drumigen_daemon.web.problems import ProblemError, problem_response
 
 T = TypeVar("T")
@@ -31,7 +31,6 @@ EVENT_PERIOD: Final = 0.05
 EVENT_SILENCE: Final = 15.0
 """Seconds after which a comment is sent on a silent stream, so that a dead client is noticed."""
 HISTORY_BARS: Final = 16
-HISTORY_MAX: Final = 64
 JSON: Final = "application/json"
 
 

@@ -27,8 +27,8 @@ from drumigen_daemon.web.pairing import Pairing
 from drumigen_daemon.web.problems import problem_response
 from drumigen_daemon.web.socket import Panels
 
-ROOT: Final = "/api/v1"
-PANEL: Final = Path(__file__).parent / "panel"
+API_ROOT: Final = "/api/v1"
+PANEL_FOLDER: Final = Path(__file__).parent / "panel"
 mimetypes.add_type("application/manifest+json", ".webmanifest")
 mimetypes.add_type("text/javascript", ".js")
 
@@ -53,7 +53,7 @@ def application(  # noqa: PLR0913, PLR0917 - it puts together what there is
     pairing = Pairing(policy, time.monotonic)
     routes: list[BaseRoute] = [
         Mount(
-            ROOT,
+            API_ROOT,
             routes=[
                 *live.routes(),
                 *JobsApi(jobs, body_max).routes(),
@@ -63,7 +63,7 @@ def application(  # noqa: PLR0913, PLR0917 - it puts together what there is
             ],
         ),
         *(
-            Route(path, functools.partial(_file, PANEL / name), methods=["GET"])
+            Route(path, functools.partial(_file, PANEL_FOLDER / name), methods=["GET"])
             for path, name in panel_files().items()
         ),
     ]
@@ -75,7 +75,9 @@ def application(  # noqa: PLR0913, PLR0917 - it puts together what there is
 
 def panel_files() -> dict[str, str]:
     """Return the files of the panel by path: only those that are there can be asked for."""
-    named = {f"/{path.name}": path.name for path in sorted(PANEL.iterdir()) if path.is_file()}
+    named = {
+        f"/{path.name}": path.name for path in sorted(PANEL_FOLDER.iterdir()) if path.is_file()
+    }
     return {**named, "/": "index.html", "/pair": "pair.html", "/api": "api.html"}
 
 

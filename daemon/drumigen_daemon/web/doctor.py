@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-FRESH_FOR: Final = 60.0
+RESULT_SECONDS: Final = 60.0
 """Seconds for which a result is told again."""
 DOCTOR_SECONDS_MAX: Final = 45.0
 OUTPUT_MAX: Final = 64_000
@@ -20,7 +20,7 @@ class Doctor:
         """Know nothing yet."""
         self._clock = clock
         self._looking: asyncio.Task[dict[str, Any]] | None = None
-        self._at = -FRESH_FOR
+        self._at = -RESULT_SECONDS
 
     async def result(self) -> dict[str, Any]:
         """Return the last result, or a new one: ``ok``, and the lines that the command printed.
@@ -28,7 +28,7 @@ class Doctor:
         Many who ask at once get the same one.
         """
         now = self._clock()
-        if self._looking is None or (self._looking.done() and now - self._at >= FRESH_FOR):
+        if self._looking is None or (self._looking.done() and now - self._at >= RESULT_SECONDS):
             self._at = now
             self._looking = asyncio.create_task(_look(), name="doctor")
         found = await asyncio.shield(self._looking)

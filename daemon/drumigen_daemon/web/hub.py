@@ -21,10 +21,10 @@ from drumigen_daemon.web.messages import ControlBatch, WebState
 
 COMMITTED_AHEAD: Final = 0.01
 """Seconds before it sounds for which a hit is with the engine: the hand-over lead."""
-BATCH_MAX: Final = 64
+CHANGES_MAX: Final = 64
 """Controls in a batch."""
 AnyValue = str | int | float | bool | None
-SECTIONS: Final = ("values", "song", "counters", "plan")
+STATE_SECTIONS: Final = ("values", "song", "counters", "plan")
 
 
 class BusyError(ControlError):
@@ -49,7 +49,7 @@ class Hub:
         self._number = 0
         self._listeners: set[Callable[[], None]] = set()
         self.sections: dict[str, Any] = {"values": {}, "song": {}, "counters": {}, "plan": []}
-        self.versions: dict[str, int] = dict.fromkeys(SECTIONS, 0)
+        self.versions: dict[str, int] = dict.fromkeys(STATE_SECTIONS, 0)
         self.at = Seconds(0.0)
         self.meters = MeterMap()
         self.timeline = Timeline(Bpm(120.0), 0.0, Seconds(0.0))
@@ -170,8 +170,8 @@ class Hub:
         if VALUES[name] is not None:
             # a setting: of many the last counts; an action each time that it is asked for
             waiting.controls = [each for each in waiting.controls if each[0] != name]
-        if len(waiting.controls) >= BATCH_MAX:
-            message = f"more than {BATCH_MAX} controls at once: ask again in a moment"
+        if len(waiting.controls) >= CHANGES_MAX:
+            message = f"more than {CHANGES_MAX} controls at once: ask again in a moment"
             raise BusyError(message)
         waiting.controls.append((name, value))
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from drumigen.kit import Voice, load_kit
+from drumigen.kit import HATS, load_kit
 from drumigen.midi.file import bars_from_song, song_from_bytes, song_to_bytes
 from drumigen.midi.song import Song
 from drumigen.plot import Panel, piano_roll
@@ -28,8 +28,6 @@ from drumigen_daemon.web.problems import ProblemError
 KEYS_MAX: Final = 1024
 """Idempotency keys that are remembered."""
 KEY_LENGTH_MAX: Final = 200
-HATS: Final = frozenset({Voice.CLOSED_HAT, Voice.OPEN_HAT, Voice.PEDAL_HAT})
-"""They choke one another, so that they stay in one file."""
 
 
 class JobsApi:

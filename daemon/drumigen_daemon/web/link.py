@@ -29,6 +29,7 @@ from drumigen_daemon.session import Session
 from drumigen_daemon.status.running import RunningDaemon
 from drumigen_daemon.status.status import Status, described, described_counters
 from drumigen_daemon.web.messages import (
+    HISTORY_MAX,
     Answer,
     AnyFromWeb,
     ControlBatch,
@@ -44,7 +45,7 @@ from drumigen_daemon.web.messages import (
 
 log = logging.getLogger(__name__)
 
-PERIOD: Final = 0.05
+PANEL_PERIOD: Final = 0.05
 """Seconds between two states while a panel is open: 20 a second, as the panels are told."""
 IDLE_PERIOD: Final = 0.5
 """The same while none is."""
@@ -52,8 +53,6 @@ BACKLOG_MAX: Final = 200_000
 """Bytes; a process that leaves more unread is told nothing until it has read them."""
 ANSWER_BACKLOG: Final = 10
 """Times that which may be unread when somebody waits for an answer."""
-HISTORY_MAX: Final = 64
-"""Played bars in one answer."""
 _SONG: Final = (
     *("transport", "meter", "lock", "master", "style", "bar_style", "origin", "kit", "seed"),
     *("backend", "ports", "connections", "advice", "generator", "device", "ready"),
@@ -105,7 +104,7 @@ class WebLink:
                 started=self._started,
                 lost=self._lost,
                 tell=self._tell,
-                pause=lambda: PERIOD if self.sign.clients else IDLE_PERIOD,
+                pause=lambda: PANEL_PERIOD if self.sign.clients else IDLE_PERIOD,
                 heard=self._heard,
             ),
         )

@@ -11,6 +11,8 @@ from drumigen_daemon.generator.messages import GeneratorSetup
 from drumigen_daemon.process.log_line import LogLine
 
 LOOPBACK = "127.0.0.1"
+HISTORY_MAX = 64
+"""Played bars in one answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any, Final
 import msgspec
 
 from drumigen_daemon.jobs.messages import JobRequest
-from drumigen_daemon.web.api import HISTORY_MAX, ControlValue
+from drumigen_daemon.web.api import ControlValue
 from drumigen_daemon.web.jobs_api import FORMS, KEY_LENGTH_MAX
-from drumigen_daemon.web.messages import ControlInfo
+from drumigen_daemon.web.messages import HISTORY_MAX, ControlInfo
 from drumigen_daemon.web.pairing import PairRequest
 from drumigen_daemon.web.problems import PROBLEM_JSON, Problem
 

@@ -53,7 +53,7 @@ BATCH_PERIOD: Final = 0.02
 """Seconds between two batches of controls to the daemon."""
 ANSWER_SECONDS_MAX: Final = 3.0
 """Seconds in which the daemon must have answered."""
-RETRY_PERIOD: Final = 15.0
+PORT_PERIOD: Final = 15.0
 """Seconds between two tries for a port that is in use."""
 TOKENS_PERIOD: Final = 1.0
 """Seconds between two looks whether there are other pairing tokens."""
@@ -170,7 +170,7 @@ class WebProcess:
             # not imported above: a daemon without a broker needs neither Celery nor Redis
             module = importlib.import_module("drumigen_daemon.workers.jobs")
             queued = self._hello.settings.queued_jobs
-            jobs: JobQueue = module.made(
+            jobs: JobQueue = module.made_jobs(
                 setup, local, queued, lambda text: self._say("warning", text)
             )
         except ModuleNotFoundError as error:
@@ -254,7 +254,7 @@ class WebProcess:
                         f"web.port {settings.port} on {settings.address} {why}: choose another by "
                         "web.port (0 is off); the music goes on without the panel",
                     )
-            await asyncio.sleep(RETRY_PERIOD)
+            await asyncio.sleep(PORT_PERIOD)
 
 
 class _Server(uvicorn.Server):

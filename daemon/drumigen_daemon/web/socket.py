@@ -24,16 +24,16 @@ from drumigen_daemon.web.hub import AnyValue, Hub
 from drumigen_daemon.web.messages import WebHello
 from drumigen_daemon.web.tokens import Role
 
-PERIOD: Final = 0.05
+SHOWN_PERIOD: Final = 0.05
 """Seconds between two states: 20 a second."""
-SILENCE: Final = 2.0
+UNTOLD_SECONDS_MAX: Final = 2.0
 """Seconds after which the time is told though nothing changed: a panel sees a dead line."""
 SEND_SECONDS_MAX: Final = 5.0
 """Seconds in which a client must have taken a state."""
 MESSAGE_MAX: Final = 4096
-RATE: Final = 200.0
+MESSAGES_A_SECOND: Final = 200.0
 """Messages a second that a client may send for long: a finger on an XY pad sends 120."""
-BURST: Final = 400.0
+BURST_MESSAGES: Final = 400.0
 JUNK_MAX: Final = 10
 """Messages without sense after which a client is cut off."""
 VERSION: Final = 1
@@ -138,9 +138,9 @@ class _Panel:
             message["versions"] = seen = dict(hub.versions)
             async with asyncio.timeout(SEND_SECONDS_MAX):
                 await self._socket.send_text(msgspec.json.encode(message).decode())
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(SHOWN_PERIOD)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SILENCE):
+                async with asyncio.timeout(UNTOLD_SECONDS_MAX):
                     await self._news.wait()
             self._news.clear()
 
@@ -148,13 +148,13 @@ class _Panel:
 
     async def _hear(self) -> None:
         loop = asyncio.get_running_loop()
-        allowance, before, junk = BURST, loop.time(), 0
+        allowance, before, junk = BURST_MESSAGES, loop.time(), 0
         while True:
             received = await self._socket.receive()
             if received["type"] != "websocket.receive":
                 return
             now = loop.time()
-            allowance = min(BURST, allowance + (now - before) * RATE) - 1.0
+            allowance = min(BURST_MESSAGES, allowance + (now - before) * MESSAGES_A_SECOND) - 1.0
             before = now
             if allowance < 0.0:
                 await self._socket.close(POLICY, "too many messages")

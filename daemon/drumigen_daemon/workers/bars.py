@@ -32,14 +32,14 @@ from drumigen_daemon.workers.messages import (
     BarsReply,
     BarsRequest,
     WireError,
-    packed,
+    compressed,
     unpacked_text,
 )
 from drumigen_daemon.workers.timing import BrokerClock, ServiceTime
 
 log = logging.getLogger(__name__)
 
-WINDOW: Final = 0.002
+JOINING_SECONDS: Final = 0.002
 """Seconds after a request in which others join its batch."""
 PAUSE: Final = 0.0005
 NO_NETWORK: Final = "the network could not write them"
@@ -174,7 +174,7 @@ class BarsLane:
             self._service.measured(bars, time.monotonic() - begun)
 
     def _collect(self, channel: Any) -> None:  # noqa: ANN401 - kombu's
-        end = time.monotonic() + WINDOW
+        end = time.monotonic() + JOINING_SECONDS
         while self._rows < self._service.batch_bars:
             message = channel.basic_get(self._queue, no_ack=True)
             if message is not None:
@@ -311,7 +311,7 @@ class BarsLane:
             return
         pipe = self._broker.pipeline(transaction=False)
         for asked, reply in (*refusals, *answers):
-            pipe.rpush(asked.reply, packed(reply))
+            pipe.rpush(asked.reply, compressed(reply))
             pipe.pexpire(asked.reply, REPLY_LIFE)
         try:
             pipe.execute()

@@ -11,6 +11,7 @@ import kombu.transport.redis  # noqa: F401 - else it is loaded while the first b
 import redis
 from celery import Celery
 from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from drumigen.errors import SettingsError
 from drumigen_daemon.generator.messages import WorkersAddress
@@ -28,6 +29,8 @@ SONG_PATIENCE: Final = 300
 SONG_LEASE: Final = 60
 """Seconds after which a song whose worker fell silent is given to another; rendering a song twice
 does no harm."""
+BROKER_ERRORS: Final = (redis.RedisError, OperationalError, OSError)
+"""What a broker that is away, or ill, raises."""
 
 
 class Names:
@@ -121,7 +124,7 @@ def said_by_workers(client: "redis.Redis", names: Names) -> dict[Any, Any]:
     return said
 
 
-def application(address: WorkersAddress, *, results: bool) -> Celery:
+def celery_application(address: WorkersAddress, *, results: bool) -> Celery:
     """Return the Celery application of a worker, with the store of ``results``, or of a client.
 
     A client has no use for Celery's: it would subscribe to each result, and keep it.

@@ -34,12 +34,12 @@ from drumigen_daemon.workers.messages import (
     SPARE_PRIORITY,
     BarsReply,
     WireError,
+    bars_request_of,
+    compressed_text,
+    decompressed,
     fitting,
     heard_of,
-    packed_text,
-    request_of,
     styles_in,
-    unpacked,
 )
 from drumigen_daemon.workers.timing import BrokerClock
 
@@ -55,7 +55,6 @@ LOOK_PATIENCE: Final = 0.25
 """Seconds that a look may take; while one takes longer nobody is asked."""
 PRIORITY_SEPARATOR: Final = "\x06\x16"
 """What kombu puts between the name of a queue and its priority."""
-BROKER_ERRORS: Final = (redis.RedisError, OperationalError, OSError)
 
 
 @dataclass
@@ -251,7 +250,7 @@ class BarsClient:
             self._found(brokers.said_by_workers(client, self._names))
         except SettingsError as error:
             self._unreachable(str(error))
-        except BROKER_ERRORS as error:
+        except brokers.BROKER_ERRORS as error:
             self._unreachable(said_of(error))
         finally:
             self._looking_since = None
@@ -304,7 +303,7 @@ class BarsClient:
 
     def _celery(self) -> Celery:
         if self._app is None:
-            self._app = brokers.application(self._address, results=False)
+            self._app = brokers.celery_application(self._address, results=False)
             self._app.conf.task_queues = [brokers.queue(self._queue, kept=False)]
         return self._app
 
@@ -323,7 +322,7 @@ class BarsClient:
                 return
             self._send(exchange, number)
             found = self._awaited(client, exchange, number)
-        except BROKER_ERRORS as error:
+        except brokers.BROKER_ERRORS as error:
             self._queued = most
             exchange.outcome, exchange.why = "lost", said_of(error)
             self._unreachable(exchange.why)
@@ -362,7 +361,7 @@ class BarsClient:
     def _send(self, exchange: Exchange, number: str) -> None:
         batch, now = exchange.batch, self._clock()
         rows = len(batch.items)
-        told = packed_text(request_of(batch, self._identity.key, self._styles))
+        told = compressed_text(bars_request_of(batch, self._identity.key, self._styles))
         self._celery().send_task(
             BARS_TASK,
             args=[told],
@@ -382,7 +381,7 @@ class BarsClient:
 
     def _take(self, exchange: Exchange, data: Any) -> None:  # noqa: ANN401 - of redis
         try:
-            reply = unpacked(data, BarsReply)
+            reply = decompressed(data, BarsReply)
             exchange.reply = reply
             if reply.problem:
                 exchange.outcome, exchange.why = "refused", reply.problem

@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 import msgspec
 import redis
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from drumigen.errors import SettingsError
 from drumigen_daemon.generator.messages import GeneratorSetup, WorkersAddress
@@ -33,18 +32,17 @@ from drumigen_daemon.workers.songs import JobRecord
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 2.0
+QUEUE_SECONDS_MAX: Final = 2.0
 """Seconds that the broker may take for anything."""
 WATCH_PERIOD: Final = 0.25
 """Seconds between two looks at a job that is watched."""
-SILENCE_MAX: Final = 2 * brokers.SONG_PATIENCE
+UNCHANGED_SECONDS_MAX: Final = 2 * brokers.SONG_PATIENCE
 """Seconds without any change after which a job is given up."""
 NO_SONG: Final = "the answer was no song: ask again"
 QUEUED_MAX: Final = 1000
 """Songs before one that is asked for on the command line."""
 REMEMBERED_MAX: Final = 1024
 """Jobs of which this process remembers how they stood."""
-BROKER_ERRORS: Final = (redis.RedisError, OperationalError, OSError)
 
 T = TypeVar("T")
 
@@ -88,7 +86,7 @@ class CeleryJobs:
         """
         try:
             job = await asyncio.to_thread(self._submit, request)
-        except (*BROKER_ERRORS, SettingsError) as error:
+        except (*brokers.BROKER_ERRORS, SettingsError) as error:
             self._tell(f"workers.broker {self._address.broker}: {error}; songs are rendered here")
             return await self._local.submit(request)
         if job is None:
@@ -109,7 +107,7 @@ class CeleryJobs:
                 kept = await asyncio.to_thread(self._is_kept, job_id)
                 return before if kept else None
             job = await asyncio.to_thread(self._look_up, job_id)
-        except (*BROKER_ERRORS, SettingsError):
+        except (*brokers.BROKER_ERRORS, SettingsError):
             return before  # as it stood when it was last seen
         if before is not None:
             job = _since(before, job, time.monotonic() - since)
@@ -127,7 +125,7 @@ class CeleryJobs:
             return False
         try:
             await asyncio.to_thread(self._cancel, job)
-        except (*BROKER_ERRORS, SettingsError):
+        except (*brokers.BROKER_ERRORS, SettingsError):
             return False
         self._remember(replace(job, state=JobState.CANCELLED))
         return True
@@ -159,7 +157,7 @@ class CeleryJobs:
             message = f"{waiting} songs wait already: ask again when one is done"
             raise JobError(message)
         job = Job(secrets.token_urlsafe(16), request)
-        key, life = self._names.job(job.id), self._address.result_ttl + SILENCE_MAX
+        key, life = self._names.job(job.id), self._address.result_ttl + UNCHANGED_SECONDS_MAX
         client.set(key, msgspec.json.encode(JobRecord(request)), ex=life)
         try:
             self._celery().send_task(
@@ -171,7 +169,7 @@ class CeleryJobs:
                 retry=False,
             )
             client.expire(self._queue, life)  # then none of them is known any more
-        except BROKER_ERRORS:
+        except brokers.BROKER_ERRORS:
             with contextlib.suppress(redis.RedisError):
                 client.delete(key)
             raise
@@ -212,12 +210,12 @@ class CeleryJobs:
 
     def _client(self) -> "redis.Redis":
         if self._redis is None:
-            self._redis = brokers.connected(self._address, PATIENCE)
+            self._redis = brokers.connected(self._address, QUEUE_SECONDS_MAX)
         return self._redis
 
     def _celery(self) -> Celery:
         if self._app is None:
-            self._app = brokers.application(self._address, results=False)
+            self._app = brokers.celery_application(self._address, results=False)
             self._app.conf.task_queues = [brokers.queue(self._queue, kept=True)]
         return self._app
 
@@ -242,7 +240,7 @@ def _since(before: Job, now: Job | None, seconds: float) -> Job:
         return replace(before, state=JobState.FAILED, problem="the broker lost it: ask again")
     if (now.state, now.bars) != (before.state, before.bars):
         return now
-    if seconds < SILENCE_MAX:
+    if seconds < UNCHANGED_SECONDS_MAX:
         return before
     return replace(before, state=JobState.FAILED, problem="no worker took it: ask again")
 
@@ -284,7 +282,7 @@ def _done(job: Job, told: dict[str, Any]) -> Job:
         return replace(job, state=JobState.FAILED, problem=NO_SONG)
 
 
-def made(
+def made_jobs(
     setup: GeneratorSetup, local: JobQueue, most: int, say: Callable[[str], None] = log.warning
 ) -> CeleryJobs:
     """Return the queue of songs for the workers of ``setup``; ``local`` is this machine's.
@@ -331,7 +329,7 @@ async def rendered_far(
         NoWorkersError: there is none.
         JobError: it failed, or as many wait as may; one line.
     """
-    jobs = made(setup, _Nowhere(), QUEUED_MAX, say)
+    jobs = made_jobs(setup, _Nowhere(), QUEUED_MAX, say)
     job = await jobs.submit(request)
     try:
         async for job in jobs.watch(job.id):  # noqa: B020 - as it stands now

@@ -120,17 +120,17 @@ def heard_of(said: Mapping[Any, Any], now: float) -> dict[str, Advert]:
     return found
 
 
-def packed(message: object) -> bytes:
+def compressed(message: object) -> bytes:
     """Return the bytes that carry ``message``."""
     return zlib.compress(msgspec.json.encode(message), 1)
 
 
-def packed_text(message: object) -> str:
+def compressed_text(message: object) -> str:
     """Return the same as text, for the body of a task."""
-    return base64.b64encode(packed(message)).decode("ascii")
+    return base64.b64encode(compressed(message)).decode("ascii")
 
 
-def unpacked(data: bytes, kind: type[T]) -> T:
+def decompressed(data: bytes, kind: type[T]) -> T:
     """Return the message of ``kind`` in ``data``.
 
     Raises:
@@ -165,7 +165,7 @@ def unpacked_text(text: object, kind: type[T]) -> T:
     except (binascii.Error, ValueError) as error:
         message = f"what is no message: {error}"
         raise WireError(message) from error
-    return unpacked(data, kind)
+    return decompressed(data, kind)
 
 
 def fitting(reply: BarsReply, batch: Batch) -> tuple[Bar, ...]:
@@ -181,7 +181,7 @@ def fitting(reply: BarsReply, batch: Batch) -> tuple[Bar, ...]:
     return reply.bars
 
 
-def request_of(batch: Batch, identity: str, styles: dict[str, str]) -> BarsRequest:
+def bars_request_of(batch: Batch, identity: str, styles: dict[str, str]) -> BarsRequest:
     """Return ``batch`` as it travels; ``styles`` are the digests of all known ones."""
     named: dict[str, str] = {}
     for name in styles_in(batch):

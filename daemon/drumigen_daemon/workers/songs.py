@@ -1,6 +1,7 @@
 """The worker's lane of songs: a Celery task that renders, tells how far it is, and can be ended."""
 
 import base64
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -66,7 +67,7 @@ def add_song_task(app: Celery, address: WorkersAddress, setup: GeneratorSetup) -
     def render(self: Any, text: str) -> dict[str, Any]:  # noqa: ANN401 - Celery's task
         """Render a song; the result is its MIDI file."""
         job_id = self.request.id
-        told_at = [0.0]
+        told_at = [-math.inf]
 
         def progress(bars: int) -> None:
             now = time.monotonic()

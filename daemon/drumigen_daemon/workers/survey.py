@@ -26,7 +26,7 @@ from drumigen_daemon.workers.identity import Identity, identity_of, style_digest
 from drumigen_daemon.workers.messages import Advert, heard_of
 from drumigen_daemon.workers.writer import patience
 
-PATIENCE: Final = 2.0
+SURVEY_SECONDS_MAX: Final = 2.0
 """Seconds that the broker may take, and a worker to be seen."""
 ASKED: Final = 8
 """Bars that are asked for, one after another."""
@@ -101,7 +101,7 @@ def surveyed(setup: GeneratorSetup, styles: StyleCatalogue, tempo: Bpm) -> Surve
 
 def _adverts(address: WorkersAddress) -> Sequence[Advert]:
     try:
-        client = brokers.connected(address, PATIENCE)
+        client = brokers.connected(address, SURVEY_SECONDS_MAX)
         seconds, micros = client.time()
         said = brokers.said_by_workers(client, brokers.Names(address.queue))
     except redis.RedisError as error:
@@ -117,7 +117,7 @@ def _tried(found: Survey, address: WorkersAddress, styles: StyleCatalogue, tempo
     style, meter = next(iter(styles)).name, Meter()
     wait = patience(address.deadline, meter.ticks, tempo)
     for number in range(ASKED):
-        until = time.monotonic() + LOOK_PERIOD + PATIENCE
+        until = time.monotonic() + LOOK_PERIOD + SURVEY_SECONDS_MAX
         while not client.usable and time.monotonic() < until:
             time.sleep(0.01)
         item = Item(BarRequest(style, number, meter, 1))

@@ -9,7 +9,7 @@ from typing import Final
 
 BATCH_TIME: Final = 0.1
 """Seconds that a batch may take: a longer one makes everybody wait and hardly writes more."""
-BATCH_MAX: Final = 1024
+BATCH_BARS_MAX: Final = 1024
 """Bars in a batch, however quick the worker is."""
 MARGIN: Final = 0.02
 """Seconds that an answer takes on its way back."""
@@ -18,7 +18,7 @@ PRUDENCE: Final = 1.25
 have waited longest, and so each has just as much time left as is asked for here."""
 REACTION: Final = 0.2
 """Weight of the last batch in what batches of about its size take."""
-STALL: Final = 2.0
+STALL_RATIO: Final = 2.0
 """Times what it took before, beyond which it is not believed that the worker is so slow: it was
 stopped, or its machine was."""
 FORGIVEN: Final = 0.05
@@ -71,7 +71,7 @@ class ServiceTime:
         """Take note that a batch of so many bars took so long."""
         size = bars.bit_length()
         known = self._sizes.get(size, (bars, seconds))
-        seconds = min(seconds, STALL * known[1])
+        seconds = min(seconds, STALL_RATIO * known[1])
         old_bars, old_seconds = (bars, seconds) if size in self._guessed else known
         self._guessed.discard(size)
         self._sizes[size] = (
@@ -114,7 +114,7 @@ class ServiceTime:
         """How many bars make a batch; one request may be larger."""
         # where even one bar takes long, half of the time at least is for the others
         longest = max(BATCH_TIME, 2 * self.seconds(1))
-        return max(1, bisect_right(range(1, BATCH_MAX + 1), longest, key=self.seconds))
+        return max(1, bisect_right(range(1, BATCH_BARS_MAX + 1), longest, key=self.seconds))
 
     def in_time(self, bars: int, left: float) -> bool:
         """Tell whether ``bars`` bars from now on would be there within ``left`` seconds."""

@@ -30,7 +30,7 @@ from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.generator.trial import real_batch
 from drumigen_daemon.process.child import BACK_OFF_MOST
 from drumigen_daemon.workers.bars import BarsLane, bars_task
-from drumigen_daemon.workers.broker import PROBE_LIFE, Names, application, connected, queue
+from drumigen_daemon.workers.broker import PROBE_LIFE, Names, celery_application, connected, queue
 from drumigen_daemon.workers.identity import Identity, identity_of, style_digests
 from drumigen_daemon.workers.messages import ADVERT_PERIOD, Advert
 from drumigen_daemon.workers.songs import add_song_task
@@ -47,7 +47,7 @@ RETRY_MOST: Final = 1.0
 """Seconds between two tries to reach the broker."""
 COMPLAINT_PERIOD: Final = 30.0
 """Seconds between two lines that say that it can not be reached."""
-CACHES_MAX: Final = 768
+WORKER_CACHES_MAX: Final = 768
 """Contexts that are kept read, 400 MB of them at most: 18 styles each of some forty drummers."""
 ADVERT_TIMEOUT: Final = 0.5
 FORGET_AFTER: Final = 60_000.0
@@ -224,9 +224,13 @@ def write_bars(
     identity = identity_of(setup)
     device = detect_device(setup.device)
     writer = ModelWriter(
-        model, device, styles, caches=CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
+        model, device, styles, caches=WORKER_CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
     )
-    app, clock, names = application(address, results=True), BrokerClock(), Names(address.queue)
+    app, clock, names = (
+        celery_application(address, results=True),
+        BrokerClock(),
+        Names(address.queue),
+    )
     broker = connected(address, ADVERT_TIMEOUT)
     name, bars_queue = node_name("bars"), names.bars(identity.key)
     digests = style_digests(styles)
@@ -264,7 +268,11 @@ def render_songs(address: WorkersAddress, setup: GeneratorSetup) -> int:
         SettingsError: the file of the password cannot be read.
     """
     identity = identity_of(setup, drawn=False)
-    app, clock, names = application(address, results=True), BrokerClock(), Names(address.queue)
+    app, clock, names = (
+        celery_application(address, results=True),
+        BrokerClock(),
+        Names(address.queue),
+    )
     name = node_name("songs")
     app.conf.task_queues = [queue(names.songs(identity.key), kept=True)]
     add_song_task(app, address, setup)

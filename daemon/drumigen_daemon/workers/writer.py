@@ -105,7 +105,7 @@ def _places(places: Sequence[int], items: Sequence[Item]) -> list[int]:
     return [place for group in groups.values() for place in group]
 
 
-def made(setup: GeneratorSetup, styles: StyleCatalogue, local: BarWriter) -> BarWriter:
+def made_writer(setup: GeneratorSetup, styles: StyleCatalogue, local: BarWriter) -> BarWriter:
     """Return the writer that ``setup`` describes, with a client that has begun to look.
 
     Raises:

@@ -9,9 +9,9 @@ from drumigen.pattern import Bar, Hit, repaired
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick, ticks_per_ms
 
-METER = Meter()
+GRAMMAR_METER = Meter()
 EIGHTH = TICKS_PER_BEAT // 2
-STEPS = METER.sixteenths
+GRAMMAR_STEPS = GRAMMAR_METER.sixteenths
 
 Phrase = tuple[Bar, ...]
 
@@ -78,7 +78,7 @@ def hit_at(step: int, voice: Voice, velocity: int, offset: int = 0) -> Hit:
 
 def playable(hits: Sequence[Hit]) -> Bar:
     """Return the bar of ``hits``, less what no drummer could play."""
-    return repaired(Bar(METER, tuple(hits)))
+    return repaired(Bar(GRAMMAR_METER, tuple(hits)))
 
 
 def loosened(bar: Bar, chance: Chance, spread_ms: float, velocity: int) -> Bar:

@@ -12,8 +12,8 @@ trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.bank.grammars.chance import STEPS, Chance, Phrase, hit_at, playable, swung
-from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
+from drumigen.bank.grammars.chance import GRAMMAR_STEPS, Chance, Phrase, hit_at, playable, swung
+from drumigen.bank.grammars.performance import BarSteps, DrumPart, Idiom, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_SIXTEENTH
@@ -118,14 +118,14 @@ def fill(chance: Chance) -> Bar:
     shift = _Shift(QUINTUPLET_SWING, QUINTUPLET_SWING, -chance.ms(8, 20), chance.ms(2, 8), 0)
     start = chance.rng.choice((8, 10, 12))
     hits = [hit_at(12, Voice.SNARE, 116, shift.snare), _kick(start, 104, shift)]
-    for step in range(start + 1, STEPS):
+    for step in range(start + 1, GRAMMAR_STEPS):
         if step != 12 and chance.happens(0.75):
             if chance.happens(0.5):
                 hits.append(_kick(step, chance.drawn(80, 104), shift))
             else:
                 offset = shift.snare + swung(step, shift.hat_swing)
                 hits.append(hit_at(step, Voice.SNARE, chance.drawn(60, 112), offset))
-    hits += [hit_at(step, Voice.CLOSED_HAT, 66) for step in range(start, STEPS, 2)]
+    hits += [hit_at(step, Voice.CLOSED_HAT, 66) for step in range(start, GRAMMAR_STEPS, 2)]
     if chance.happens(0.5):
         hits.append(hit_at(15, Voice.OPEN_HAT, 88, swung(15, QUINTUPLET_SWING)))
     return playable(hits)
@@ -155,9 +155,9 @@ def idiom(chance: Chance) -> Idiom:
         "open": _OPEN_HATS,
     }
     backbeat = chance.rng.choices((Voice.SNARE, Voice.CLAP, Voice.SIDE_STICK), (8, 1, 1))[0]
-    levels = tuple(chance.drawn(-5, 5) for _ in range(STEPS))
+    levels = tuple(chance.drawn(-5, 5) for _ in range(GRAMMAR_STEPS))
 
-    def written(_: Chance, steps: Steps) -> Bar:
+    def written(_: Chance, steps: BarSteps) -> Bar:
         return _bar(steps, backbeat, levels)
 
     return Idiom(parts, written, _stutter, fills=0.35, crashes=0.25)
@@ -174,7 +174,7 @@ def _stutter(chance: Chance) -> Bar:
     return playable(hits)
 
 
-def _bar(steps: Steps, backbeat: Voice, levels: Sequence[int]) -> Bar:
+def _bar(steps: BarSteps, backbeat: Voice, levels: Sequence[int]) -> Bar:
     kicks = steps["kick"]
     # one foot: between two kicks there is no time for a ghost
     ghosts = [step for step in steps["ghost"] - kicks if not kicks >= {step - 1, step + 1}]
@@ -200,7 +200,10 @@ def feel(chance: Chance, bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """
     shift = _drawn_shift(chance)
     own = {
-        voice: [chance.ms(max(-3.0, min(3.0, chance.rng.gauss(0, 1.5)))) for _ in range(2 * STEPS)]
+        voice: [
+            chance.ms(max(-3.0, min(3.0, chance.rng.gauss(0, 1.5))))
+            for _ in range(2 * GRAMMAR_STEPS)
+        ]
         for voice in (Voice.KICK, Voice.CLOSED_HAT)
     }
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from drumigen.bank.grammars.chance import (
     EIGHTH,
-    METER,
-    STEPS,
+    GRAMMAR_METER,
+    GRAMMAR_STEPS,
     Chance,
     Phrase,
     hit_at,
     loosened,
     playable,
 )
-from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
+from drumigen.bank.grammars.performance import BarSteps, DrumPart, Idiom, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
@@ -79,7 +79,7 @@ def _written(chance: Chance, kicks: Sequence[int], backbeat: Sequence[Voice], st
     # two hands clap and strike on 3 together: the hat rests there
     hats = {
         tick: Hit(Tick(tick), Voice.CLOSED_HAT, 90 if tick % TICKS_PER_BEAT == 0 else 76)
-        for tick in range(0, METER.ticks, step * TICKS_PER_SIXTEENTH)
+        for tick in range(0, GRAMMAR_METER.ticks, step * TICKS_PER_SIXTEENTH)
     }
     for beat in chance.some((0, 1, 2, 3), 1, 2):
         roll = chance.rng.choice(_ROLLS)
@@ -106,7 +106,7 @@ def fill(chance: Chance) -> Bar:
         parts = chance.rng.choice((6, 8)) if beat == 3 else chance.rng.choice((3, 4, 6, 8))
         hits += _Roll(parts, 1.0, level, level + 30).hits(beat * TICKS_PER_BEAT, voice)
     if voice is Voice.SNARE:
-        hits += [hit_at(step, Voice.CLOSED_HAT, 76) for step in range(start * 4, STEPS, 4)]
+        hits += [hit_at(step, Voice.CLOSED_HAT, 76) for step in range(start * 4, GRAMMAR_STEPS, 4)]
     hits += [hit_at(step, Voice.KICK, 110) for step in chance.some((8, 10, 11, 13), 0, 2)]
     return loosened(playable(hits), chance, 0.7, 2)
 
@@ -119,7 +119,7 @@ _OPEN_HATS = DrumPart.of("0 0 6 2 | 3 2 10 4 | 0 2 10 3 | 5 2 12 3", low=0, high
 _PERCUSSION = DrumPart.of(
     "0 2 5 10 | 0 8 10 12 | 0 6 6 12 | 0 10 10 10", low=0, high=3, change=0.35
 )
-_NO_PART = DrumPart((0.0,) * STEPS, 0, 0, 0.0)
+_NO_PART = DrumPart((0.0,) * GRAMMAR_STEPS, 0, 0, 0.0)
 _HAT_BEDS = (
     (0.97, 0.95, 0.06, 0.45),
     (0.96, 0.93, 0.22, 0.25),
@@ -144,7 +144,7 @@ def idiom(chance: Chance) -> Idiom:
     backbeat = chance.rng.choice(((Voice.CLAP,), (Voice.SNARE,), (Voice.SNARE, Voice.CLAP)))
     liked = [share * chance.rng.uniform(0.2, 1.8) for _, share in _DIVISIONS]
 
-    def written(chance: Chance, steps: Steps) -> Bar:
+    def written(chance: Chance, steps: BarSteps) -> Bar:
         return _bar(chance, steps, backbeat, liked)
 
     return Idiom(parts, written, _rolls, fills=0.45, crashes=0.3)
@@ -156,7 +156,7 @@ def _rolls(chance: Chance) -> Bar:
     return playable([h for h in hits if h.voice is not Voice.SNARE or h.velocity < 110])
 
 
-def _bar(chance: Chance, steps: Steps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:
+def _bar(chance: Chance, steps: BarSteps, backbeat: Sequence[Voice], liked: Sequence[float]) -> Bar:
     hats = {
         step * TICKS_PER_SIXTEENTH: hit_at(step, Voice.CLOSED_HAT, (90, 70, 78, 70)[step % 4])
         for step in sorted(steps["hat"])
@@ -168,7 +168,7 @@ def _bar(chance: Chance, steps: Steps, backbeat: Sequence[Voice], liked: Sequenc
     for step in sorted(steps["roll"]):
         roll = _drawn_roll(chance, liked)
         start = step * TICKS_PER_SIXTEENTH
-        end = min(METER.ticks, start + round(roll.beats * TICKS_PER_BEAT))
+        end = min(GRAMMAR_METER.ticks, start + round(roll.beats * TICKS_PER_BEAT))
         hats = {tick: hit for tick, hit in hats.items() if not start <= tick < end}
         burst = (hit for hit in roll.hits(start, Voice.CLOSED_HAT) if hit.tick < end)
         hats |= {hit.tick: hit for hit in burst}

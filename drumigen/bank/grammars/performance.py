@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.bank.grammars.chance import STEPS, Chance, playable
+from drumigen.bank.grammars.chance import GRAMMAR_STEPS, Chance, playable
 from drumigen.fitting import fit
 from drumigen.kit import HATS, VOICES, Voice
 from drumigen.pattern import Bar, Hit, repaired
@@ -13,7 +13,7 @@ from drumigen.units import Tick
 GHOST_MAX = 40
 """Velocity up to which a snare is a ghost note."""
 
-Steps = Mapping[str, frozenset[int]]
+BarSteps = Mapping[str, frozenset[int]]
 """The sixteenths of a bar on which each part strikes, by name of part."""
 
 
@@ -32,19 +32,21 @@ class DrumPart:
     low: int
     high: int
     change: float
-    run: int = STEPS
+    run: int = GRAMMAR_STEPS
 
     @classmethod
-    def of(cls, percent: str, low: int, high: int, change: float, run: int = STEPS) -> "DrumPart":
+    def of(
+        cls, percent: str, low: int, high: int, change: float, run: int = GRAMMAR_STEPS
+    ) -> "DrumPart":
         """Return the part whose chances are given in percent, beats parted by bars."""
         chances = tuple(int(word) / 100 for word in percent.replace("|", " ").split())
-        assert len(chances) == STEPS
+        assert len(chances) == GRAMMAR_STEPS
         return cls(chances, low, high, change, run)
 
     def drawn(self, chance: Chance) -> frozenset[int]:
         """Return a new part."""
         return self._within(
-            chance, {step for step in range(STEPS) if chance.happens(self.chances[step])}
+            chance, {step for step in range(GRAMMAR_STEPS) if chance.happens(self.chances[step])}
         )
 
     def varied(self, chance: Chance, steps: frozenset[int], start: int = 0) -> frozenset[int]:
@@ -54,9 +56,9 @@ class DrumPart:
         """
         changed = set(steps)
         for _ in range(1 + chance.happens(0.45) + chance.happens(0.2)):
-            odds = [self._odds(step, step in changed) for step in range(start, STEPS)]
+            odds = [self._odds(step, step in changed) for step in range(start, GRAMMAR_STEPS)]
             still = max(0.0, _MOVES_MIN - sum(odds))
-            picked = chance.rng.choices([*range(start, STEPS), None], [*odds, still])[0]
+            picked = chance.rng.choices([*range(start, GRAMMAR_STEPS), None], [*odds, still])[0]
             changed ^= set() if picked is None else {picked}
         return self._within(chance, changed)
 
@@ -83,7 +85,7 @@ class DrumPart:
                 chance.rng.choices(there, [1.001 - self.chances[step] for step in there])[0]
             )
         while len(steps) < self.low:
-            missing = [s for s in range(STEPS) if s not in steps and self.chances[s]]
+            missing = [s for s in range(GRAMMAR_STEPS) if s not in steps and self.chances[s]]
             steps.add(chance.rng.choices(missing, [self.chances[step] for step in missing])[0])
         return frozenset(steps)
 
@@ -108,7 +110,7 @@ class Idiom:
     """
 
     parts: Mapping[str, DrumPart]
-    written: Callable[[Chance, Steps], Bar]
+    written: Callable[[Chance, BarSteps], Bar]
     fill: Callable[[Chance], Bar]
     fills: float
     crashes: float
@@ -169,20 +171,20 @@ def performed(chance: Chance, idiom: Idiom, bars: int) -> tuple[Played, ...]:
 
 
 def _at_place(
-    chance: Chance, idiom: Idiom, motifs: Mapping[str, tuple[Steps, Bar]], place: str
+    chance: Chance, idiom: Idiom, motifs: Mapping[str, tuple[BarSteps, Bar]], place: str
 ) -> Played:
     steps, bar = motifs.get(place[0], motifs["A"])
     if place == "F" and chance.happens(idiom.fills):
         return Played(bar, idiom.fill(chance))
     if place in motifs:
         return Played(bar)
-    half = 0 if place.endswith("'") else STEPS // 2
+    half = 0 if place.endswith("'") else GRAMMAR_STEPS // 2
     varied = _varied(chance, idiom, steps, always=half > 0, start=half)
     return Played(idiom.written(chance, varied))
 
 
 def _varied(
-    chance: Chance, idiom: Idiom, steps: Steps, *, always: bool, start: int = 0
+    chance: Chance, idiom: Idiom, steps: BarSteps, *, always: bool, start: int = 0
 ) -> dict[str, frozenset[int]]:
     """Return ``steps`` with some parts varied, at least one."""
     sure = chance.rng.choice([name for name, part in idiom.parts.items() if part.change])

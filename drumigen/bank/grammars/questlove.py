@@ -11,9 +11,17 @@ trained on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drumigen.bank.grammars.chance import STEPS, Chance, Phrase, hit_at, loosened, playable, swung
+from drumigen.bank.grammars.chance import (
+    GRAMMAR_STEPS,
+    Chance,
+    Phrase,
+    hit_at,
+    loosened,
+    playable,
+    swung,
+)
 from drumigen.bank.grammars.human_timing import played_by_hand
-from drumigen.bank.grammars.performance import DrumPart, Idiom, Steps, drawn_bed
+from drumigen.bank.grammars.performance import BarSteps, DrumPart, Idiom, drawn_bed
 from drumigen.kit import Voice
 from drumigen.pattern import Bar, Hit
 from drumigen.units import TICKS_PER_SIXTEENTH
@@ -57,7 +65,7 @@ def _written(chance: Chance, kicks: Sequence[int], quest: _Quest) -> Bar:
     level = (92, 48, 72, 46) if quest.sixteenths else (90, 0, 66, 0)
     hits = [
         hit_at(step, Voice.CLOSED_HAT, level[step % 4], swung(step, quest.swing))
-        for step in range(STEPS)
+        for step in range(GRAMMAR_STEPS)
         if level[step % 4]
     ]
     backbeat = Voice.SIDE_STICK if quest.stick else Voice.SNARE
@@ -79,7 +87,7 @@ def fill(chance: Chance) -> Bar:
     """Return one beat, at most two, of growing snare sixteenths, perhaps a tom at the end."""
     start = chance.rng.choice((8, 12, 12))
     late = chance.ms(6, 14)
-    steps = [step for step in range(start, STEPS) if step == 12 or chance.happens(0.8)]
+    steps = [step for step in range(start, GRAMMAR_STEPS) if step == 12 or chance.happens(0.8)]
     hits = [
         hit_at(
             step, Voice.SNARE, min(118, 62 + 3 * step + chance.drawn(-8, 8)), late + swung(step, 55)
@@ -92,7 +100,7 @@ def fill(chance: Chance) -> Bar:
     hits += [
         hit_at(step, Voice.KICK, 100) for step in chance.some((8, 10, 14), 1, 2) if step >= start
     ]
-    hits += [hit_at(step, Voice.CLOSED_HAT, 70) for step in range(start, STEPS, 4)]
+    hits += [hit_at(step, Voice.CLOSED_HAT, 70) for step in range(start, GRAMMAR_STEPS, 4)]
     return loosened(playable(hits), chance, 5.0, 4)
 
 
@@ -121,13 +129,13 @@ def idiom(chance: Chance) -> Idiom:
     cymbal = Voice.RIDE if chance.happens(0.06) else Voice.CLOSED_HAT
     backbeat = Voice.SIDE_STICK if chance.happens(0.15) else Voice.SNARE
 
-    def written(chance: Chance, steps: Steps) -> Bar:
+    def written(chance: Chance, steps: BarSteps) -> Bar:
         return _bar(chance, steps, cymbal, backbeat)
 
     return Idiom(parts, written, fill, fills=0.3, crashes=0.8)
 
 
-def _bar(chance: Chance, steps: Steps, cymbal: Voice, backbeat: Voice) -> Bar:
+def _bar(chance: Chance, steps: BarSteps, cymbal: Voice, backbeat: Voice) -> Bar:
     opened = steps["open"] if cymbal is Voice.CLOSED_HAT else frozenset[int]()
     # both hands are busy with sixteenths: a ghost often takes the place of a hat
     skipped = {step for step in sorted(steps["ghost"]) if step % 2 and chance.happens(0.5)}
@@ -148,8 +156,8 @@ def feel(chance: Chance, bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """
     swing = chance.rng.uniform(52, 58)
     late = chance.ms(10, 25)
-    kicks = [chance.ms(-6, 6) for _ in range(2 * STEPS)]
-    hats = [chance.ms(-2, 2) for _ in range(2 * STEPS)]
+    kicks = [chance.ms(-6, 6) for _ in range(2 * GRAMMAR_STEPS)]
+    hats = [chance.ms(-2, 2) for _ in range(2 * GRAMMAR_STEPS)]
 
     def placed(hit: Hit) -> Hit:
         step = hit.tick // TICKS_PER_SIXTEENTH
