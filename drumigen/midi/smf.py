@@ -27,6 +27,10 @@ _HEADER: Final = 14
 
 _SYSTEM_LENGTHS: Final = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Data bytes of system messages that have no place in a file, and are passed over."""
+_STRAY_MAX: Final = 8
+"""Data bytes that may follow one of which the standard does not say how many."""
+_SURE: Final = 4
+"""Events in a row that are no coincidence."""
 
 
 class Event(NamedTuple):
@@ -197,18 +201,34 @@ def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
 
 
-def _events(  # noqa: PLR0912 - a case for each kind of event
+def _events(
     data: bytes, place: int, end: int, odd: Counter[str]
 ) -> tuple[tuple[Event, ...], _End, int]:
-    """Return the events from ``place`` up to ``end``, how they ended, and where."""
+    """Return the events from ``place`` up to ``end``, how they ended, and where.
+
+    Bytes that are no event are passed over, if events go on behind them.
+    """
     events: list[Event] = []
     now = 0
+    while True:
+        ended, place, now = _run(data, place, end, now, events, odd)
+        going_on = _place_to_go_on(data, place + 1, end) if ended is _End.BROKEN else None
+        if going_on is None:
+            return tuple(events), ended, place
+        odd[f"{going_on - place} bytes of a track that are no event were passed over"] += 1
+        place = going_on
+
+
+def _run(  # noqa: PLR0911, PLR0912, PLR0913, PLR0917 - a case for each kind of event
+    data: bytes, place: int, end: int, now: int, events: list[Event], odd: Counter[str]
+) -> tuple[_End, int, int]:
+    """Add events from ``place``, at tick ``now``, on; return how they ended, where and when."""
     running = 0
     while place < end:
         before = place
         delta, place = _number(data, place, end)
         if delta < 0 or place >= end:
-            return tuple(events), _End.RAN_OUT if place >= end else _End.BROKEN, before
+            return _End.RAN_OUT if place >= end else _End.BROKEN, before, now
         now += delta
         status = data[place]
         if status >= 0x80:
@@ -216,7 +236,7 @@ def _events(  # noqa: PLR0912 - a case for each kind of event
         elif running:
             status = running
         else:
-            return tuple(events), _End.BROKEN, before
+            return _End.BROKEN, before, now
         if status < 0xF0:
             # kept over what lies between: some programs go on with it after SysEx and meta events
             running = status
@@ -224,24 +244,76 @@ def _events(  # noqa: PLR0912 - a case for each kind of event
             message = data[place : place + length]
             place += length
             if place > end:
-                return tuple(events), _End.RAN_OUT, before
+                return _End.RAN_OUT, before, now
             note = _note(now, status, message, odd)
             if note:
                 events.append(note)
         elif status in (META, 0xF0, 0xF7):
             kind = data[place] if status == META and place < end else -1
             size, place = _number(data, place + (status == META), end)
-            if size < 0 or place + size > end:
-                return tuple(events), _End.RAN_OUT if place + size > end else _End.BROKEN, before
+            if size < 0:
+                return _End.BROKEN, before, now
+            if place + size > end:
+                going_on = _after_exclusive(data, place, end) if status == 0xF0 else None
+                if going_on is None:
+                    return _End.RAN_OUT, before, now
+                odd["exclusive data are shorter than they state"] += 1
+                place, size = going_on, 0
             if kind in _WANTED:
                 events.append(Event(now, META, kind, 0, data[place : place + size]))
             place += size
             if kind == END_OF_TRACK:
-                return tuple(events), _End.STATED, place
+                return _End.STATED, place, now
         else:
             odd[f"a message 0x{status:02X} that has no place in a file was passed over"] += 1
             place += _SYSTEM_LENGTHS.get(status, 0)
-    return tuple(events), _End.RAN_OUT, place
+            if not _reads_on(data, place, end, running):
+                place = _place_to_go_on(data, place, min(place + _STRAY_MAX, end), end) or place
+    return _End.RAN_OUT, place, now
+
+
+def _after_exclusive(data: bytes, place: int, end: int) -> int | None:
+    """Return where events go on behind the end mark of exclusive data; None for nowhere."""
+    while (mark := data.find(b"\xf7", place, end)) >= 0:
+        place = mark + 1
+        if place == end or _reads_on(data, place, end, 0):
+            return place
+    return None
+
+
+def _place_to_go_on(data: bytes, place: int, last: int, end: int | None = None) -> int | None:
+    """Return the first place from ``place`` to ``last`` where events go on; None for none."""
+    end = last if end is None else end
+    return next((at for at in range(place, last) if _reads_on(data, at, end, 0)), None)
+
+
+def _reads_on(data: bytes, place: int, end: int, running: int) -> bool:
+    """Tell whether some events in a row can be read from ``place`` on, or all up to the end."""
+    for _ in range(_SURE):
+        delta, place = _number(data, place, end)
+        if delta < 0 or place >= end:
+            return False
+        status = data[place]
+        place += status >= 0x80
+        status = status if status >= 0x80 else running
+        if 0x80 <= status < 0xF0:
+            running = status
+            length = 1 if 0xC0 <= status < 0xE0 else 2
+            fine = place + length <= end and max(data[place : place + length]) <= 127
+        elif status in (META, 0xF0, 0xF7):
+            kind = data[place] if status == META and place < end else -1
+            length, place = _number(data, place + (status == META), end)
+            if kind == END_OF_TRACK:
+                return length == 0
+            fine = length >= 0 and place + length <= end and kind <= 127
+        else:
+            fine, length = False, 0
+        if not fine:
+            return False
+        place += length
+        if place == end:
+            return True
+    return True
 
 
 def _note(now: int, status: int, message: bytes, odd: Counter[str]) -> Event | None:

@@ -67,6 +67,46 @@ def test_the_same_clock_from_two_ports_of_one_box_is_one_clock_and_told(
     assert follower.conflict
 
 
+@pytest.mark.parametrize("bpm", [40.0, 60.0, 90.0, 120.0, 140.0])
+@pytest.mark.parametrize("apart", [0.003, 0.005])
+@pytest.mark.parametrize("sigma", [0.0, 0.0003])
+def test_a_clock_that_comes_twice_from_the_first_pulse_does_not_make_the_song_sprint(
+    bpm: float, apart: float, sigma: float
+) -> None:
+    """By the fifth pulse at the latest there is one tempo, and a word; before it no sixteenth."""
+    rng = random.Random(f"{bpm} {apart}")
+    times = even(bpm, 48)
+    stamps = sorted(at + late + rng.gauss(0.0, sigma) for at in times for late in (0.0, apart))
+    follower = ClockFollower()
+    for at in stamps:
+        follower.pulse(Seconds(at))
+        assert follower.timeline is not None
+        ahead = follower.timeline.tick_at(at) / TICKS_PER_PULSE - (at - BEGIN) * bpm / 60 * 24
+        assert ahead < (4.0 if at < times[5] else 0.5)
+        assert follower.conflict or at < times[6]
+
+
+def test_two_copies_nearly_half_way_are_no_doubled_tempo_where_that_is_a_rare_one() -> None:
+    times = even(140.0, 96)
+    follower = fed(sorted([*times, *(at + 0.008 for at in times)]))
+    assert follower.tempo == pytest.approx(140.0, rel=1e-3)
+    assert abs(pulses_off(follower, times)) < 0.05
+    assert follower.conflict
+
+
+@pytest.mark.parametrize("bpm", [60.0, 120.0])
+def test_a_first_pulse_that_came_late_is_no_second_clock(bpm: float) -> None:
+    times = even(bpm, 96)
+    for held_up in (1, 3, 5):  # delivered with the next, or nearly
+        stamps = [*times]
+        stamps[held_up] = times[held_up + 1] - 0.004
+        follower = ClockFollower()
+        for at in stamps:
+            follower.pulse(Seconds(at))
+            assert not follower.conflict
+        assert pulses_off(follower, times) == pytest.approx(0.0, abs=0.01)
+
+
 @pytest.mark.parametrize("bpm", [60.0, 120.0, 174.0])
 @pytest.mark.parametrize("apart", [0.002, 0.003, 0.005])
 @pytest.mark.parametrize("dies", ["first", "second"])

@@ -170,6 +170,46 @@ def test_a_press_counts_beside_an_echo_and_once_an_echo_can_no_longer_come() -> 
     assert mirror.controls.value_of("hold") is False
 
 
+@pytest.mark.parametrize("binding", [Binding("hold", cc=20), Binding("hold", note=20)])
+def test_an_echo_that_comes_back_from_two_devices_is_no_press(binding: Binding) -> None:
+    mirror = Mirror(ControllerMap(controls=(binding,)))
+    mirror.turn("hold", True)
+    shown = mirror.map.shows(Seconds(0.0))
+    for later in (0.01, 0.03, 0.05):
+        mirror.now = later
+        for message in shown:
+            mirror.hear(*message)
+    assert mirror.moves == []
+
+
+def test_a_press_counts_though_a_blink_before_it_came_back_from_two_devices() -> None:
+    mirror = Mirror(ControllerMap(controls=(Binding("hold", cc=20),)))
+    shown = []
+    for on in (True, False):
+        mirror.turn("hold", on)
+        shown += mirror.map.shows(Seconds(0.0))
+    for message in (*shown, *shown):
+        mirror.now += 0.01
+        mirror.hear(*message)
+    assert mirror.moves == []
+    mirror.now = ECHO_SECONDS + 0.05
+    mirror.hear(CC, 20, 127)
+    assert mirror.controls.value_of("hold") is True
+
+
+def test_a_controller_whose_echo_takes_long_is_found_out() -> None:
+    """A latching button takes whatever it sends for a press: its echo would flip it for ever."""
+    rows = (Binding("hold", cc=20, mode=Mode.LATCHING),)
+    mirror = Mirror(ControllerMap(controls=rows), delay=0.3)
+    mirror.turn("hold", True)
+    mirror.reflect(20)
+    assert len(mirror.moves) <= 2
+    mirror.turn("hold", not mirror.controls.value_of("hold"))
+    told = len(mirror.moves)
+    mirror.reflect(3)
+    assert len(mirror.moves) == told
+
+
 def test_an_echo_that_was_coalesced_with_a_press_is_left_out_of_it() -> None:
     mirror = Mirror(ControllerMap(controls=(Binding("hold", cc=20),)))
     mirror.turn("hold", True)
@@ -232,4 +272,4 @@ def test_what_is_waited_for_is_bounded(messages: list[tuple[int, int, float]]) -
         except ControlError:
             continue
     feedback = mirror.map._feedback
-    assert feedback._waiting == sum(len(sent) for sent in feedback._echoes.values())
+    assert feedback._waiting == sum(len(sent) for sent in feedback._sent.values())

@@ -129,6 +129,54 @@ def test_a_fader_on_the_number_of_bank_select_is_learned_when_it_moves(desk: Des
     assert desk.stands("density") == round(49 / 127 * 100)
 
 
+def test_a_pad_that_tells_its_velocity_finely_is_learned_as_the_pad(desk: Desk) -> None:
+    desk.control("learn", "fill")
+    desk.hear(CC, 88, 77)
+    desk.hear(ON, 40, 100)
+    assert desk.learned == Binding("fill", note=40, channel=1)
+
+
+@pytest.mark.parametrize("let_go", [(ON, 104, 0), (OFF, 104, 64)])
+@pytest.mark.parametrize("number", [7, 88])
+def test_a_fader_that_tells_when_it_is_touched_is_learned_as_the_fader(
+    desk: Desk, let_go: tuple[int, ...], number: int
+) -> None:
+    desk.control("learn", "density")
+    desk.hear(ON, 104, 127)
+    for value in range(40, 50):
+        desk.hear(CC | 2, number, value)
+    desk.hear(*let_go)
+    assert desk.learned == Binding("density", cc=number, channel=3)
+    desk.hear(CC | 2, number, 127)
+    assert desk.stands("density") == 100
+
+
+def test_a_touched_fader_of_fourteen_bits_is_learned_as_such(desk: Desk) -> None:
+    desk.control("learn", "density")
+    desk.hear(ON, 104, 127)
+    for value in range(40, 50):
+        desk.hear(CC, 7, value)
+        desk.hear(CC, 39, 3 * value - 100)
+    assert desk.learned == Binding("density", cc=7, bits=14, channel=1)
+
+
+def test_a_pad_is_learned_though_a_knob_is_turned_after_it(desk: Desk) -> None:
+    desk.control("learn", "density")
+    desk.hear(ON, 40, 100)
+    desk.hear(OFF, 40, 0, after=0.1)
+    for value in range(40, 50):
+        desk.hear(CC, 7, value)
+    assert desk.learned.note == 40
+
+
+def test_a_pad_that_tells_how_hard_it_is_held_stays_the_pad_of_an_action(desk: Desk) -> None:
+    desk.control("learn", "fill")
+    desk.hear(ON, 40, 100)
+    for value in range(40, 50):
+        desk.hear(CC, 7, value)
+    assert desk.learned == Binding("fill", note=40, channel=1)
+
+
 @pytest.mark.parametrize("fine_first", [False, True])
 def test_a_knob_of_fourteen_bits_is_learned_as_such(desk: Desk, *, fine_first: bool) -> None:
     desk.control("learn", "tempo")

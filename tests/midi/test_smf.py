@@ -35,6 +35,9 @@ def one_track(*events: bytes, end: bytes = END) -> bytes:
     return header() + chunk(b"".join(events) + end)
 
 
+RUNNING = b"\x3c\x24\x00\x83\x24\x26\x64\x3c\x26\x00"
+"""A kick's end and a snare, after a kick's beginning."""
+
 PLAIN = one_track(TEMPO, METRE, KICK, SNARE)
 SONG = song_from_bytes(PLAIN)
 
@@ -79,6 +82,14 @@ def test_the_plain_file_says_what_all_the_odd_ones_say() -> None:
         (one_track(b"\x00\xff\x58\x01\x04", TEMPO, METRE, KICK, SNARE), "of 1 bytes"),
         (one_track(TEMPO, b"\x00\xff\x58\x02\x04\x02", KICK, SNARE), None),
         (one_track(b"\x00\xf8", TEMPO, METRE, KICK, b"\x00\xf1\x10", SNARE), "no place in a file"),
+        (one_track(TEMPO, METRE, b"\x00\xf5\x01", KICK, SNARE), "no place in a file"),
+        (one_track(TEMPO, METRE, b"\x00\xf5\x01\x02\x03", KICK, SNARE), "no place in a file"),
+        (one_track(TEMPO, METRE, b"\x00\xf4", KICK, SNARE), "no place in a file"),
+        (one_track(TEMPO, METRE, b"\x00\xf5\x01", KICK[:4] + RUNNING), "no place in a file"),
+        (one_track(b"\x00\x24\x64", TEMPO, METRE, KICK, SNARE), "3 bytes of a track"),
+        (one_track(b"\x00", TEMPO, METRE, KICK, SNARE), "1 bytes of a track"),
+        (one_track(TEMPO, METRE, b"\x00\xf0\x7e\x7f\x09\x01\xf7", KICK, SNARE), "exclusive data"),
+        (one_track(b"\x00\xf0\xff\x7f\x43\xf7", TEMPO, METRE, KICK, SNARE), "exclusive data"),
         (one_track(TEMPO, METRE, KICK, SNARE, end=b""), "does not state its end"),
         (header() + chunk(PLAIN[22:] + b"\0\0\0"), "shorter than it states"),
         (header() + chunk(PLAIN[22:], length=9999), "shorter than it states"),
@@ -133,9 +144,13 @@ def test_a_track_that_turns_to_junk_is_read_up_to_there() -> None:
     junk = header(2) + chunk(TEMPO + KICK + b"\x00\xff\x01\xff\xff\xff\xff\x00" + END)
     song = song_from_bytes(junk + chunk(SNARE + END))
     assert [note.note for note in song.notes] == [36, 38]
+    assert any("are no event were passed over" in odd for odd in song.odd)
+    for_good = header(2) + chunk(TEMPO + KICK + b"\x00\xff\x01" + b"\xff" * 8)
+    song = song_from_bytes(for_good + chunk(SNARE + END))
+    assert [note.note for note in song.notes] == [36, 38]
     assert any("no MIDI from byte" in odd for odd in song.odd)
     with pytest.raises(MidiFileError, match="no MIDI from byte"):
-        song_from_bytes(header() + chunk(b"\x00\x24\x64" + END))
+        song_from_bytes(header() + chunk(b"\x00\x24\x64"))
 
 
 def test_how_often_something_is_odd_is_counted() -> None:

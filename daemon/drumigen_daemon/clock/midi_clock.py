@@ -304,7 +304,7 @@ class ClockFollower:
         self._last = at
         self._timeline = None
         period = track.v
-        if abs(period - self._period) > _TEMPO_JUMP * period:
+        if track.heard <= 3 or abs(period - self._period) > _TEMPO_JUMP * period:
             self._period = period
         else:
             self._period += max(_SMOOTH, 2.0 / track.heard) * (period - self._period)
@@ -333,6 +333,7 @@ class ClockFollower:
                 track = self._filter = TempoFilter(begin, self._period, first.number)
                 for stamp in rest:
                     track.hear(stamp)
+                self._odd = max(self._odd, 2.0 * _CONFLICT)
                 return track
         if first.count_is_due:
             lead = track.leader

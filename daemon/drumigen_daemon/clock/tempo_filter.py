@@ -187,14 +187,16 @@ class TempoFilter:
             h.age = _BELIEVED_PULSES
         self.number += 1
         self.x = self._last = at
-        self.v = gap
         total = len(self._pool)
         for h in self._pool:
             h.weight /= total
         if self._as_before:
             self._weigh_as_before(at, gap)
         self._branch()
+        before = self.v
         self._average()
+        # two that are close may be one that came twice: the song does not run until a third tells
+        self.v = max(self.v, before)
 
     def _weigh_as_before(self, at: float, gap: float) -> None:
         """Weigh the tempo from before against any other, by the second pulse."""

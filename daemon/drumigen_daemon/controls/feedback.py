@@ -1,10 +1,13 @@
 """What controllers are shown: LEDs and LED rings, and what comes back of it.  Sans I/O.
 
 Some controllers, and some cables, send back what they are sent.  What we have just shown is no
-move: it is remembered, and taken for an echo once, and for as long as an echo may take.
+move: it is remembered for as long as an echo may take.  Until then all that says the same is an
+echo, for it may come back from two devices; but what follows another message of its button is a
+press.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON
@@ -18,8 +21,25 @@ ECHO_SECONDS: Final = 0.15
 again so soon after its LED has changed."""
 WIRE_SECONDS: Final = 0.001
 """Seconds that a message takes on a MIDI cable (three bytes of ten bits, at 31,250 a second)."""
+LATE_SECONDS: Final = 1.0
+"""Seconds in which a late echo comes, as of a network.  The first ones count as presses; once two
+have taken about as long, more are waited for..."""
+LATE_ALIKE: Final = 0.03
+"""...within so many seconds."""
 ECHOES_MAX: Final = 4096
 """Messages that are waited for at most."""
+
+_Sign = tuple[int, int]
+"""Status, that of a release for every note, and number."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A message that has been sent to a controller, and may come back."""
+
+    message: bytes
+    at: Seconds
+    is_back: bool = False
 
 
 class Feedback:
@@ -30,8 +50,10 @@ class Feedback:
         self._positions = positions
         self._shown: dict[Binding, tuple[bytes, ...]] = {}
         self._heard: dict[Binding, bytes] = {}
-        self._echoes: dict[bytes, list[Seconds]] = {}
+        self._sent: dict[_Sign, list[_Shown]] = {}
         self._waiting = 0
+        self._patience = ECHO_SECONDS
+        self._late = 0.0
 
     def add(self, binding: Binding) -> None:
         """Show the control of ``binding`` from now on."""
@@ -60,10 +82,11 @@ class Feedback:
             if message[0] & 0xF0 == CONTROL_CHANGE and message[1] in ADDRESSES:
                 continue  # moves nothing, and must be heard by whoever enters data
             if self._waiting >= ECHOES_MAX:
-                self._echoes.clear()
+                self._sent.clear()
                 self._waiting = 0
             leaves = Seconds(now + place * WIRE_SECONDS)
-            self._echoes.setdefault(_normal(message), []).append(leaves)
+            sent = _Shown(_normal(message), leaves)
+            self._sent.setdefault(_sign(sent.message), []).append(sent)
             self._waiting += 1
         return messages
 
@@ -74,7 +97,7 @@ class Feedback:
 
     def without_echoes(self, heard: ControlInput) -> ControlInput | None:
         """Return what of ``heard`` is no echo; None if all of it is."""
-        if not self._echoes:
+        if not self._sent:
             return heard
         data, values = heard.data, (*heard.earlier, heard.data[-1])
         if len(data) < 3:
@@ -87,16 +110,35 @@ class Feedback:
         return ControlInput(heard.source, (*data[:2], left[-1]), heard.at, tuple(left[:-1]))
 
     def _is_echo(self, data: Sequence[int], at: Seconds) -> bool:
-        key = _normal(data)
-        sent = self._echoes.get(key, [])
-        while sent:
-            self._waiting -= 1
-            when = sent.pop(0)
-            if not sent:
-                del self._echoes[key]
-            if at - when <= ECHO_SECONDS:
-                return True
-        return False
+        message = _normal(data)
+        sign = _sign(message)
+        sent = self._sent.get(sign)
+        if sent is None:
+            return False
+        self._waiting -= len(sent)
+        sent = [shown for shown in sent if at - shown.at <= LATE_SECONDS]
+        like = [shown for shown in sent if shown.message == message]
+        patience = self._patience
+        due = [shown for shown in like if at - shown.at <= patience]
+        if due:
+            next((shown for shown in due if not shown.is_back), due[0]).is_back = True
+        else:
+            if like and not like[-1].is_back:
+                self._hear_late(at - like[-1].at)
+            # its button has been touched: what comes now and says the same is a press
+            sent = [shown for shown in sent if not shown.is_back and at - shown.at <= patience]
+        self._waiting += len(sent)
+        if sent:
+            self._sent[sign] = sent
+        else:
+            del self._sent[sign]
+        return bool(due)
+
+    def _hear_late(self, after: float) -> None:
+        """Take note of what may have been an echo, but came late."""
+        if abs(after - self._late) <= LATE_ALIKE:
+            self._patience = min(after + ECHO_SECONDS, LATE_SECONDS)
+        self._late = after
 
     def _messages(self, binding: Binding) -> tuple[bytes, ...]:
         kind, number = binding.sign
@@ -123,3 +165,9 @@ def _normal(data: Sequence[int]) -> bytes:
     if data[0] & 0xF0 == NOTE_OFF or (data[0] & 0xF0 == NOTE_ON and data[2] == 0):
         return bytes((NOTE_OFF | data[0] & 0x0F, data[1], 0))
     return bytes(data)
+
+
+def _sign(message: bytes) -> _Sign:
+    """Return whose message a normal one is."""
+    note = message[0] & 0xF0 in (NOTE_ON, NOTE_OFF)
+    return (NOTE_OFF | message[0] & 0x0F if note else message[0]), message[1]

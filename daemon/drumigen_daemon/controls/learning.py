@@ -30,10 +30,11 @@ from drumigen_daemon.engine.messages import ControlInput
 
 HEADING: Final = "Learned by drumigen: edit it freely, comments stay."
 
-BANK_SELECT: Final = (0, 32)
-"""CCs that go before a program change; a fader may send them too (nanoKONTROL2), and is moved."""
-BANK_MOVES: Final = 4
-"""Values that tell a fader from a choice of bank."""
+PREFIXES: Final = (0, 32, 88)
+"""CCs that go before a program change (bank select) or a note (its finer velocity); a fader may
+send them too (nanoKONTROL2), and is moved."""
+PREFIX_MOVES: Final = 4
+"""Values that tell a fader from a prefix."""
 LEARN_SECONDS_MAX: Final = Seconds(60.0)
 """Seconds that a gesture is waited for; until then controllers move nothing."""
 PAIR_SECONDS: Final = 0.05
@@ -61,13 +62,15 @@ class _Gesture:
     sign: _Sign
     values: list[tuple[int, Seconds]] = field(default_factory=list)
     count: int = 0
+    turned: dict[_Sign, set[int]] = field(default_factory=dict)
+    """What was moved while a note was down, and its values: a fader may tell when it is touched."""
 
 
 class Learner:
     """Finds out what was moved, at once, and of which kind it is, as soon as that shows.  Sans I/O.
 
     Never learned are what moves nothing by itself: addresses of parameters, channel mode messages,
-    the choice of a bank, releases, pitch bend and pressure.
+    what goes before a program change or a note, releases, pitch bend and pressure.
     """
 
     def __init__(self) -> None:
@@ -75,7 +78,7 @@ class Learner:
         self.control = ""
         """The control that the next gesture is bound to; empty for none."""
         self._since = Seconds(0.0)
-        self._banks: dict[_Sign, set[int]] = {}
+        self._prefixes: dict[_Sign, set[int]] = {}
         self._gestures: dict[Binding, _Gesture] = {}
         self._last: _Sign | None = None
         self._asked_by: _Sign | None = None
@@ -84,7 +87,7 @@ class Learner:
         """Bind the next gesture to ``control``; to none if it is empty."""
         self.control = control
         self._since = now
-        self._banks.clear()
+        self._prefixes.clear()
         # a pad that asks for learning is let go after that
         self._asked_by = self._last
 
@@ -129,10 +132,10 @@ class Learner:
         if sign == self._asked_by and value < 64:
             self._asked_by = None
             return None
-        if kind == "cc" and number in BANK_SELECT:
-            seen = self._banks.setdefault(sign, set())
+        if kind == "cc" and number in PREFIXES:
+            seen = self._prefixes.setdefault(sign, set())
             seen.add(value)
-            if len(seen) < BANK_MOVES:
+            if len(seen) < PREFIX_MOVES:
                 return None
         own: dict[str, Any] = {kind: number}
         binding = Binding(self.control, **own, channel=channel + 1)
@@ -154,10 +157,30 @@ class Learner:
     ) -> tuple[Binding, Binding] | None:
         for gesture in list(self._gestures.values()):
             before = gesture.binding
-            better = self._add(gesture, sign, data, at)
+            better = self._touched(gesture, sign, data, at) or self._add(gesture, sign, data, at)
             if better is not None:
                 return before, better
         return None
+
+    def _touched(
+        self, gesture: _Gesture, sign: _Sign, data: tuple[int, ...], at: Seconds
+    ) -> Binding | None:
+        """Return the binding of the fader that was moved, if the note was but its touch."""
+        binding = gesture.binding
+        down = binding.note is not None and bool(gesture.values) and gesture.values[-1][0] > 0
+        other = sign[0] != gesture.sign[0] or sign[1] not in ("cc", "nrpn")
+        if not down or other or _is_switch(binding):
+            return None
+        seen = gesture.turned.setdefault(sign, set())
+        seen.add(data[-1])
+        if len(seen) < TURN_VALUES:
+            return None
+        own: dict[str, Any] = {sign[1]: sign[2]}
+        better = Binding(binding.name, **own, channel=sign[3] + 1)
+        self._gestures.pop(binding, None)
+        moved = self._gestures[better] = _Gesture(better, sign)
+        self._add(moved, sign, data, at)
+        return better
 
     def _add(
         self, gesture: _Gesture, sign: _Sign, data: tuple[int, ...], at: Seconds
