@@ -121,8 +121,8 @@ class FirstPulses:
             return None
         apart = sum(b - a for a, b in zip(first, second, strict=True)) / pairs
         enough = len(stamps) >= LATER
-        if not enough and apart < _TOGETHER:
-            return None
+        if not enough and not _TOGETHER <= apart < 0.5 * own:
+            return None  # copies begin with a short gap, late pulses with a long one
         rest = _rest(first, own) + _rest(second, own)
         variance = max(rest / (2 * pairs - 3), _FINEST**2)
         lopsided = _LOPSIDED.get(len(stamps), _LOPSIDED_LATER)
