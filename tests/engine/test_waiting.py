@@ -1,5 +1,6 @@
 """No waiting without a way out and a word; and who replaces a dead engine waits for nobody."""
 
+import random
 from functools import partial
 
 import pytest
@@ -264,6 +265,28 @@ def test_after_a_stall_what_is_overdue_is_dropped_and_counted(stall: float) -> N
     assert len(at_once) <= 2 * len(voices)  # one that is barely late, and one that is due
     assert rig.dropped_notes >= len(voices) * int((stall - 0.06) / 0.0862)
     assert len(times(rig, since=back + 0.02)) >= len(voices) * 20
+
+
+@pytest.mark.parametrize("bpm", [60.0, 90.0, 97.0])
+def test_two_masters_of_two_tempi_on_one_port_are_told(bpm: float) -> None:
+    """Nobody can part them from the first pulse on; the tempo that is read is neither."""
+    rig = rig_with()
+    for tempo, begin in ((120.0, 0.0), (bpm, 0.008)):
+        for pulse in range(8 * 24):
+            rig.hear(CLOCK, BEGIN + begin + pulse * 60 / tempo / 24)
+    rig.run(4.0)
+    assert "too uneven" in said(rig)
+    assert said(rig).count("too uneven") == 1
+
+
+@pytest.mark.parametrize("sigma", [0.0002, 0.001, 0.003])
+def test_a_clock_with_as_much_jitter_as_can_be_followed_is_not_complained_of(sigma: float) -> None:
+    rng = random.Random(f"{sigma}")
+    rig = rig_with()
+    for at in sorted(pulse * 0.5 / 24 + rng.gauss(0.01, sigma) for pulse in range(16 * 24)):
+        rig.hear(CLOCK, BEGIN + at)
+    rig.run(8.0)
+    assert "uneven" not in said(rig)
 
 
 def test_a_slow_clock_and_one_that_comes_twice_are_told() -> None:

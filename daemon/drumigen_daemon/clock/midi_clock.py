@@ -37,6 +37,7 @@ _CONFLICT = 0.25  # share of pulses that are not the followed clock's, or come t
 _CONFLICT_MEMORY = 24.0  # ...about so many pulses of late; a few in a row tell of late pulses
 _CONFLICT_OVER = 0.1  # share at which it is over
 _TOO_SLOW = 3  # pulses in a row that are too far apart
+_UNEVEN = 0.2  # periods of jitter (standard deviation) that may be lost, doubled or others' pulses
 
 TEMPO_SLOWEST: Final = Bpm(60.0 / (CLOCK_PPQN * PERIOD_MAX))
 """The slowest clock that can be followed."""
@@ -124,7 +125,7 @@ class ClockFollower:
         self._followed = ""
         self._odd = 0.0  # share of pulses of late that were foreign or doubled
         self._conflict = self._counted = False
-        self._slow = 0
+        self._slow = self._uneven = 0
         self._pulses = self._duplicates = self._foreign = self._drop_outs = 0
         self._past = Counters()
 
@@ -315,6 +316,8 @@ class ClockFollower:
         limit = max(limit, 0.6 * lead.noise**0.5)
         steady = track.heard > 8 and lead.spread < limit * limit
         self._state = LockState.LOCKED if steady else LockState.LOCKING
+        even = lead.noise < (_UNEVEN * period) ** 2
+        self._uneven = max(self._uneven - 2, 0) if even else min(self._uneven + 1, _TWO_BEATS)
         skipped = track.number - before - 1
         # a stall within a stall owes its own pulses and those of the one before
         self._owed = min(self._owed + skipped, _TWO_BEATS) if skipped > 0 else 0
@@ -448,6 +451,11 @@ class ClockFollower:
     def conflict(self) -> bool:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
         return self._conflict or len(self.masters) > 1
+
+    @property
+    def uneven(self) -> bool:
+        """Whether pulses have been so uneven for two beats that their tempo is but a guess."""
+        return self._uneven >= _TWO_BEATS
 
     @property
     def too_slow(self) -> bool:

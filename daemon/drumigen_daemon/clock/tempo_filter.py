@@ -40,9 +40,11 @@ _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
 _ROUGHER = 10.0
 _NOTABLE = 1.0  # squared standard deviations: less is no hint of a step
 _SURPRISE = 12.0
+_CALM = 0.01  # less is a hint of less jitter
 _STEADY_MAX = 10  # hypotheses of a steady tempo
 _YOUNG_PULSES = 4  # pulses for which a new hypothesis is kept whatever its weight
 _OLD_PULSES = 24  # after which like hypotheses are one
+_TWICE_AS_FAST = 0.5  # of a period
 _BELIEVED_PULSES = 4  # that must agree before a step is reported
 _DOUBTED_WEIGHT = 0.01  # below it an older hypothesis may go, and a younger one is believed
 _WEIGHT_MIN = 3e-5  # below it a hypothesis is dropped
@@ -195,8 +197,8 @@ class TempoFilter:
         self._branch()
         before = self.v
         self._average()
-        # two that are close may be one that came twice: the song does not run until a third tells
-        self.v = max(self.v, before)
+        if self.v < _TWICE_AS_FAST * before:
+            self.v = before  # they may be one that came twice: a third will tell
 
     def _weigh_as_before(self, at: float, gap: float) -> None:
         """Weigh the tempo from before against any other, by the second pulse."""
@@ -229,7 +231,7 @@ class TempoFilter:
         error = at - lead.x - v
         square, scatter = error * error, lead.scatter
         if square < _NOTABLE * scatter:
-            return []
+            return self._calmer(at) if square < _CALM * scatter else []
         step = lead.child(_P_STEP)
         step.settle()
         step.pvv += (_STEP_SPREAD * v) ** 2
@@ -276,6 +278,17 @@ class TempoFilter:
                 fresh.took = True
                 out.append(fresh)
         return out
+
+    def _calmer(self, at: float) -> list[Hypothesis]:
+        """Return the hypothesis that only the very first pulses were as bad as that."""
+        lead = self.leader
+        if self.heard > _OLD_PULSES or lead.noise < NOISE_START:
+            return []
+        calm = lead.child(_P_ROUGH)
+        calm.noise /= _ROUGHER * _ROUGHER
+        calm.noise_count = 5.0
+        calm.hear(at, self._late)
+        return [calm]
 
     def _select(self, lead: Hypothesis) -> None:
         """Make ``lead`` the leader; a step or jump too small to matter was none."""

@@ -15,7 +15,7 @@ class ClockWarnings:
     def __init__(self, log: Callable[[LogLevel, str], None]) -> None:
         """Say it by ``log``."""
         self._log = log
-        self._told_conflict = False
+        self._told_conflict = self._told_uneven = False
         self._told_slow = ""
 
     def look(self, follower: ClockFollower) -> None:
@@ -26,6 +26,13 @@ class ClockWarnings:
                 first, *others = follower.masters or ("",)
                 second = ", ".join(others) or "another one on the same port"
                 self._log("warning", f"two MIDI clocks: following {first}, ignoring {second}")
+        if follower.uneven and not (self._told_uneven or follower.conflict):
+            self._told_uneven = True
+            self._log(
+                "warning",
+                "the MIDI clock is too uneven to be followed well: is it two on one port, "
+                "or a slow radio link?",
+            )
         slow = self._slow(follower)
         if slow and slow != self._told_slow:
             self._log("warning", slow)
