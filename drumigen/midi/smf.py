@@ -212,7 +212,7 @@ def _events(
     now = 0
     while True:
         ended, place, now = _run(data, place, end, now, events, odd)
-        going_on = _place_to_go_on(data, place + 1, end) if ended is _End.BROKEN else None
+        going_on = None if ended is _End.STATED else _place_to_go_on(data, place + 1, end)
         if going_on is None:
             return tuple(events), ended, place
         odd[f"{going_on - place} bytes of a track that are no event were passed over"] += 1

@@ -86,6 +86,8 @@ def test_the_plain_file_says_what_all_the_odd_ones_say() -> None:
         (one_track(TEMPO, METRE, b"\x00\xf5\x01\x02\x03", KICK, SNARE), "no place in a file"),
         (one_track(TEMPO, METRE, b"\x00\xf4", KICK, SNARE), "no place in a file"),
         (one_track(TEMPO, METRE, b"\x00\xf5\x01", KICK[:4] + RUNNING), "no place in a file"),
+        (one_track(b"\x00\xff\x03\x7fDrums", TEMPO, METRE, KICK, SNARE), "9 bytes of a track"),
+        (one_track(b"\x00\xf7\x7f", TEMPO, METRE, KICK, SNARE), "3 bytes of a track"),
         (one_track(b"\x00\x24\x64", TEMPO, METRE, KICK, SNARE), "3 bytes of a track"),
         (one_track(b"\x00", TEMPO, METRE, KICK, SNARE), "1 bytes of a track"),
         (one_track(TEMPO, METRE, b"\x00\xf0\x7e\x7f\x09\x01\xf7", KICK, SNARE), "exclusive data"),
