@@ -18,7 +18,7 @@ from drumigen_daemon.controls.binding import (
     load_controller,
 )
 from drumigen_daemon.controls.control_map import ControlMap, ControlMove
-from drumigen_daemon.controls.learning import load_learned, remove_bindings, save_binding
+from drumigen_daemon.controls.learned_file import load_learned, remove_bindings, save_binding
 from drumigen_daemon.controls.table import VALUES, Controls
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import Command, ControlInput

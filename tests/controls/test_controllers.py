@@ -12,7 +12,7 @@ from drumigen.timeline import Meter
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.controls.controllers import ControllerSetup
-from drumigen_daemon.controls.learning import load_learned
+from drumigen_daemon.controls.learned_file import load_learned
 from drumigen_daemon.controls.scenes import IN_SCENES, SceneBook
 from drumigen_daemon.daemon import Daemon
 from drumigen_daemon.engine.messages import (

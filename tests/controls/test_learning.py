@@ -11,7 +11,8 @@ from drumigen.errors import ControlError
 from drumigen.units import Seconds, Tick
 from drumigen_daemon.controls.binding import Binding, Mode, load_controller
 from drumigen_daemon.controls.controllers import Controllers, ControllerSetup
-from drumigen_daemon.controls.learning import LEARN_SECONDS_MAX, load_learned
+from drumigen_daemon.controls.learned_file import load_learned
+from drumigen_daemon.controls.learning import LEARN_SECONDS_MAX
 from drumigen_daemon.controls.table import Controls, Forget, Learn
 from drumigen_daemon.controls.values import known_styles
 from drumigen_daemon.engine.messages import ControlInput

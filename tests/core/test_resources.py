@@ -14,7 +14,7 @@ from drumigen.kit import load_kit
 from drumigen.resources import DEPTH_MAX, TOML_MAX, load_toml, toml_text
 from drumigen.styles import load_styles
 from drumigen_daemon.controls.binding import Binding, load_controller
-from drumigen_daemon.controls.learning import load_learned, save_binding
+from drumigen_daemon.controls.learned_file import load_learned, save_binding
 from drumigen_daemon.controls.scenes import SceneBook
 from drumigen_daemon.settings.loading import load_settings
 

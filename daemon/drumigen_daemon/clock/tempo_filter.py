@@ -117,7 +117,8 @@ class TempoFilter:
         self._last = at
         self._select(lead)
         if self.heard == _OLD_PULSES and self._begun_anew:
-            self._doubt_tempo_from_before()
+            for h in self._pool:  # the tempo may be a little another than before
+                h.be_no_surer_than(float(_OLD_PULSES))
         self._branch()
         self._average()
 
@@ -215,15 +216,6 @@ class TempoFilter:
         self._as_before = []
         self.leader = max(self._pool, key=_weight)
 
-    def _doubt_tempo_from_before(self) -> None:
-        """Be no surer of the tempo than these pulses alone make one: it may be a little another."""
-        n = float(_OLD_PULSES)
-        for h in self._pool:
-            if h.pvv < 12.0 * h.noise / n**3:  # of a straight line through n stamps, at its end
-                h.pxx = max(h.pxx, 4.0 * h.noise / n)
-                h.pxv = 6.0 * h.noise / n**2
-                h.pvv = 12.0 * h.noise / n**3
-
     def _candidates(self, at: float) -> list[Hypothesis]:
         """Return what else may explain a pulse that the leader did not expect."""
         lead = self.leader
@@ -246,9 +238,7 @@ class TempoFilter:
             twin.hear(at, self._late, contrary=True)
             out.append(twin)
         if error * error < 400.0 * lead.noise:
-            rough = lead.child(_P_ROUGH)
-            rough.noise *= _ROUGHER
-            rough.noise_count = 5.0
+            rough = lead.with_noise(lead.noise * _ROUGHER, _P_ROUGH)
             rough.hear(at, self._late)
             out.append(rough)
         if abs(error) > 0.1 * v:
@@ -284,9 +274,7 @@ class TempoFilter:
         lead = self.leader
         if self.heard > _OLD_PULSES or lead.noise < NOISE_START:
             return []
-        calm = lead.child(_P_ROUGH)
-        calm.noise /= _ROUGHER * _ROUGHER
-        calm.noise_count = 5.0
+        calm = lead.with_noise(lead.noise / _ROUGHER**2, _P_ROUGH)
         calm.hear(at, self._late)
         return [calm]
 

@@ -140,6 +140,20 @@ class Hypothesis:
         new.jumps = self.jumps
         return new
 
+    def with_noise(self, noise: float, chance: float) -> Self:
+        """Return a copy with ``chance`` of this one's weight, and another variance of jitter."""
+        new = self.child(chance)
+        new.noise = noise
+        new.noise_count = 5.0
+        return new
+
+    def be_no_surer_than(self, n: float) -> None:
+        """Know the tempo no better than a straight line through ``n`` stamps does at its end."""
+        if self.pvv < 12.0 * self.noise / n**3:
+            self.pxx = max(self.pxx, 4.0 * self.noise / n)
+            self.pxv = 6.0 * self.noise / n**2
+            self.pvv = 12.0 * self.noise / n**3
+
     def begun_anew(self, at: float, number: int, spread: float, late: float) -> Self:
         """Return the hypothesis that the clock has begun anew with ``number``, stamped ``at``.
 

@@ -9,7 +9,8 @@ from drumigen.errors import ControlError
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import Binding, ControllerMap
 from drumigen_daemon.controls.control_map import ControlMap, ControlMove
-from drumigen_daemon.controls.learning import Learner, load_learned, remove_bindings, save_binding
+from drumigen_daemon.controls.learned_file import load_learned, remove_bindings, save_binding
+from drumigen_daemon.controls.learning import Learner
 from drumigen_daemon.controls.scenes import Scene, SceneBook, scene_of
 from drumigen_daemon.engine.messages import ControlInput, SendFeedback
 from drumigen_daemon.process.log_limit import LimitedLog

@@ -1,34 +1,22 @@
-"""Learning: a gesture on a controller becomes a binding, kept in a file whose comments stay."""
+"""Learning: a gesture on a controller becomes a binding.  Sans I/O."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Array, InlineTable, Table
 
-from drumigen.atomic_file import replace_file
-from drumigen.errors import SettingsError
 from drumigen.midi.status import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PROGRAM_CHANGE
-from drumigen.resources import toml_text
 from drumigen.units import Seconds
 from drumigen_daemon.controls.binding import (
     ADDRESSES,
     CHANNEL_MODE,
     Binding,
-    ControllerMap,
     Mode,
-    load_controller,
 )
 from drumigen_daemon.controls.parameters import DATA_ENTRY, STEPS, Entry
-from drumigen_daemon.controls.table import ALIASES
 from drumigen_daemon.engine.messages import ControlInput
-
-HEADING: Final = "Learned by drumigen: edit it freely, comments stay."
 
 PREFIXES: Final = (0, 32, 88)
 """CCs that go before a program change (bank select) or a note (its finer velocity); a fader may
@@ -319,90 +307,3 @@ _STEPS: Final = (
     ("down", range(120, 128)),
 )
 """What encoders say when they are turned a little."""
-
-
-# --- the file --------------------------------------------------------------------------------
-
-
-def load_learned(path: Path) -> ControllerMap:
-    """Return what was learned so far; nothing where there is no file yet.
-
-    Raises:
-        SettingsError: the file is wrong; one line that says where.
-    """
-    return load_controller(str(path)) if path.is_file() else ControllerMap()
-
-
-def save_binding(path: Path, binding: Binding) -> None:
-    """Add a binding to the file, in place of what its knob or its control did there.
-
-    Raises:
-        SettingsError: the file is not ours to understand, or cannot be written; one line.
-    """
-    document, rows = _opened(path)
-    new = msgspec.to_builtins(binding)
-    old = [row for row in rows if _gives_way(row.unwrap(), binding)]
-    if old:
-        # changed where it is: a row holds the comments that follow it
-        for key in [key for key in old[0] if key not in new]:
-            del old[0][key]
-        old[0].update(new)
-    else:
-        rows.append(_row(new, inline=not isinstance(rows, AoT)))
-    _delete(rows, old[1:])
-    replace_file(path, tomlkit.dumps(document))
-
-
-def remove_bindings(path: Path, control: str) -> None:
-    """Take what moves ``control`` out of the file.
-
-    Raises:
-        SettingsError: the file is not ours to understand, or cannot be written; one line.
-    """
-    document, rows = _opened(path)
-    _delete(rows, [row for row in rows if _control(row.unwrap()) == control])
-    replace_file(path, tomlkit.dumps(document))
-
-
-def _opened(path: Path) -> tuple[tomlkit.TOMLDocument, AoT | Array]:
-    """Return the file, new if there is none, and its rows."""
-    try:
-        text = toml_text(path, SettingsError) if path.exists() else ""
-        document = tomlkit.parse(text)
-    except (ValueError, TOMLKitError) as error:
-        message = f"{path}: not valid TOML ({error}); mend it, or choose another by control.learned"
-        raise SettingsError(" ".join(message.split())) from error
-    if not text:
-        document.add(tomlkit.comment(HEADING))
-        document.add("title", "Learned")
-    rows = document.get("controls")
-    if rows is None:
-        rows = tomlkit.aot()
-        document.add("controls", rows)
-    if not isinstance(rows, AoT | Array):
-        message = f"{path}: controls is no list of tables; mend it"
-        raise SettingsError(message)
-    return document, rows
-
-
-def _delete(rows: AoT | Array, unwanted: Sequence[object]) -> None:
-    for row in unwanted:
-        index = next(index for index, other in enumerate(rows) if other is row)
-        del rows[index]
-
-
-def _control(row: dict[str, object]) -> str:
-    name = str(row.get("control"))
-    return ALIASES.get(name, name)
-
-
-def _row(cells: dict[str, object], *, inline: bool) -> Table | InlineTable:
-    row = tomlkit.inline_table() if inline else tomlkit.table()
-    row.update(cells)
-    return row
-
-
-def _gives_way(row: dict[str, object], binding: Binding) -> bool:
-    kind, number = binding.sign
-    same_knob = row.get(kind) == number and row.get("channel") == binding.channel
-    return same_knob or (_control(row) == binding.name and "value" not in row)
