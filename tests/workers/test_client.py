@@ -312,6 +312,19 @@ def test_a_broker_that_is_gone_is_said_once_and_found_again(
     assert told(client.report) == {"lost": 1}
 
 
+def test_whatever_goes_wrong_while_it_looks_it_looks_again(
+    client: BarsClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.advertise()
+    with monkeypatch.context() as patched:
+        patched.delattr(Broker, "pipeline")
+        client._look()
+    assert client.report.state == "unreachable"
+    assert "AttributeError" in client.report.said
+    client._look()
+    assert client.usable
+
+
 def test_a_broker_that_takes_nothing_is_asked_nothing_and_that_is_said_once(
     client: BarsClient, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_password_and_tls_keep_strangers_out_and_are_never_told(
     assert isinstance(stranger, CeleryWriter)
     ASKING.append(stranger)
     wait_for(lambda: stranger.report.state == "unreachable", 30, "let in by a wrong password")
+    assert "password is wrong, or there is none (workers.password_file)" in stranger.report.said
     unsure = made_writer(
         GeneratorSetup(
             "celery", workers=redis_server.address(ca_file=certificates.path("stranger.crt"))
@@ -391,6 +392,32 @@ async def test_songs_can_be_ended_and_only_so_many_wait(songs: Worker, redis_ser
         found = await jobs_of(redis_server).find(job.id)
         assert found is not None
         assert found.state is JobState.CANCELLED
+
+
+HANGING = """
+import sys, time
+from drumigen_daemon.workers import broker, songs
+broker.SONG_PATIENCE = 2
+class Renderer:
+    def __init__(self, _tell): pass
+    def rendered(self, _assignment): time.sleep(600)
+songs.Renderer = Renderer
+from drumigen_daemon.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+async def test_a_song_that_takes_too_long_is_ended_and_says_so(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    workers.append(Worker(redis_server, "--lane", "songs", program=HANGING))
+    workers[0].await_ready("songs")
+    jobs = jobs_of(redis_server)
+    job = await jobs.submit(JobRequest(bars=4))
+    *_, failed = [each async for each in jobs.watch(job.id)]
+    assert (failed.state, failed.problem) == (JobState.FAILED, "it took longer than 2 s")
+    assert workers[0].process.poll() is None
 
 
 async def test_without_a_worker_or_a_broker_songs_are_rendered_here(redis_server: Redis) -> None:

@@ -11,7 +11,7 @@ from drumigen_daemon import cli
 from drumigen_daemon.generator.messages import GeneratorSetup, WorkersAddress
 from drumigen_daemon.generator.writers import AsksWorkers, make_writer
 from drumigen_daemon.settings.loading import Given, load_settings
-from drumigen_daemon.workers.broker import url_of
+from drumigen_daemon.workers.broker import celery_application, connected, url_of
 from drumigen_daemon.workers.settings import WORKERS_PASSWORD_VARIABLE
 
 
@@ -62,6 +62,18 @@ def test_the_password_is_found_and_put_into_the_url_in_memory_only(
     assert "first%20line@" in url_of(WorkersAddress("redis://host", password_file=str(own)))
     with pytest.raises(SettingsError, match=r"workers\.password_file .*gone"):
         url_of(WorkersAddress("redis://host", password_file=str(tmp_path / "gone")))
+    own.write_bytes(b"\xff\x00")
+    with pytest.raises(SettingsError, match=r"workers\.password_file .*own: it is no text"):
+        url_of(WorkersAddress("redis://host", password_file=str(own)))
+
+
+def test_a_file_of_authorities_that_is_none_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.crt"
+    with pytest.raises(SettingsError, match=r"workers\.ca_file .*gone\.crt: No such file"):
+        connected(WorkersAddress("rediss://host", ca_file=str(gone)), 1.0)
+    gone.write_text("no certificate")
+    with pytest.raises(SettingsError, match=r"workers\.ca_file .*: it holds no certificate"):
+        celery_application(WorkersAddress("rediss://host", ca_file=str(gone)), results=True)
 
 
 def test_the_password_in_the_environment_is_no_setting() -> None:

@@ -1,5 +1,6 @@
 """Where a password is kept that is no setting: a file, the service manager, the environment."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -21,4 +22,7 @@ def password(file: str, credential: str, variable: str) -> str | None:
 
 
 def _first_line(path: Path) -> str:
-    return (path.read_text(encoding="utf-8").splitlines() or [""])[0]
+    try:
+        return (path.read_text(encoding="utf-8").splitlines() or [""])[0]
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, "it is no text in UTF-8", str(path)) from error

@@ -82,17 +82,36 @@ def url_of(address: WorkersAddress) -> str:
 
 
 def _tls(address: WorkersAddress) -> dict[str, Any]:
+    """Return how a connection is secured.
+
+    Raises:
+        SettingsError: the file of authorities cannot be used.
+    """
     told: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     if address.ca_file:
+        try:
+            ssl.create_default_context(cafile=address.ca_file)
+        except OSError as error:  # also where what is in it is no certificate
+            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            message = f"workers.ca_file {address.ca_file}: {why}"
+            raise SettingsError(message) from error
         told["ssl_ca_certs"] = address.ca_file
     return told
+
+
+def said_of(error: BaseException) -> str:
+    """Return in one line what Redis said, also where kombu says it in its place."""
+    told = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
+    if isinstance(told, redis.AuthenticationError):
+        return "the password is wrong, or there is none (workers.password_file)"
+    return " ".join(f"{type(told).__name__}: {told}".split()).rstrip(".")
 
 
 def connected(address: WorkersAddress, patience: float) -> "redis.Redis":
     """Return a client of the broker that waits ``patience`` seconds for an answer; not connected.
 
     Raises:
-        SettingsError: the file of the password cannot be read.
+        SettingsError: the file of the password, or of authorities, cannot be used.
     """
     more = _tls(address) if address.broker.startswith("rediss:") else {}
     if "ssl_cert_reqs" in more:
@@ -130,7 +149,7 @@ def celery_application(address: WorkersAddress, *, results: bool) -> Celery:
     A client has no use for Celery's: it would subscribe to each result, and keep it.
 
     Raises:
-        SettingsError: the file of the password cannot be read.
+        SettingsError: the file of the password, or of authorities, cannot be used.
     """
     url = url_of(address)
     app = Celery("drumigen", broker=url, backend=url if results else None, set_as_current=False)

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import redis
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from drumigen.errors import SettingsError
 from drumigen.pattern import Bar
@@ -250,8 +249,8 @@ class BarsClient:
             self._found(brokers.said_by_workers(client, self._names))
         except SettingsError as error:
             self._unreachable(str(error))
-        except brokers.BROKER_ERRORS as error:
-            self._unreachable(said_of(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is must not end the thread
+            self._unreachable(brokers.said_of(error))
         finally:
             self._looking_since = None
 
@@ -324,7 +323,7 @@ class BarsClient:
             found = self._awaited(client, exchange, number)
         except brokers.BROKER_ERRORS as error:
             self._queued = most
-            exchange.outcome, exchange.why = "lost", said_of(error)
+            exchange.outcome, exchange.why = "lost", brokers.said_of(error)
             self._unreachable(exchange.why)
             return
         if found is not None:
@@ -390,9 +389,3 @@ class BarsClient:
             exchange.outcome = "answered"
         except WireError as error:
             exchange.outcome, exchange.why = "corrupt", str(error)
-
-
-def said_of(error: BaseException) -> str:
-    """Return in one line what Redis said, also where kombu says it in its place."""
-    told = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
-    return " ".join(f"{type(told).__name__}: {told}".split()).rstrip(".")

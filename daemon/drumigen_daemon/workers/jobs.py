@@ -87,7 +87,8 @@ class CeleryJobs:
         try:
             job = await asyncio.to_thread(self._submit, request)
         except (*brokers.BROKER_ERRORS, SettingsError) as error:
-            self._tell(f"workers.broker {self._address.broker}: {error}; songs are rendered here")
+            why = str(error) if isinstance(error, SettingsError) else brokers.said_of(error)
+            self._tell(f"workers.broker {self._address.broker}: {why}; songs are rendered here")
             return await self._local.submit(request)
         if job is None:
             self._tell("no worker for songs is there: they are rendered here")
@@ -261,6 +262,11 @@ def _with_result(job: Job, stored: bytes) -> Job:
         case "FAILURE":
             said = told.get("exc_message", "no reason")
             why = " ".join(map(str, said)) if isinstance(said, list | tuple) else str(said)
+            kind = told.get("exc_type")
+            if kind == "TimeLimitExceeded":
+                why = f"it took longer than {why} s"
+            elif kind != JobError.__name__:
+                why = f"{kind}: {why}"
             why = " ".join(why.split())[:300]
             job = replace(job, state=JobState.FAILED, problem=why)
         case songs.CANCELLED:

@@ -21,7 +21,7 @@ from drumigen_daemon.generator.messages import (
 )
 from drumigen_daemon.histogram import Histogram
 from drumigen_daemon.workers import broker as brokers
-from drumigen_daemon.workers.client import LOOK_PERIOD, BarsClient, said_of
+from drumigen_daemon.workers.client import LOOK_PERIOD, BarsClient
 from drumigen_daemon.workers.identity import Identity, identity_of, style_digests
 from drumigen_daemon.workers.messages import Advert, heard_of
 from drumigen_daemon.workers.writer import patience
@@ -105,7 +105,7 @@ def _adverts(address: WorkersAddress) -> Sequence[Advert]:
         seconds, micros = client.time()
         said = brokers.said_by_workers(client, brokers.Names(address.queue))
     except redis.RedisError as error:
-        message = f"workers.broker {address.broker}: {said_of(error)}"
+        message = f"workers.broker {address.broker}: {brokers.said_of(error)}"
         raise DrumigenError(message) from error
     return list(heard_of(said, seconds + micros / 1e6).values())
 

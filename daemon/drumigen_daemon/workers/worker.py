@@ -30,7 +30,14 @@ from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.generator.trial import real_batch
 from drumigen_daemon.process.child import BACK_OFF_MOST
 from drumigen_daemon.workers.bars import BarsLane, bars_task
-from drumigen_daemon.workers.broker import PROBE_LIFE, Names, celery_application, connected, queue
+from drumigen_daemon.workers.broker import (
+    PROBE_LIFE,
+    Names,
+    celery_application,
+    connected,
+    queue,
+    said_of,
+)
 from drumigen_daemon.workers.identity import Identity, identity_of, style_digests
 from drumigen_daemon.workers.messages import ADVERT_PERIOD, Advert
 from drumigen_daemon.workers.songs import add_song_task
@@ -66,7 +73,8 @@ class QuickConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
             now = time.monotonic()
             if now - told_at[0] >= COMPLAINT_PERIOD:
                 told_at[0] = now
-                log.warning("broker %s: %s; trying again every second", conn.as_uri(), error)
+                why = said_of(error)
+                log.warning("broker %s: %s; trying again every second", conn.as_uri(), why)
 
         while True:
             try:
@@ -115,7 +123,9 @@ class Advertiser:
         except redis.ResponseError as error:
             if asked - self._complained_at >= COMPLAINT_PERIOD:
                 self._complained_at = asked
-                log.warning("the broker takes nothing: %s; drummers write for themselves", error)
+                log.warning(
+                    "the broker takes nothing: %s; drummers write for themselves", said_of(error)
+                )
         except redis.RedisError as error:
             log.debug("not advertised: %s", error)  # the consumer says that it has no connection
 
