@@ -237,6 +237,21 @@ def test_a_flood_is_shed_the_queue_is_bounded_and_then_all_is_as_before(
     wait_for(lambda: not broker.keys("*reply*"), 30, "answers that nobody takes away")
 
 
+def test_a_worker_whose_gpu_is_not_there_writes_on_the_cpu_and_says_so(
+    redis_server: Redis, workers: list[Worker]
+) -> None:
+    redis_server.start()
+    worker = Worker(redis_server, "--lane", "bars", "--set", "generator.device=cuda:99")
+    workers.append(worker)
+    worker.await_ready()
+    advert = worker.advert()
+    assert advert is not None
+    assert advert.device == "cpu"
+    (line,) = [line for line in worker.said.splitlines() if "WARNING" in line]
+    assert "'cuda:99' cannot be used here" in line
+    assert "on the CPU" in line
+
+
 @pytest.mark.usefixtures("_patient")
 def test_a_broker_that_takes_nothing_for_a_while_is_one_line_and_then_all_is_as_before(
     redis_server: Redis, workers: list[Worker], caplog: pytest.LogCaptureFixture

@@ -47,13 +47,16 @@ class Broker:
     def execute(self, **_: object) -> list[object]:
         return [self.adverts, redis.ReadOnlyError("a replica") if self.is_replica else True]
 
-    def advertise(self, lane: str, *, other: bool = False, ago: float = 0.0) -> None:
+    def advertise(
+        self, lane: str, *, other: bool = False, ago: float = 0.0, device: str = "cpu"
+    ) -> None:
         mine = identity_of(GeneratorSetup("model"), drawn=lane == "bars")
         said = Advert(
             "another" if other else mine.key,
             "old.safetensors" if other else mine.model,
             "v0" if other else mine.vocabulary,
             lane,
+            device,
             seen=1000 * (1000 - ago),
             dropped=7,
         )
@@ -85,15 +88,16 @@ def examined(writer: str, broker: str = ADDRESS.broker) -> list[Finding]:
 
 
 def test_workers_are_counted_and_those_of_another_model_named(broker: Broker) -> None:
-    for lane in ("bars", "bars", "songs"):
-        broker.advertise(lane)
+    broker.advertise("bars")
+    broker.advertise("bars", device="cuda:1")
+    broker.advertise("songs")
     broker.advertise("bars", other=True)
     broker.advertise("bars", ago=60.0)  # it is gone
     broker.adverts[b"noise"] = b"{"
     seen = found()
     assert (seen.ours, seen.songs, len(seen.strangers), seen.dropped) == (2, 1, 1, 14)
     said = str(seen)
-    assert said.startswith("2 for bars, 1 for songs; 1 are no use")
+    assert said.startswith("2 for bars (cpu, cuda:1), 1 for songs; 1 are no use")
     assert "old.safetensors, vocabulary v0" in said
     assert identity_of(GeneratorSetup("model")).vocabulary in said
     assert "of 8 asked for 1 were late or refused" in said

@@ -49,10 +49,13 @@ class Survey:
     missed: int = 0
     """Of those asked for: not there by the deadline, or refused."""
     times: Histogram = Histogram()
+    devices: Sequence[str] = ()
+    """What ours write on, each once."""
 
     def __str__(self) -> str:
         """Return it in words."""
-        said = [f"{self.ours} for bars, {self.songs} for songs"]
+        on = f" ({', '.join(self.devices)})" if self.devices else ""
+        said = [f"{self.ours} for bars{on}, {self.songs} for songs"]
         if self.strangers:
             models = Counter(f"{s.model}, vocabulary {s.vocabulary}" for s in self.strangers)
             theirs = "; ".join(f"{count} of {model}" for model, count in models.items())
@@ -93,6 +96,7 @@ def surveyed(setup: GeneratorSetup, styles: StyleCatalogue, tempo: Bpm) -> Surve
         mine=mine,
         songs=sum((each.lane, each.identity) == ("songs", songs.key) for each in adverts),
         dropped=sum(each.dropped for each in ours),
+        devices=sorted({each.device for each in ours}),
     )
     if setup.writer != "celery" or not ours:
         return found

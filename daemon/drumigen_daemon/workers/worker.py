@@ -23,6 +23,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
 from drumigen.catalogue import load_catalogue
+from drumigen.errors import ModelLoadError
 from drumigen.model.devices import FAULTS, detect_device
 from drumigen.model.network import CONTEXT_BARS
 from drumigen_daemon.generator.messages import GeneratorSetup, WorkersAddress
@@ -220,6 +221,15 @@ def node_name(lane: str) -> str:
     return f"{lane}.{os.getpid()}@{socket.gethostname()}"
 
 
+def usable_device(asked: str) -> str:
+    """Return the device to write on: the CPU, with a warning, where that asked for is not there."""
+    try:
+        return detect_device(asked)
+    except ModelLoadError as error:
+        FAULTS.add(asked, str(error))
+        return "cpu"
+
+
 def write_bars(
     address: WorkersAddress, setup: GeneratorSetup, songs: "SongsBeside | None" = None
 ) -> int:
@@ -232,7 +242,7 @@ def write_bars(
     model = Path(setup.model) if setup.model else None
     styles = load_catalogue(Path(setup.styles) if setup.styles else None, model)
     identity = identity_of(setup)
-    device = detect_device(setup.device)
+    device = usable_device(setup.device)
     writer = ModelWriter(
         model, device, styles, caches=WORKER_CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
     )
