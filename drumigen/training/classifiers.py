@@ -29,8 +29,12 @@ def auc(human: Excerpts, other: Excerpts, seed: int) -> float:
     rng = np.random.default_rng(seed)
     count = min(len(human), len(other))
     drawn = [side[rng.permutation(len(side))[:count]] for side in (human, other)]
-    if min(len(np.unique(side.takes)) for side in drawn) < FOLDS:
-        message = f"telling two sides apart needs {FOLDS} takes with excerpts on each; add takes"
+    fewest = min(len(np.unique(side.takes)) for side in drawn)
+    if fewest < FOLDS:
+        message = (
+            f"telling two sides apart needs {FOLDS} takes in 4/4 on each, and finds {fewest}: "
+            "add takes, or judge by another --split"
+        )
         raise CorpusError(message)
     cells = np.concatenate([side.flat for side in drawn])
     cells = cells[:, _varying(cells)]

@@ -1,6 +1,7 @@
 """Every code block of the documentation is run here, or says beside it why it is not."""
 
 import itertools
+import re
 import shlex
 import subprocess
 import sys
@@ -17,13 +18,15 @@ from drumigen.kit import load_kit
 from drumigen_daemon.controls.binding import load_controller
 from drumigen_daemon.settings.loading import load_settings
 from fixtures_jack import wait_for
-from pages import BLOCKS, ROOT, Block, name_of
+from pages import BLOCKS, PAGES, ROOT, Block, name_of
 from stage_fixtures import Daemon
 from stage_fixtures import drumigen as daemon
 from web_stage import free_port
 
 TAKE = next((ROOT / "tests" / "groove").glob("drummer1/**/*.mid"))
 RUN = {"python", "toml", "sh"}
+DIRECTIVES = {"toctree", "eval-rst", "literalinclude", "drumigen-commands"}
+"""Of the site; they show no code that somebody would type in."""
 OF_A_DAEMON = {"control", "status", "export"}
 
 
@@ -55,6 +58,17 @@ def test_every_block_is_run_or_says_why_it_is_not() -> None:
         if not block.left_alone and block.language not in RUN
     ]
     assert silent == []
+
+
+def test_no_block_hides_from_the_rule() -> None:
+    other = re.compile(r"^ *(?:```+|~~~+)\{([\w-]+)\}|<pre|\.\. code|::$", re.MULTILINE)
+    hidden = [
+        f"{name_of(page)}: {found[0]}"
+        for page in PAGES
+        for found in other.finditer(page.read_text(encoding="utf-8"))
+        if found[1] not in DIRECTIVES
+    ]
+    assert hidden == []
 
 
 def test_who_is_said_to_run_a_block_reads_that_page() -> None:

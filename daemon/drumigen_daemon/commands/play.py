@@ -74,7 +74,10 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--bars", type=count(0), default=16, metavar="N", help="how many; 0 plays on (16)"
     )
-    to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
+    to.add_argument(
+        "--backend",
+        help="MIDI system: auto, jack, alsa, rtmidi, null, or one that a package brings",
+    )
     add_file_flags(to)
 
 

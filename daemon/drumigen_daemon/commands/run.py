@@ -12,7 +12,10 @@ from drumigen_daemon.process.log_format import log_to_stderr
 def add_arguments(to: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_song_flags(to)
-    to.add_argument("--backend", help="MIDI system: auto, jack, alsa, rtmidi or null")
+    to.add_argument(
+        "--backend",
+        help="MIDI system: auto, jack, alsa, rtmidi, null, or one that a package brings",
+    )
     to.add_argument("--socket", metavar="PATH", help="local socket to be controlled through")
     to.add_argument("--listen", action="store_true", help="sound live, through FluidSynth")
 
