@@ -43,7 +43,7 @@ from drumigen.model.tensor_header import (
     read_header,
 )
 from drumigen.model.tokens import vocabulary_hash
-from drumigen.model.vocabulary import LATER, STYLES_MAX
+from drumigen.model.vocabulary import ADDED_LATER, STYLES_MAX
 from drumigen.model.whole_bars import BarDecoder
 from drumigen.resources import checkpoint_path
 
@@ -288,7 +288,7 @@ def _read(path: Path, device: str) -> Checkpoint:
 def _lacking(path: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
     """Return the conditions that a checkpoint of before does not know."""
     made_for = texts.get("vocabulary", "unknown")
-    for lacking in ((), LATER):
+    for lacking in ((), ADDED_LATER):
         if made_for == vocabulary_hash(lacking):
             return lacking
     message = (

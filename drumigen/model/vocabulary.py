@@ -73,7 +73,7 @@ streams decode; POSITION goes on to 32 sixteenths, and the rest is new."""
 
 SIZE: Final = max(r.first + r.size for r in VOCABULARY.values())
 
-LATER: Final = ("part", "keeper", "busy", "likeness")
+ADDED_LATER: Final = ("part", "keeper", "busy", "likeness")
 """Conditions that checkpoints of before know nothing of; those are told nothing of them."""
 
 STYLES_MAX: Final = VOCABULARY["STYLE"].size

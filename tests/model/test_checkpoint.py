@@ -38,7 +38,7 @@ from drumigen.model.mock import create_mock_checkpoint
 from drumigen.model.network import ModelConfig, weight_shapes
 from drumigen.model.tokens import vocabulary_hash
 from drumigen.model.transformer import of_weights, weights_of
-from drumigen.model.vocabulary import LATER
+from drumigen.model.vocabulary import ADDED_LATER
 
 
 @pytest.fixture
@@ -473,10 +473,10 @@ def test_playing_on_a_cpu_loads_no_torch(path: Path) -> None:
 def test_a_checkpoint_of_before_plays_and_is_told_nothing_of_what_it_lacks(tmp_path: Path) -> None:
     path = create_mock_checkpoint(tmp_path / "new.safetensors", SMALL, {})
     new = load_model(path, "cpu")
-    added = sum(CONDITION_SIZES[name] for name in LATER)
+    added = sum(CONDITION_SIZES[name] for name in ADDED_LATER)
     weights = {name: np.asarray(array, np.float16) for name, array in new.weights.items()}
     weights["condition.weight"] = weights["condition.weight"][:-added]
-    texts = {**read_texts(path), "vocabulary": vocabulary_hash(LATER)}
+    texts = {**read_texts(path), "vocabulary": vocabulary_hash(ADDED_LATER)}
     old_path = tmp_path / "old.safetensors"
     write_tensors(weights, old_path, texts)
     old = load_model(old_path, "cpu")
