@@ -453,6 +453,28 @@ async def test_without_a_worker_or_a_broker_songs_are_rendered_here(redis_server
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_song_is_not_lost_when_the_broker_takes_nothing_for_a_while(
+    songs: Worker, redis_server: Redis
+) -> None:
+    jobs = jobs_of(redis_server)
+    job = await jobs.submit(JobRequest(bars=64))
+
+    async def runs() -> bool:
+        found = await jobs.find(job.id)
+        return found is not None and found.bars > 1
+
+    await until(runs)
+    broker: Any = redis_server.client()
+    broker.config_set("maxmemory", "1")
+    wait_for(lambda: "the broker takes nothing" in songs.said, 60, "nobody noticed")
+    broker.config_set("maxmemory", "0")
+    assert [each async for each in jobs.watch(job.id)][-1].state is JobState.DONE
+    assert "Traceback" not in songs.said
+    # and it takes others
+    other = await jobs.submit(JobRequest(bars=1, seed=7))
+    assert [each async for each in jobs.watch(other.id)][-1].state is JobState.DONE
+
+
 async def test_a_song_is_not_lost_with_the_process_that_renders_it(
     songs: Worker, redis_server: Redis
 ) -> None:

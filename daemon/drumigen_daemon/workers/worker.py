@@ -47,7 +47,10 @@ from drumigen_daemon.workers.timing import BrokerClock
 log = logging.getLogger(__name__)
 
 NOISY: Final = ("celery.app.trace", "celery.worker.strategy")
-REPEATING: Final = ("kombu.transport.redis", "kombu.asynchronous.hub", "py.warnings")
+REPEATING: Final = (
+    *("kombu.transport.redis", "kombu.asynchronous.hub", "py.warnings"),
+    *("celery.app.trace", "multiprocessing"),
+)
 ADVICE: Final = "worker_cancel_long_running_tasks_on_connection_loss"
 """Celery's, at each loss of the broker, about a setting that we have chosen."""
 RETRY_FIRST: Final = 0.2
@@ -111,9 +114,13 @@ class Advertiser:
         self._name = name
         self._make = make
         self._complained_at = -COMPLAINT_PERIOD
+        self._refused = False
 
-    def tell(self) -> None:
-        """Say it, and read the broker's clock; without a broker nothing happens."""
+    def tell(self) -> bool:
+        """Say it, and read the broker's clock; without a broker nothing happens.
+
+        Return whether it could be said again after the broker had taken nothing.
+        """
         asked = time.monotonic()
         try:
             seconds, micros = self._broker.time()
@@ -122,6 +129,7 @@ class Advertiser:
             said = msgspec.structs.replace(self._make(), seen=now)
             self._broker.hset(self._key, self._name, msgspec.json.encode(said))
         except redis.ResponseError as error:
+            self._refused = True
             if asked - self._complained_at >= COMPLAINT_PERIOD:
                 self._complained_at = asked
                 log.warning(
@@ -129,6 +137,10 @@ class Advertiser:
                 )
         except redis.RedisError as error:
             log.debug("not advertised: %s", error)  # the consumer says that it has no connection
+        else:
+            again, self._refused = self._refused, False
+            return again
+        return False
 
     def sweep(self) -> None:
         """Take away what workers said that have long been gone."""
@@ -150,14 +162,22 @@ class Advertiser:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Tell whether a line of Celery's says more than we do: what Redis refuses we say ourselves."""
-    refused = record.exc_info and isinstance(record.exc_info[1], redis.ResponseError)
-    return not refused and ADVICE not in record.getMessage()
+    error = record.exc_info[1] if record.exc_info else None
+    while error is not None:
+        if isinstance(error, redis.ResponseError):
+            return False
+        error = error.__cause__ or error.__context__
+    return ADVICE not in record.getMessage()
 
 
-def _advertising(advertiser: Advertiser, look: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+def _advertising(
+    advertiser: Advertiser, look: Callable[[], None], *, acknowledges: bool
+) -> type[bootsteps.StartStopStep]:
     """Return the step of Celery's consumer that advertises while it is connected.
 
-    It does so from the consumer's own loop: a worker that hangs says nothing.
+    It does so from the consumer's own loop: a worker that hangs says nothing.  One that
+    ``acknowledges`` connects anew after the broker took nothing: what could not be acknowledged
+    would keep its place for good, and nothing would be taken any more.
     """
 
     class Advertising(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -170,7 +190,9 @@ def _advertising(advertiser: Advertiser, look: Callable[[], None]) -> type[boots
         def start(self, parent: Any) -> None:  # noqa: ANN401
             def tick() -> None:
                 look()
-                advertiser.tell()
+                if advertiser.tell() and acknowledges:
+                    message = "what it refused is begun anew"
+                    raise redis.ConnectionError(message)
 
             advertiser.tell()
             advertiser.sweep()
@@ -316,7 +338,7 @@ def _work(  # noqa: PLR0913 - what it is, and what happens meanwhile
     pool: str,
 ) -> int:
     app.conf.worker_consumer = f"{QuickConsumer.__module__}:{QuickConsumer.__qualname__}"
-    app.steps["consumer"].add(_advertising(advertiser, look))
+    app.steps["consumer"].add(_advertising(advertiser, look, acknowledges=pool == "prefork"))
     for noisy in NOISY:  # they would log each song, with all its notes
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for repeating in REPEATING:  # each second, with a traceback
