@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN
+from drumigen_daemon.clock.second_master import first_of_two
 
 MOST: Final = 48
 """Stamps that are kept."""
@@ -19,8 +19,6 @@ LOOKS: Final = (8, 11, 14, 18, 24)
 """Numbers of stamps at which they are judged together."""
 LOOKS_FOR_TWO: Final = (3, 4, 6, 8, 10, 12, 16, 24, 36, MOST)
 """The same, for whether they are two clocks."""
-LATER: Final = 12
-"""Stamps from which on these tell them apart however close they are."""
 
 # costs: negative logarithms of chances
 _LATE = 3.0  # a pulse is an outlier, late: 5 %...
@@ -35,20 +33,6 @@ _REACH = 0.030  # seconds by which a pulse may be late
 
 _TOGETHER: Final = 0.002
 """Seconds within which two pulses look like one that was doubled."""
-_LOPSIDED: Final = {4: 0.4, 6: 0.25, 8: 0.2}
-"""Share of a period by which every second pulse must be off to be another clock's, by how many
-stamps tell so: of jitter as bad as we follow, one start of 3,000 looks like that..."""
-_LOPSIDED_LATER: Final = 0.15
-_LOPSIDED_FAST: Final = 0.05
-"""...and where the alternative is a tempo beyond 240 BPM."""
-_FAST: Final = 60.0 / 240 / 24
-_APART: Final = {4: 28.0, 6: 14.0, 8: 14.0, 10: 14.0}
-"""Standard errors by which it must be off, too..."""
-_APART_LATER: Final = 7.0
-_FAR: Final = 4.0
-"""How many times as far the third pulse must be where two came faster than 240 BPM."""
-_FINEST: Final = 0.0003
-"""...where a few pulses may be this even by luck, in seconds."""
 
 
 class FirstPulses:
@@ -104,46 +88,9 @@ class FirstPulses:
         return best.span if likely and clearly else counted
 
     def of_two(self) -> Sequence[float] | None:
-        """Return the stamps of the first clock, if every second pulse is another's.
-
-        The two have one tempo and stand a few milliseconds apart.  A second clock just half-way
-        cannot be told from a doubled tempo.
-        """
+        """Return the stamps of the first clock, if every second pulse is another's."""
         self.two_are_due = False
-        stamps = self.stamps
-        if len(stamps) == 3:
-            gap, following = stamps[1] - stamps[0], stamps[2] - stamps[1]
-            return stamps[0::2] if gap < _FAST and following > _FAR * gap else None
-        pairs = len(stamps) // 2
-        first, second = stamps[0 : 2 * pairs : 2], stamps[1 : 2 * pairs : 2]
-        own = (_period(first) + _period(second)) / 2
-        if not PERIOD_MIN < own < PERIOD_MAX:
-            return None
-        apart = sum(b - a for a, b in zip(first, second, strict=True)) / pairs
-        enough = len(stamps) >= LATER
-        if not enough and not _TOGETHER <= apart < 0.5 * own:
-            return None  # copies begin with a short gap, late pulses with a long one
-        rest = _rest(first, own) + _rest(second, own)
-        variance = max(rest / (2 * pairs - 3), _FINEST**2)
-        lopsided = _LOPSIDED.get(len(stamps), _LOPSIDED_LATER)
-        if enough and 0.5 * own < _FAST:
-            lopsided = _LOPSIDED_FAST
-        errors = _APART.get(len(stamps), _APART_LATER) * math.sqrt(2.0 * variance / pairs)
-        return stamps[0::2] if abs(apart - 0.5 * own) >= max(lopsided * 0.5 * own, errors) else None
-
-
-def _period(stamps: Sequence[float]) -> float:
-    """Return the period of an even train of stamps."""
-    n = len(stamps)
-    centre = (n - 1) / 2
-    return sum((i - centre) * at for i, at in enumerate(stamps)) * 12 / (n * (n * n - 1))
-
-
-def _rest(stamps: Sequence[float], period: float) -> float:
-    """Return the sum of squares by which stamps are off an even train of ``period``."""
-    n = len(stamps)
-    centre, mean = (n - 1) / 2, sum(stamps) / n
-    return sum((at - mean - (i - centre) * period) ** 2 for i, at in enumerate(stamps))
+        return first_of_two(self.stamps)
 
 
 class _Numbering(NamedTuple):

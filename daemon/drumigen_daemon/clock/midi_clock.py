@@ -1,8 +1,8 @@
 """Follow a MIDI clock: pulses with stamps go in, the map between ticks and seconds comes out.
 
 Sans-I/O: no clock is read here, and pulses may come from a port, a file or a test.  Where the
-beat is, is estimated by :mod:`drumigen_daemon.clock.tempo_filter`; this module decides whose pulse
-it was, and what a gap means.
+beat is, is estimated by :mod:`.tempo_filter`, and :mod:`.second_master` tells whose pulses count;
+this module decides what number a pulse has, and what a gap means.
 """
 
 import math
@@ -20,6 +20,7 @@ from drumigen.units import (
     Seconds,
 )
 from drumigen_daemon.clock.first_pulses import FirstPulses
+from drumigen_daemon.clock.second_master import Masters
 from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
 
 _TWO_BEATS = 2 * CLOCK_PPQN  # pulses
@@ -33,9 +34,6 @@ _STRAIGHT = 0.00003  # seconds, at the next sixteenth
 _ON_TIME = 0.0005  # seconds by which an expected pulse may be off, and...
 _WITHIN = 2.5  # ...standard deviations, if that is more
 _FOREVER = 1e9  # seconds; no monotonic clock gets there, so such a stamp (or NaN) is a fault
-_CONFLICT = 0.25  # share of pulses that are not the followed clock's, or come twice, in...
-_CONFLICT_MEMORY = 24.0  # ...about so many pulses of late; a few in a row tell of late pulses
-_CONFLICT_OVER = 0.1  # share at which it is over
 _TOO_SLOW = 3  # pulses in a row that are too far apart
 _UNEVEN = 0.2  # periods of jitter (standard deviation) that may be lost, doubled or others' pulses
 
@@ -111,7 +109,7 @@ class ClockFollower:
         self._filter: TempoFilter | None = None
         self._timeline: Timeline | None = None
         self._state = LockState.UNLOCKED
-        self._last = self._now = 0.0
+        self._last = 0.0
         self._owed = 0
         self._restarts = False
         self._first = FirstPulses(0)
@@ -121,10 +119,7 @@ class ClockFollower:
         """The number of the last pulse that counted."""
         self.last_pulse_at = -math.inf
         """And when it came."""
-        self._heard: dict[str, float] = {}
-        self._followed = ""
-        self._odd = 0.0  # share of pulses of late that were foreign or doubled
-        self._conflict = self._counted = False
+        self._masters = Masters()
         self._slow = self._uneven = 0
         self._pulses = self._duplicates = self._foreign = self._drop_outs = 0
         self._past = Counters()
@@ -181,7 +176,8 @@ class ClockFollower:
         self._period = self._filter.v
         self._state = LockState.COASTING
         self._last = self._filter.x
-        self._now = self.last_pulse_at = float(now)
+        self._masters.pass_to(now)
+        self.last_pulse_at = float(now)
         self.last_pulse = pulse
 
     def restart(self, now: Seconds, source: str | None = None) -> None:
@@ -190,11 +186,9 @@ class ClockFollower:
         ``source`` is who starts it, if known: who was followed so far may have been left.
         """
         self._restarts = True
-        self._now = max(now, self._now)
-        if source is not None and source != self._followed and self._heard:
-            silent = self._now - self._heard.get(self._followed, -math.inf)
-            if source in self.masters or silent > _COAST_AFTER * self._period:
-                self._followed = source
+        self._masters.pass_to(now)
+        if source is not None:
+            self._masters.started_by(source, self._period)
 
     def pulse(self, at: Seconds, source: str = "") -> int | None:
         """Take the F8 stamped ``at`` and return its number, or None when it does not count.
@@ -202,14 +196,13 @@ class ClockFollower:
         Numbers count from 0, the first pulse ever followed, and include lost pulses.  None is for
         duplicates, pulses of a master that is not followed, and stamps that are no time.
         """
-        if not abs(at) < _FOREVER or not self._from_followed(at, source):
+        if not abs(at) < _FOREVER:
+            return None
+        if not self._masters.hear(at, source, self._period):
+            self._foreign += 1
             return None
         number = self._number_of(at)
-        # several in a row were late, and came in a bunch
-        odd = number is None and self._counted
-        self._counted = number is not None
-        self._odd += (odd - self._odd) / _CONFLICT_MEMORY
-        self._conflict = self._odd > (_CONFLICT_OVER if self._conflict else _CONFLICT)
+        self._masters.count(counted=number is not None)
         if number is not None:
             self.last_pulse, self.last_pulse_at = number, float(at)
         return number
@@ -260,22 +253,6 @@ class ClockFollower:
         self._timeline = None
         self._pulses += 1
         return track.number
-
-    def _from_followed(self, at: float, source: str) -> bool:
-        """Note who was heard; tell whether it is the followed master, or has become it."""
-        heard = self._heard
-        self._now = max(at, self._now) if heard else at
-        if not heard:
-            self._followed = source
-        elif source != self._followed:
-            limit = _TWO_BEATS * self._period
-            heard[source] = at
-            if abs(at - heard.get(self._followed, at)) <= limit:
-                self._foreign += 1
-                return False
-            self._followed = source
-        heard[source] = at
-        return True
 
     def _acquire(self, at: float, number: int, before: TempoFilter | None = None) -> int:
         old = self._filter
@@ -336,7 +313,7 @@ class ClockFollower:
                 track = self._filter = TempoFilter(begin, self._period, first.number)
                 for stamp in rest:
                     track.hear(stamp)
-                self._odd = max(self._odd, 2.0 * _CONFLICT)
+                self._masters.are_two()
                 return track
         if first.count_is_due:
             lead = track.leader
@@ -352,7 +329,7 @@ class ClockFollower:
     def advance(self, now: Seconds) -> bool:
         """Let time pass without pulses: after more than two periods of silence, coast."""
         if abs(now) < _FOREVER:
-            self._now = max(now, self._now)
+            self._masters.pass_to(now)
             if now >= self.coasts_at:
                 self._drop_out()
         return False
@@ -442,15 +419,12 @@ class ClockFollower:
     @property
     def masters(self) -> tuple[str, ...]:
         """The sources heard in the last two beats, the followed one first."""
-        limit = self._now - _TWO_BEATS * self._period
-        followed = self._followed
-        others = [s for s, at in self._heard.items() if at >= limit and s != followed]
-        return (followed, *others) if self._heard.get(followed, -math.inf) >= limit else (*others,)
+        return self._masters.of_late(self._period)
 
     @property
     def conflict(self) -> bool:
         """Whether two masters are heard; the first of :attr:`masters` is followed."""
-        return self._conflict or len(self.masters) > 1
+        return self._masters.conflict(self._period)
 
     @property
     def uneven(self) -> bool:

@@ -1,6 +1,6 @@
 """The clocks that the engine has (own, MIDI, of a package), and which of them counts.
 
-Of two MIDI masters :mod:`.clock.midi_clock` chooses.
+Of two MIDI masters :mod:`.clock.second_master` chooses.
 """
 
 from collections.abc import Callable
