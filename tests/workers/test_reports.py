@@ -1,6 +1,8 @@
 """How it goes with workers is told alike by the status, in words and in JSON, and by Prometheus."""
 
 import json
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +17,8 @@ from drumigen_daemon.histogram import (
     Histogram,
     Tally,
 )
+from drumigen_daemon.mqtt.link import MqttLink
+from drumigen_daemon.mqtt.messages import MqttSettings
 from drumigen_daemon.status.prometheus import exposition
 from drumigen_daemon.status.status import PlanCounters, Status, described
 
@@ -85,6 +89,19 @@ def test_the_status_has_a_line_of_workers_with_why_they_are_not_used() -> None:
         status["workers"].items()
         >= {name: value for name, value in whole.items() if name not in histograms}.items()
     )
+
+
+def test_mqtt_is_told_outcomes_waits_batches_and_times() -> None:
+    daemon = cast(Any, SimpleNamespace(controls=SimpleNamespace(session=None)))
+    link = MqttLink(MqttSettings(host="nowhere"), daemon)
+    workers = link._shown(STATUS, Seconds(1.0)).telemetry["workers"]
+    assert workers["missed"] == 5
+    assert workers["fresh_rate"] == 0.8
+    assert workers["batch_bars_mean"] == 20
+    for name, most in {"queue_wait": 30, "bar_time": 6, "round_trip": 300}.items():
+        middle, high = workers[f"{name}_ms_p50"], workers[f"{name}_ms_p99"]
+        assert most / 2 <= middle <= high
+        assert most <= high < 3 * most
 
 
 def test_who_asks_no_workers_is_told_nothing_of_them() -> None:
