@@ -20,7 +20,7 @@ from drumigen.model.generation import (
     owed_by,
 )
 from drumigen.model.tokens import bar_of, notes_of
-from drumigen.model.whole_bars import BarDecoder, Draft, Heard, Told
+from drumigen.model.whole_bars import BarDecoder, Draft, Told, UnreadBar
 from drumigen.pattern import DENSITY_MAX, Bar, repaired
 from drumigen.units import TICKS_PER_BEAT
 
@@ -100,7 +100,7 @@ class DeviceBatch:
     ) -> dict[int, object]:
         """Return the caches of all contexts by their keys; each is read once."""
         found: dict[int, object] = {}
-        pasts: list[tuple[object, list[Heard]]] = []
+        pasts: list[tuple[object, list[UnreadBar]]] = []
         unread: list[int] = []
         for key, place in places.items():
             context = contexts[place]
@@ -108,12 +108,12 @@ class DeviceBatch:
             found[key] = cache if cache is not None else self._decoder.cache()
             if known == len(context):
                 continue
-            line = sum(bar.meter.sixteenths for bar, _ in context[:known])
+            start = sum(bar.meter.sixteenths for bar, _ in context[:known])
             heard = []
             for bar, under in context[known:]:
                 told = self._told(replace(under, meter=bar.meter))
-                heard.append(Heard(notes_of([bar])[0][0], line, told))
-                line += bar.meter.sixteenths
+                heard.append(UnreadBar(notes_of([bar])[0][0], start, told))
+                start += bar.meter.sixteenths
             pasts.append((found[key], heard))
             unread.append(key)
         if pasts:

@@ -274,13 +274,13 @@ class _Writing:
         context = context_of(row)
         keys = list(accumulate(context, key_of, initial=0))
         self.key = keys[-1]
-        self.cache, self.line = _read(checkpoint, context, keys[1:], kept)
+        self.cache, self.start = _read(checkpoint, context, keys[1:], kept)
 
     @property
     def time(self) -> float:
         """Sixteenths from the row's first bar line to the last step."""
         event = self.last.event
-        return self.line + (0 if event == BAR_LINE else event // len(VOICE_ORDER))
+        return self.start + (0 if event == BAR_LINE else event // len(VOICE_ORDER))
 
     def next_event(self, event: int) -> int:
         """Return ``event``; the next of those that are given, if any are; or the end."""
@@ -327,23 +327,23 @@ def _read(
     stepper = checkpoint.stepper
     known, cache = kept.longest(stepper, keys)
     cache = cache.copied() if cache is not None else stepper.cache()
-    line = sum(bar.meter.sixteenths for bar, _ in context[:known])
+    start = sum(bar.meter.sixteenths for bar, _ in context[:known])
     steps: list[tuple[BinnedNote, int, Floats]] = []
     for bar, under in context[known:]:
         conditions = _embedding(checkpoint, replace(under, meter=bar.meter))
         rows, _ = notes_of([bar])
-        steps.append((LINE, line, conditions[0]))
+        steps.append((LINE, start, conditions[0]))
         steps += [
-            (note, line + note.event // len(VOICE_ORDER), conditions[min(nth, COUNT_MAX - 1)])
+            (note, start + note.event // len(VOICE_ORDER), conditions[min(nth, COUNT_MAX - 1)])
             for nth, note in enumerate(rows[0], 1)
         ]
-        line += bar.meter.sixteenths
+        start += bar.meter.sixteenths
     for first in range(0, len(steps), READ_STEPS):
         notes, times, embeddings = zip(*steps[first : first + READ_STEPS], strict=True)
         stepper.read([cache] * len(notes), notes, times, np.array(embeddings))
     if steps:
         kept.keep(stepper, keys[-1], cache.copied())
-    return cache, line
+    return cache, start
 
 
 class _Batch:

@@ -1,8 +1,8 @@
 """What a row has seen, as keys and values, and the attention of new steps to it, in numpy.
 
 Products of attention take one step of one row, and a number of keys that follows from the step's
-place alone: it and those before it, rounded up to a multiple of :data:`ROOM`.  So a row's numbers
-depend neither on the other rows nor on how its past was read.
+place alone: it and those before it, rounded up to a multiple of :data:`GROWTH_STEPS`.  So a row's
+numbers depend neither on the other rows nor on how its past was read.
 
 In the shapes B are rows, T steps of one row, L layers, S heads of keys and values, G heads of
 queries for each of those, D the width of a head, C = S * G * D that of the network.
@@ -16,10 +16,11 @@ import numpy as np
 from drumigen.model.network import ModelConfig
 from drumigen.model.stepper import Floats
 
-ROOM: Final = 64
+GROWTH_STEPS: Final = 64
 """Steps by which a row's cache grows."""
 
-_LATER: Final[Floats] = np.triu(np.full((ROOM, ROOM), -np.inf, np.float32), 1)[:, None, None]
+_HIDDEN: Final = np.full((GROWTH_STEPS, GROWTH_STEPS), -np.inf, np.float32)
+_LATER: Final[Floats] = np.triu(_HIDDEN, 1)[:, None, None]
 """Added to scores, it hides from each step of a room those after it, (T, 1, 1, T)."""
 
 
@@ -50,7 +51,7 @@ class KVCache:
         """Return for how many steps there is room; make some if there is none."""
         if self.steps == self.room:
             layers, parts, room, width = self._past.shape
-            past = np.zeros((layers, parts, room + ROOM, width), np.float32)
+            past = np.zeros((layers, parts, room + GROWTH_STEPS, width), np.float32)
             past[:, :, :room] = self._past
             self._hold(past)
         return self.room - self.steps
@@ -120,7 +121,7 @@ class _Run:
         self._found = work.found[first:last]
         if room < work.scores.shape[3]:
             work.scores[first:last, :, :, room:] = -np.inf
-        begun = self._places.start - (room - ROOM)
+        begun = self._places.start - (room - GROWTH_STEPS)
         self._opens = begun == 0
         self._later = _LATER[begun : begun + last - first] if last - first > 1 else None
 
@@ -129,11 +130,11 @@ class _Run:
         written, keys, _ = self._layers[layer]
         if self._opens:
             heads = len(keys)
-            written[:heads, -ROOM:] = self._new[:heads, :1]
+            written[:heads, -GROWTH_STEPS:] = self._new[:heads, :1]
         written[:, self._places] = self._new
         np.matmul(self._query, keys, out=self._scores)  # (T, S, G, D) -> (T, S, G, room)
         if self._later is not None:
-            self._scores[..., -ROOM:] += self._later
+            self._scores[..., -GROWTH_STEPS:] += self._later
 
     def find(self, layer: int) -> None:
         """Add up the cache's values by their weights."""

@@ -35,7 +35,7 @@ from drumigen.model.torch_demands import tables_of
 from drumigen.model.torch_network import Network
 from drumigen.model.torch_workspace import HITS_MAX, TEMPERATURE_KINDS, Workspace
 from drumigen.model.vocabulary import BAR_LINE, EVENTS, VOICE_ORDER
-from drumigen.model.whole_bars import Draft, Drawn, Heard, Told
+from drumigen.model.whole_bars import Draft, Drawn, Told, UnreadBar
 
 ROWS: Final[Mapping[str, tuple[int, ...]]] = {
     "cpu": (1, 4, 16, 64, 256, 1024),
@@ -104,7 +104,7 @@ class TorchDecoder:
         """Return the cache of a row that has seen nothing."""
         return TorchCache()
 
-    def read(self, pasts: Sequence[tuple[TorchCache, Sequence[Heard]]]) -> list[TorchCache]:
+    def read(self, pasts: Sequence[tuple[TorchCache, Sequence[UnreadBar]]]) -> list[TorchCache]:
         """Return the caches of rows that have seen more bars, each from the cache it has."""
         lengths = [sum(len(bar.notes) + 1 for bar in bars) for _, bars in pasts]
         needs = [cache.steps + new for (cache, _), new in zip(pasts, lengths, strict=True)]
@@ -146,7 +146,7 @@ class TorchDecoder:
         return self._workspaces[key]
 
     def _read(
-        self, pasts: Sequence[tuple[TorchCache, Sequence[Heard]]], needs: Sequence[int]
+        self, pasts: Sequence[tuple[TorchCache, Sequence[UnreadBar]]], needs: Sequence[int]
     ) -> list[TorchCache]:
         work = self._workspace(len(pasts), max(needs) + 1)  # the last place is nobody's
         self._load(work, [cache for cache, _ in pasts])
@@ -261,7 +261,7 @@ class TorchDecoder:
         return torch.from_numpy(values).to(self._device, non_blocking=True)
 
 
-def _steps_of(bars: Sequence[Heard], told: Sequence[Told]) -> Iterator[tuple[int, ...]]:
+def _steps_of(bars: Sequence[UnreadBar], told: Sequence[Told]) -> Iterator[tuple[int, ...]]:
     """Yield event, velocity, offset, hits before, hits due, time and bar of each step."""
     places = {one: place for place, one in enumerate(told)}
     for bar in bars:
@@ -269,7 +269,7 @@ def _steps_of(bars: Sequence[Heard], told: Sequence[Told]) -> Iterator[tuple[int
         for nth, note in enumerate((LINE, *bar.notes)):
             count = min(nth, COUNT_MAX - 1)
             cell = 0 if note.event == BAR_LINE else note.event // len(VOICE_ORDER)
-            yield (*note, count, due[count], bar.line + cell, place)
+            yield (*note, count, due[count], bar.start + cell, place)
 
 
 @lru_cache(1024)
@@ -281,7 +281,7 @@ def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ..
     """Return all but the first of :class:`_Inputs`; rows that nobody needs have ended."""
     due = np.zeros((rows, COUNT_MAX), np.int64)
     chances = np.zeros((rows, HITS_MAX, 3))
-    ends, most, line, top_k = np.zeros((4, rows), np.int64)
+    ends, most, start, top_k = np.zeros((4, rows), np.int64)
     sharpness = np.ones((TEMPERATURE_KINDS, rows), np.float32)
     top_p = np.ones(rows, np.float32)
     given = np.full((rows, HITS_MAX + 1), BAR_LINE, np.int64)
@@ -291,7 +291,7 @@ def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ..
         due[row] = _due(draft.told.conditions)
         chances[row, : draft.most + 1] = draft.chances
         ends[row] = draft.sixteenths * len(VOICE_ORDER)
-        most[row], line[row] = draft.most, draft.line
+        most[row], start[row] = draft.most, draft.start
         sampling = draft.sampling
         kinds = sampling.temperature, sampling.of_velocity.temperature
         sharpness[:, row] = [1 / temperature for temperature in kinds]
@@ -302,7 +302,7 @@ def _inputs(drafts: Sequence[Draft], rows: int) -> tuple[NDArray[np.generic], ..
         beyond[row] = _beyond(given[row])
     is_given = np.zeros(rows, bool)
     is_given[: len(drafts)] = [bool(draft.events) for draft in drafts]
-    return due, chances, ends, most, line, sharpness, top_k, top_p, given, beyond, is_given
+    return due, chances, ends, most, start, sharpness, top_k, top_p, given, beyond, is_given
 
 
 def _beyond(given: NDArray[np.int64]) -> NDArray[np.int64]:

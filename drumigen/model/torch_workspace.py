@@ -35,7 +35,7 @@ class _Inputs(NamedTuple):
     chances: Tensor  # (B, HITS_MAX, 3)
     ends: Tensor  # (B,) events of its length
     most: Tensor  # (B,)
-    line: Tensor  # (B,)
+    start: Tensor  # (B,)
     sharpness: Tensor  # (2, B)
     top_k: Tensor  # (B,)
     top_p: Tensor  # (B,)
@@ -113,7 +113,7 @@ class Workspace:
         due = given.due.gather(1, nth[:, None])[:, 0]  # (B, COUNT_MAX) -> (B,)
         parts = torch.stack([state.event, state.velocity, state.offset, nth, due], -1)
         x = network.embedding(parts, given.bar)[:, None]  # (B, 5) -> (B, 1, C)
-        time = (given.line + sixteenth(state.event))[:, None]
+        time = (given.start + sixteenth(state.event))[:, None]
         hidden = network.forward(x, time, state.place[:, None], self.caches)[:, 0]  # (B, C)
         logits, details = network.ends(hidden)
         place = state.hits[:, None, None].expand(-1, 1, 3)

@@ -24,11 +24,11 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A bar of a context that has not been read yet: ``line`` is its first sixteenth."""
+class UnreadBar:
+    """A bar of a context that has not been read yet: ``start`` is its first sixteenth."""
 
     notes: Sequence[BinnedNote]
-    line: int
+    start: int
     told: Told
 
 
@@ -38,7 +38,7 @@ class Draft:
 
     Attributes:
         cache: what its context left, from :meth:`BarDecoder.read`.
-        line: sixteenths from the context's first bar line to its own.
+        start: sixteenths from the context's first bar line to its own.
         sixteenths: its length.
         most: hits that it may have.
         told: what it is played under.
@@ -50,7 +50,7 @@ class Draft:
     """
 
     cache: Any
-    line: int
+    start: int
     sixteenths: int
     most: int
     told: Told
@@ -77,7 +77,7 @@ class BarDecoder(Protocol):
     def cache(self) -> Any:  # noqa: ANN401 - its own
         """Return the cache of a row that has seen nothing."""
 
-    def read(self, pasts: Sequence[tuple[Any, Sequence[Heard]]]) -> list[Any]:
+    def read(self, pasts: Sequence[tuple[Any, Sequence[UnreadBar]]]) -> list[Any]:
         """Return the caches of rows that have seen more bars, each from the cache it has.
 
         Raises:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from brain import SMALL
 from drumigen.model.checkpoint import Checkpoint
 from drumigen.model.conditions import CONDITION_SIZES
-from drumigen.model.kv_cache import ROOM
+from drumigen.model.kv_cache import GROWTH_STEPS
 from drumigen.model.network import ModelConfig, due_hits, weight_shapes
 from drumigen.model.numpy_decoder import Decoder
 from drumigen.model.stepper import LINE, Stepper
@@ -17,7 +17,7 @@ from drumigen.model.torch_network import Caches, Network
 from drumigen.model.transformer import Steps, of_weights
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, POSITIONS, VELOCITIES, VOICE_ORDER
 
-STEPS = ROOM + 20  # so that a cache has to grow
+STEPS = GROWTH_STEPS + 20  # so that a cache has to grow
 BINS = [3, 33, 9, 4, 1, 0, 2, 0, 1, 1, 2, 4, 5]
 """Of the conditions: a bar of 4/4, told to be of some density."""
 WIDE = ModelConfig(SMALL.styles, width=192, layers=2, heads=6, kv_heads=2, detail_width=64)
@@ -162,7 +162,7 @@ def test_a_rows_numbers_do_not_depend_on_how_long_the_others_pasts_are() -> None
     told = decoder.condition_embedding(BINS, [0.7, 0.0, 0.3])
     notes, counts, times = steps()
     expected = walked(decoder)
-    places = (70, 1, ROOM - 1, 5, ROOM)
+    places = (70, 1, GROWTH_STEPS - 1, 5, GROWTH_STEPS)
     caches = [decoder.cache() for _ in places]
     for cache, past in zip(caches, places, strict=True):
         decoder.read([cache] * past, notes[:past], times[:past], told[counts[:past]])

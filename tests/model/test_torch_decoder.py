@@ -21,7 +21,7 @@ from drumigen.model.generation import ConditionedBar, Contexts, Row, generate_ba
 from drumigen.model.sampling import Sampling
 from drumigen.model.torch_decoder import PLACES, TorchDecoder
 from drumigen.model.torch_workspace import Workspace
-from drumigen.model.whole_bars import Heard
+from drumigen.model.whole_bars import UnreadBar
 from drumigen.pattern import Bar, Hit
 from drumigen.timekeeping import Keeper
 from drumigen.timeline import Meter
@@ -116,7 +116,7 @@ def test_what_was_read_is_not_read_again(
     read: list[int] = []
     actual = TorchDecoder.read
 
-    def counted(self: TorchDecoder, pasts: Sequence[tuple[Any, Sequence[Heard]]]) -> list[Any]:
+    def counted(self: TorchDecoder, pasts: Sequence[tuple[Any, Sequence[UnreadBar]]]) -> list[Any]:
         read.extend(len(bars) for _, bars in pasts)
         return actual(self, pasts)
 

@@ -12,7 +12,7 @@ from drumigen.model.sampling import draw, draw_events, draw_offsets
 from drumigen.model.stepper import LINE
 from drumigen.model.tokens import BinnedNote
 from drumigen.model.vocabulary import BAR_LINE, OFFSETS, VOICE_ORDER
-from drumigen.model.whole_bars import Draft, Drawn, Heard
+from drumigen.model.whole_bars import Draft, Drawn, UnreadBar
 
 
 class BarsByNumpy:
@@ -27,14 +27,14 @@ class BarsByNumpy:
     def cache(self) -> KVCache:
         return self._stepper.cache()
 
-    def read(self, pasts: Sequence[tuple[KVCache, Sequence[Heard]]]) -> list[KVCache]:
+    def read(self, pasts: Sequence[tuple[KVCache, Sequence[UnreadBar]]]) -> list[KVCache]:
         found = []
         for cache, bars in pasts:
             found.append(cache.copied())
             for bar in bars:
                 told = self._stepper.condition_embedding(bar.told.conditions, bar.told.shares)
                 for nth, note in enumerate((LINE, *bar.notes)):
-                    self._step(found[-1], note, bar.line, told[min(nth, COUNT_MAX - 1)])
+                    self._step(found[-1], note, bar.start, told[min(nth, COUNT_MAX - 1)])
         return found
 
     def write(self, drafts: Sequence[Draft]) -> list[Drawn]:
@@ -46,7 +46,7 @@ class BarsByNumpy:
         last, notes, left = LINE, list[BinnedNote](), list(draft.events)
         while True:
             count = len(notes)
-            hidden = self._step(cache, last, draft.line, told[min(count, COUNT_MAX - 1)])
+            hidden = self._step(cache, last, draft.start, told[min(count, COUNT_MAX - 1)])
             one, two, three = draft.chances[count].tolist()
             logits, details = stepper.events(hidden)
             (event,) = draw_events(logits, [last], [draft.sixteenths], [one], sampling)
@@ -64,7 +64,7 @@ class BarsByNumpy:
             notes.append(last)
 
     def _step(
-        self, cache: KVCache, note: BinnedNote, line: int, told: NDArray[np.float32]
+        self, cache: KVCache, note: BinnedNote, start: int, told: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        time = line + (0 if note.event == BAR_LINE else note.event // len(VOICE_ORDER))
+        time = start + (0 if note.event == BAR_LINE else note.event // len(VOICE_ORDER))
         return self._stepper.read([cache], [note], [float(time)], told[None])
