@@ -9,23 +9,18 @@ from pyloudnorm import Meter as LoudnessMeter
 
 from drumigen.drum_sound import DrumSound
 from drumigen.kit import load_kit
-from drumigen.midi.file import read_song
 from drumigen.midi.song import Marker, Note, Song, TempoMark
 from drumigen.styles import load_styles
 from drumigen.units import Bpm, Tick
 from drumigen_daemon.capture.wav import (
     LOUDNESS,
     PEAK_MAX,
-    RENDER_GAIN,
-    _rendered,
     gain_for,
     sounds_of,
     write_wav,
 )
 from drumigen_daemon.cli import main
-from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH, Synth
-from drumigen_daemon.sound.fonts import sound_font
-from drumigen_daemon.sound.loudness import RATE, Loudness
+from drumigen_daemon.sound.loudness import RATE
 from wav_support import frames_of
 
 STYLES = load_styles()
@@ -36,8 +31,6 @@ def song(*strokes: tuple[int, int, int], style: str = "rock") -> Song:
     return Song(notes, (TempoMark.of(Bpm(120)),), markers=(Marker(Tick(0), style),))
 
 
-LIVE_LOUDNESS = -27.0
-"""LUFS at GAIN, in the middle of all styles; they are within 2.1 of each other."""
 QUIET = tuple((960 * step, 42, 20) for step in range(16))
 LOUD = tuple((960 * step, key, 127) for step in range(16) for key in (35, 38, 49))
 
@@ -71,30 +64,6 @@ def test_every_style_is_as_loud_as_the_others(
     sound = frames_of(tmp_path / "a.wav")
     assert loudness(sound) == pytest.approx(LOUDNESS, abs=1.5)
     assert np.abs(sound).max() <= PEAK_MAX + 1e-3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("style", STYLES.names)
-def test_live_every_style_is_as_loud_as_the_others(
-    style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By its level, which live sound adds: within 3 LU of each other."""
-    monkeypatch.chdir(tmp_path)
-    given = ["render", "--style", style, "--bars", "8", "--output", "a.mid"]
-    assert main([*given, "--set", "generator.writer=bank"]) == 0
-    synth = Synth(shipped(), rate=RATE, gain=RENDER_GAIN * 10 ** (STYLES.find(style).sound_db / 20))
-    heard = Loudness()
-    played = read_song("a.mid")
-    for sound in _rendered(synth, played, sounds_of(played, STYLES), None):
-        heard.hear(sound)
-    assert heard.integrated() == pytest.approx(LIVE_LOUDNESS, abs=1.5)
-    assert heard.peak < 1.0
-
-
-def shipped() -> Path:
-    font = sound_font()
-    assert font is not None, INSTALL_FLUIDSYNTH
-    return font
 
 
 def test_the_file_ends_when_the_last_stroke_has_died_away(tmp_path: Path) -> None:

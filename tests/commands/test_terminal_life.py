@@ -70,6 +70,13 @@ def transport(own: dict[str, str]) -> str:
     return str(json.loads(done.stdout)["transport"])
 
 
+def transport_or_nothing(own: dict[str, str]) -> str:
+    try:
+        return transport(own)
+    except subprocess.CalledProcessError:
+        return ""  # it is not up yet
+
+
 def test_a_song_that_make_started_is_suspended_and_goes_on(
     tmp_path: Path, own: dict[str, str]
 ) -> None:
@@ -107,6 +114,69 @@ def test_the_screen_says_what_to_do_where_nothing_sounds(
         terminal.press("q")
         terminal.until("wrote")
         assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_where_nothing_can_be_drawn_the_keys_are_told_and_work(
+    tmp_path: Path, own: dict[str, str]
+) -> None:
+    song = str(tmp_path / "song.mid")
+    program = [sys.executable, "-m", "drumigen_daemon", "play", "--bars", "0", "--output", song]
+    with Terminal([*program, *QUIET], {**own, "TERM": "dumb"}, columns=200) as terminal:
+        terminal.until("? shows all keys, q ends")
+        terminal.until("bar 1")
+        terminal.press("?")
+        terminal.until("1-6 section")
+        terminal.press("m")
+        terminal.until("k kick")
+        terminal.press("k/bl")
+        terminal.until("style: _")
+        terminal.press("ues\r")
+        terminal.until("blues")
+        assert "style:" not in terminal.written
+        terminal.press("q")
+        terminal.until("wrote")
+        assert terminal.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("closed", ["", "0<&-", "0<&- 1>&-", "0<&- 2>&-", "0<&- 1>&- 2>&-"])
+def test_a_song_is_played_and_written_whatever_is_closed(
+    closed: str, tmp_path: Path, own: dict[str, str]
+) -> None:
+    """As from cron, or from a launcher: no terminal, and perhaps not even a closed one."""
+    song = tmp_path / "song.mid"
+    program = [sys.executable, "-m", "drumigen_daemon", "play", "--bars", "1", "--bpm", "240"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec nohup "$@" {closed}', "sh", *program, "--output", str(song), *QUIET],
+        env={**os.environ, **own},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        start_new_session=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert song.stat().st_size > 100
+    assert "Traceback" not in done.stderr
+    if "1>" not in closed:
+        assert f"wrote {song}" in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
+def test_a_daemon_runs_whatever_is_closed(closed: str, own: dict[str, str]) -> None:
+    program = [sys.executable, "-m", "drumigen_daemon", "run", *QUIET]
+    with subprocess.Popen(
+        ["sh", "-c", f'exec nohup "$@" {closed}', "sh", *program],
+        env={**os.environ, **own},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as daemon:
+        wait_until(lambda: transport_or_nothing(own) == "stopped")
+        daemon.terminate()
+        assert daemon.wait(PATIENCE) == 0
 
 
 def test_a_daemon_ends_with_the_terminal_that_it_was_started_in(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pyloudnorm import Meter
 
-from drumigen_daemon.sound.loudness import RATE, SILENT_DB, Loudness, Sound, pieces
+from drumigen_daemon.sound.loudness import RATE, SILENT_DB, Loudness, Sound, energy, pieces
 
 
 def measured(sound: Sound, piece: int = RATE) -> float:
@@ -49,3 +49,13 @@ def test_the_size_of_the_pieces_does_not_matter() -> None:
 def test_silence_has_no_loudness() -> None:
     assert measured(np.zeros((RATE, 2), np.float32)) == SILENT_DB
     assert measured(np.zeros((0, 2), np.float32)) == SILENT_DB
+
+
+def test_the_energy_of_a_stroke_is_its_mean_power_times_its_length() -> None:
+    seconds = 0.4
+    sound = bursts(seconds)
+    silence = np.zeros((RATE, 2), np.float32)
+    power = 10 ** ((measured(sound) + 0.691) / 10)
+    assert energy(sound) == pytest.approx(power * seconds, rel=0.02)
+    assert energy(np.concatenate((sound, silence))) == pytest.approx(energy(sound), rel=0.02)
+    assert energy(2 * sound) == pytest.approx(4 * energy(sound), rel=1e-3)

@@ -106,11 +106,25 @@ def test_what_is_asked_is_shown() -> None:
     board = keyboard()
     list(board.press("/", ViewState()))
     list(board.press("f", ViewState()))
-    assert "style: f" in board.prompt
+    assert "style: f_" in board.prompt
     list(board.press("\x1b", ViewState()))
-    assert board.prompt == ""
+    assert board.prompt == ()
     list(board.press("m", ViewState()))
     assert "k kick" in board.prompt
+
+
+@pytest.mark.parametrize("away", ["?", "\x1b", "z"])
+def test_all_keys_are_shown_until_the_next_key(away: str) -> None:
+    board = keyboard()
+    assert not list(board.press("?", ViewState()))
+    assert all(f"{key} {does}" in board.prompt for key, does in HINTS)
+    list(board.press(away, ViewState()))
+    assert board.prompt == ()
+
+
+def test_a_key_does_what_it_does_though_all_are_shown() -> None:
+    assert pressed("?f") == [("fill", None)]
+    assert pressed("?mk") == [("mute.kick", True)]
 
 
 def test_every_control_that_a_key_moves_exists() -> None:

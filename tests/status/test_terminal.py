@@ -13,7 +13,7 @@ from drumigen.timeline import Meter, MeterMap, Timeline
 from drumigen.units import TICKS_PER_SIXTEENTH, Bpm, Seconds, Tick
 from drumigen_daemon.engine.messages import EngineCounters, Origin, PlannedBar, TransportState
 from drumigen_daemon.session import Session
-from drumigen_daemon.status.keys import HINTS
+from drumigen_daemon.status.keys import HINTS, Keyboard
 from drumigen_daemon.status.status import Status
 from drumigen_daemon.status.terminal import Look, bar_line, shows_unicode, view
 from drumigen_daemon.status.view_state import ViewState, view_state
@@ -72,7 +72,11 @@ WIDE = Look()
 
 
 def lines(
-    state: ViewState = STATE, look: Look = WIDE, *seen: Voice, prompt: str = "", notice: str = ""
+    state: ViewState = STATE,
+    look: Look = WIDE,
+    *seen: Voice,
+    prompt: tuple[str, ...] = (),
+    notice: str = "",
 ) -> list[str]:
     console = Console(file=io.StringIO(), width=look.width, color_system=None)
     console.print(view(state, look, seen, prompt, notice))
@@ -181,6 +185,7 @@ def test_it_fits_whatever_the_size_and_no_key_is_broken(width: int, height: int)
     assert "space start, stop" in text
     shown = [does for _, does in HINTS if does in text]
     assert shown == [does for _, does in HINTS][: len(shown)]
+    assert len(shown) == len(HINTS) or "? all keys" in text
 
 
 def test_all_keys_are_shown_where_there_is_room() -> None:
@@ -188,8 +193,19 @@ def test_all_keys_are_shown_where_there_is_room() -> None:
     assert all(f"{key} {does}" in text for key, does in HINTS)
 
 
+@pytest.mark.parametrize("keys", ["?", "m"])
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_a_key_asks_is_shown_whole_on_a_small_screen(width: int, keys: str) -> None:
+    board = Keyboard((), str)
+    list(board.press(keys, STATE))
+    state = replace(STATE, advice=("nobody listens to drumigen:out: connect " + "synth, " * 9,))
+    drawn = lines(state, Look(width, 12), *Voice, prompt=board.prompt, notice="said " * 30)
+    assert len(drawn) <= 12
+    assert all(part in "\n".join(drawn) for part in board.prompt)
+
+
 def test_what_is_asked_takes_the_place_of_the_keys() -> None:
-    text = "\n".join(lines(prompt="style: dil_"))
+    text = "\n".join(lines(prompt=("style: dil_",)))
     assert "style: dil_" in text
     assert "q end" not in text
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from drumigen.errors import DrumigenError
 from drumigen.kit import Voice
 from drumigen.text import escaped_line
-from drumigen_daemon.status.keys import Keyboard, Move, moved
+from drumigen_daemon.status.keys import HELP, Keyboard, Move, moved
 from drumigen_daemon.status.view_state import ViewState
 
 if TYPE_CHECKING:
@@ -85,14 +85,22 @@ def open_lines(keyboard: Keyboard, move: Callable[[Move], None], bars: int = 0) 
     last = 0
     shown = ViewState()
 
+    def say(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
     def press(key: str) -> None:
         nonlocal shown
+        before = keyboard.prompt
         try:
             for each in keyboard.press(key, shown):
                 move(each)
                 shown = moved(shown, each)
         except DrumigenError as error:
             sys.stderr.write(f"drumigen: {error}\n")
+        # its first part is what has been typed so far
+        if keyboard.prompt[1:] not in ((), before[1:]):
+            say("  ".join(keyboard.prompt))
 
     def draw(state: ViewState) -> None:
         nonlocal last, shown
@@ -101,10 +109,11 @@ def open_lines(keyboard: Keyboard, move: Callable[[Move], None], bars: int = 0) 
             return  # the last stroke
         if state.transport == "rolling" and state.bar != last:
             last = state.bar
-            sys.stdout.write(bar_line(state, bars) + "\n")
-            sys.stdout.flush()
+            say(bar_line(state, bars))
 
     with _Keys(press):
+        if sys.stdin.isatty():
+            say(f"{HELP[0]} shows {HELP[1]}, q ends")
         yield draw
 
 

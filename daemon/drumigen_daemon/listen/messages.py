@@ -34,7 +34,7 @@ class ListenState(ToListener, frozen=True):
     """The drum set, as the program change on the wire."""
     offset_ms: float = 0.0
     level_db: float = 0.0
-    """What the style adds to the level."""
+    """What the style usually needs to be as loud as others."""
 
 
 class ListenPlan(ToListener, frozen=True):

@@ -4,6 +4,7 @@ It looks for an audio system that takes its sound, for as long as it lives: one 
 for again.  A library that crashes, or a sound server that hangs, ends or hangs this process only.
 """
 
+import math
 import os
 import select
 import sys
@@ -27,6 +28,8 @@ from drumigen_daemon.listen.messages import (
     Unheard,
 )
 from drumigen_daemon.listen.performance import SoundingSong
+from drumigen_daemon.listen.song_level import SongLevel
+from drumigen_daemon.listen.stroke_energies import StrokeEnergies
 from drumigen_daemon.process.channel import Channel
 from drumigen_daemon.process.parent import end_with_parent
 from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH, LiveSynth, library
@@ -62,7 +65,9 @@ class ListenProcess:
         self._setup = setup
         self._font = font
         self._synth = LiveSynth(font, rate=RATE, gain=SYNTH_GAIN)
-        self._level_db: float | None = None
+        self._energies = StrokeEnergies(font, RATE, SYNTH_GAIN)
+        self._level = SongLevel(self._energies.of)
+        self._level_db = math.nan
         for name, value in (
             ("audio.periods", 4),
             ("audio.jack.autoconnect", 1),
@@ -81,6 +86,7 @@ class ListenProcess:
 
     def run(self) -> None:
         """Sound until the channel closes."""
+        self._energies.start()
         try:
             while True:
                 driver = self._found()
@@ -143,7 +149,17 @@ class ListenProcess:
                 return
             for message in self._channel.receive():
                 self._take(message)
+            self._set_level()
             self._channel.flush()
+
+    def _set_level(self) -> None:
+        """Sound as loud as the song has to."""
+        if self._state is None:
+            return
+        level = self._setup.level_db + self._level.gain(self._plan.bars, self._state)
+        if level != self._level_db:
+            self._level_db = level
+            self._synth.set_gain(SYNTH_GAIN * 10 ** (level / 20))
 
     def _take(self, message: AnyToListener) -> None:
         match message:
@@ -154,10 +170,6 @@ class ListenProcess:
                 if message.program != self._program:
                     self._program = message.program
                     self._channel.send(DrumSet(self._synth.choose(message.program)))
-                if message.level_db != self._level_db:
-                    self._level_db = message.level_db
-                    level = self._setup.level_db + message.level_db
-                    self._synth.set_gain(SYNTH_GAIN * 10 ** (level / 20))
                 self._state = message
                 if self._performance.clock.settled:
                     self._performance.go(message, _now())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -36,7 +37,7 @@ class Loudness:
 
     def __init__(self) -> None:
         """Have heard nothing."""
-        self._response = _response()
+        self._response = _response(_FFT)
         self._waiting: Sound = np.zeros((_MEMORY, 2), np.float32)
         self._rest: NDArray[np.float64] = np.zeros(0)
         self._powers: list[float] = []
@@ -77,15 +78,24 @@ class Loudness:
         self._rest = power[whole:]
 
 
+def energy(sound: Sound) -> float:
+    """Return the weighted power of a short sound times its seconds, full scale being 1."""
+    size = 1 << math.ceil(math.log2(len(sound) + _MEMORY))
+    power: NDArray[np.float64] = np.abs(np.fft.rfft(sound, size, axis=0) * _response(size)) ** 2
+    power[1:-1] *= 2.0  # and those of negative frequencies
+    return float(power.sum()) / size / RATE
+
+
 def pieces(sound: Sound, frames: int = RATE) -> Iterator[Sound]:
     """Yield ``sound`` in pieces of so many frames."""
     for first in range(0, len(sound), frames):
         yield sound[first : first + frames]
 
 
-def _response() -> NDArray[np.complex128]:
+@lru_cache(2)
+def _response(size: int) -> NDArray[np.complex128]:
     """Return what the two filters make of each frequency, as a column."""
-    delay = np.exp(-2j * np.pi * np.arange(_FFT // 2 + 1) / _FFT)
+    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     response = np.ones(len(delay), np.complex128)
     for above, below in (_SHELF, _HIGH_PASS):
         response *= np.polyval(above[::-1], delay) / np.polyval(below[::-1], delay)

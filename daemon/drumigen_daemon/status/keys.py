@@ -25,6 +25,8 @@ HINTS: Final = (
     ("q", "end"),
 )
 """Keys, and in a word what each does; the most needed first."""
+HELP: Final = ("?", "all keys")
+"""The key that shows them where there is no room for all."""
 ACTIONS: Final = {"f": "fill", "r": "re-roll", "t": "tap"}
 SWITCHES: Final = {"h": "hold", "d": "drop"}
 SECTIONS: Final = dict(
@@ -37,7 +39,7 @@ MUTES: Final[Mapping[str, tuple[Voice, ...]]] = {
     "t": (Voice.LOW_TOM, Voice.MID_TOM, Voice.HIGH_TOM),
     "c": (Voice.CRASH, Voice.SPLASH, Voice.CHINA, Voice.RIDE, Voice.RIDE_BELL),
 }
-MUTE_PROMPT: Final = "mute: k kick  s snare  h hats  t toms  c cymbals"
+MUTE_PROMPT: Final = ("mute:", "k kick", "s snare", "h hats", "t toms", "c cymbals")
 TEMPO_STEP: Final = 1.0
 NAME_MAX: Final = 40
 
@@ -49,7 +51,7 @@ Move = tuple[str, Any]
 
 
 class Keyboard:
-    """Turns keys into controls; knows what was begun: a name, or a mute."""
+    """Turns keys into controls; knows what was begun: a name, a mute, or a look at all keys."""
 
     def __init__(self, styles: Sequence[str], find: Callable[[str], str]) -> None:
         """Step through ``styles``; ``find`` returns the style of a typed name, or raises."""
@@ -57,15 +59,18 @@ class Keyboard:
         self._find = find
         self._typed: str | None = None
         self._mutes = False
+        self._helps = False
         self.ended = False
         """Whether it was told to end."""
 
     @property
-    def prompt(self) -> str:
-        """What is being asked, in place of the keys; empty if nothing is."""
+    def prompt(self) -> tuple[str, ...]:
+        """What is being asked, in place of the keys, in parts; empty if nothing is."""
         if self._typed is not None:
-            return f"style: {self._typed}_   (Enter, or Esc)"
-        return MUTE_PROMPT if self._mutes else ""
+            return f"style: {self._typed}_", "(Enter, or Esc)"
+        if self._helps:
+            return (*(f"{key} {does}" for key, does in HINTS), "Esc back")
+        return MUTE_PROMPT if self._mutes else ()
 
     def press(self, key: str, state: ViewState) -> Iterator[Move]:
         """Yield what ``key`` asks for, where ``state`` is what is shown.
@@ -84,6 +89,7 @@ class Keyboard:
             for voice in voices:
                 yield f"mute.{voice}", not muted
         else:
+            self._helps = key == HELP[0] and not self._helps
             yield from self._command(key, state)
 
     def _command(self, key: str, state: ViewState) -> Iterator[Move]:

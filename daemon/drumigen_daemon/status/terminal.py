@@ -19,7 +19,7 @@ from drumigen.pattern import Bar
 from drumigen.text import counted
 from drumigen.units import TICKS_PER_SIXTEENTH
 from drumigen_daemon.engine.messages import PlannedBar, TransportState
-from drumigen_daemon.status.keys import HINTS
+from drumigen_daemon.status.keys import HELP, HINTS
 from drumigen_daemon.status.view_state import ViewState
 
 SHOWN_SOFT_BELOW: Final = 46
@@ -62,13 +62,14 @@ def view(
     state: ViewState,
     look: Look = Look(),
     seen: Iterable[Voice] = (),
-    prompt: str = "",
+    prompt: Sequence[str] = (),
     notice: str = "",
 ) -> RenderableType:
     """Return the whole screen; ``seen`` are voices to keep a line for.
 
     ``prompt`` is asked in place of the keys, ``notice`` is what was said last.  What does not fit
-    is left out, the least needed first; nothing is wrapped within a word or a key.
+    is left out, the least needed first; nothing is wrapped within a word or a key, and where keys
+    are left out, one is named that shows them all.
     """
     lines = _fitted(state, look, seen, prompt, notice)
     border = box.ROUNDED if look.unicode else box.ASCII
@@ -79,11 +80,12 @@ def view(
 
 
 def _fitted(
-    state: ViewState, look: Look, seen: Iterable[Voice], prompt: str, notice: str
+    state: ViewState, look: Look, seen: Iterable[Voice], prompt: Sequence[str], notice: str
 ) -> list[Text]:
     room, inner = look.height - 2, min(look.width, WIDTH_MOST) - _BORDER
     place = _flowed(_place(state, look), inner)
-    keys = [Text(prompt, style="bold")] if prompt else _flowed(_keys(), inner)
+    keys = _flowed((Text(part, style="bold") for part in prompt) if prompt else _keys(), inner)
+    most, needed = len(keys), len(keys) if prompt else 1
     told = [line for each in state.advice for line in textwrap.wrap(each, inner)]
     advice = [Text(line, style="yellow") for line in told]
     if notice:
@@ -93,25 +95,27 @@ def _fitted(
     story = _flowed(_story(state), inner)
     voices = _voices(state, seen)
     # the least needed goes first, until the rest fits
-    while len(place) + len(voices) + len(marks) + len(story) + len(advice) + len(keys) > room:
+    while len(place) + len(voices) + len(marks) + len(story) + len(advice) + most > room:
         if len(story) > 1:
             story.pop()
         elif len(advice) > 2:
             advice.pop()
-        elif len(keys) > 2:
-            keys.pop()
+        elif most > max(needed, 2):
+            most -= 1
         elif story:
             story.pop()
         elif len(voices) > len(_ALWAYS):
             voices.remove(next(voice for voice in voices if voice not in _ALWAYS))
-        elif len(keys) > 1:
-            keys.pop()
+        elif most > needed:
+            most -= 1
         elif advice:
             advice.pop()
         elif len(place) > 1:
             place.pop()
         else:
             break
+    if len(keys) > most:
+        keys = _some_keys(inner, most)
     return [*place, *_grid(state, look, voices, inner), *marks, *story, *advice, *keys]
 
 
@@ -188,9 +192,17 @@ def _story(state: ViewState) -> Iterator[Text]:
         yield Text(state.sound, style="dim")
 
 
-def _keys() -> Iterator[Text]:
-    for key, does in HINTS:
+def _keys(hints: Iterable[tuple[str, str]] = HINTS) -> Iterator[Text]:
+    for key, does in hints:
         yield Text.assemble((key, "bold"), " ", (does, "dim"))
+
+
+def _some_keys(width: int, most: int) -> list[Text]:
+    """Return the keys that ``most`` lines have room for, and the one that shows them all."""
+    hints = [*HINTS, HELP]
+    while len(lines := _flowed(_keys(hints), width)) > most and len(hints) > 1:
+        del hints[-2]
+    return lines
 
 
 def _voices(state: ViewState, seen: Iterable[Voice]) -> list[Voice]:
