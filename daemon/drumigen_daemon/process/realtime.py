@@ -14,6 +14,9 @@ SWITCH_INTERVAL: Final = 0.0001
 CONTROL_NICENESS: Final = -10
 """Of the control plane, where permitted (RLIMIT_NICE; audio groups usually are)."""
 
+PERMITTED: Final = 95
+"""The priority up to which a user needs permission: as Debian's JACK sets it, and our units do."""
+
 _PR_SET_TIMERSLACK: Final = 29  # <linux/prctl.h>
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <asm-generic/mman.h>
 
@@ -88,7 +91,8 @@ def _fifo(priority: int) -> str:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
         _shorten_timers()
-        return f"ordinary ({error.strerror}: allow rtprio {priority}, e.g. by the group audio)"
+        permitted = max(priority, PERMITTED)
+        return f"ordinary ({error.strerror}: allow rtprio {permitted}, e.g. by the group audio)"
     return f"fifo {priority}"
 
 
