@@ -760,6 +760,21 @@ def test_a_replaced_engine_joins_where_the_song_is(rig: Rig) -> None:
     assert times(other)[2:6] == pytest.approx(times(rig, times(other)[0] - 0.05)[2:6], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("port", "peer", "named"),
+    [("in", "knob:o", "knob:o (connected to in)"), ("", "", "the MIDI system")],
+)
+def test_what_is_lost_and_comes_back_is_said_in_plain_words(
+    rig: Rig, port: str, peer: str, named: str
+) -> None:
+    for up in (False, True):
+        rig.engine.ports_changed([PortChange(port, peer, up=up)], Seconds(rig.now))
+        rig.run(0.1)
+    said = [line.text for line in rig.told(LogLine)]
+    assert f"lost {named}: waiting for it to come back" in said
+    assert f"{named} is there" in said
+
+
 def test_a_port_that_returns_is_told_to_be_quiet(rig: Rig) -> None:
     rolling_master(rig, 1).finish()
     rig.engine.ports_changed([PortChange("out", "synth:in", up=False)], Seconds(rig.now))

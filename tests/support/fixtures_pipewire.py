@@ -63,6 +63,12 @@ class PipeWire:
         socket = Path(self.environment["XDG_RUNTIME_DIR"]) / "pulse" / "native"
         wait_for(socket.exists, 20, f"pipewire-pulse did not come up: {self._folder}/*.log")
 
+    @property
+    def pulse(self) -> "subprocess.Popen[bytes]":
+        """The process that :meth:`start_pulse` started."""
+        assert self._pulse is not None
+        return self._pulse
+
     @contextmanager
     def recording(self, sink: str, file: Path) -> Iterator[None]:
         """Record what ``sink`` plays to ``file``, 48 kHz stereo in floats, during a block."""

@@ -165,8 +165,9 @@ class Engine:
         for change in changes:
             self._reports.append(PortMoved(change.port, change.peer, change.up, change.patterns))
             self._played_by(change)
-            name = " to ".join(part for part in (change.port, change.peer) if part)
-            name = name or "the MIDI system"
+            name = (
+                f"{change.peer} (connected to {change.port})" if change.port else "the MIDI system"
+            )
             if change.up:
                 self._log("info", f"{name} is there")
                 if change.note:

@@ -36,6 +36,7 @@ SIGN_SECONDS_MAX: Final = 6.0
 """Seconds without a sign of life after which the process is replaced."""
 RING_MAX: Final = 4.0
 """Seconds for which the last stroke may ring before the process is ended."""
+NO_ANSWER: Final = "none live: the sound system does not answer; it is tried again and again"
 BUFFERED: Final = 0.3
 """Seconds of sound that an audio system may still hold when the synthesizer is silent."""
 
@@ -116,8 +117,9 @@ class ListenLink:
             await child.run()
         finally:
             telling.cancel()
-            self._child = None
-            self._lost()
+            self._child = self._sounding = None
+            self._daemon.sound = ""
+            self._heard_of.set()
 
     async def rung_out(self) -> None:
         """Wait until the last stroke has died away, for so long as strokes ring."""
@@ -138,9 +140,15 @@ class ListenLink:
         self._news.set()
 
     def _lost(self) -> None:
-        self._sounding = None
-        self._daemon.sound = ""
+        self._unheard(NO_ANSWER)
         self._heard_of.set()
+
+    def _unheard(self, why: str) -> None:
+        """Say that nothing sounds; who heard something until now must not wonder."""
+        level = logging.INFO if self._sounding is None else logging.WARNING
+        self._sounding = None
+        self._daemon.sound = why
+        log.log(level, "sound: %s", why)
 
     async def _tell(self, child: Child[AnyFromListener]) -> None:
         while True:
@@ -183,9 +191,7 @@ class ListenLink:
                 self._set = message.name
                 self._show()
             case Unheard():
-                self._sounding = None
-                self._daemon.sound = f"none live: {message.reason}"
-                log.info("sound: %s", self._daemon.sound)
+                self._unheard(f"none live: {message.reason}")
                 self.decided.set()
             case ListenSign():
                 self._sign = message

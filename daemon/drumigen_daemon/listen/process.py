@@ -16,7 +16,7 @@ import msgspec
 
 from drumigen.errors import ChannelClosedError, SoundError
 from drumigen.units import Seconds
-from drumigen_daemon.listen.drivers import candidates, nothing_found
+from drumigen_daemon.listen.drivers import TITLES, candidates, nothing_found
 from drumigen_daemon.listen.messages import (
     AnyToListener,
     DrumSet,
@@ -134,7 +134,8 @@ class ListenProcess:
             if self._synth.millisecond != millisecond:
                 moved, millisecond = now, self._synth.millisecond
             elif now - moved > STANDSTILL:
-                self._unheard(f"{driver} asks for no sound any more: looking for another")
+                server = TITLES.get(driver, driver)
+                self._unheard(f"{server} takes no sound any more; looking for what does")
                 self._synth.end()
                 return
 
