@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drumigen_daemon.engine.messages import EngineSetup
-from drumigen_daemon.process.realtime import PERMITTED, _fifo
+from drumigen_daemon.process.realtime import PERMITTED_PRIORITY, _fifo
 from drumigen_daemon.settings.sections import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_the_limit_is_one_number_in_documents_and_units() -> None:
     assert {"docs/INSTALL.md", "systemd/drumigen.service", "systemd/drumigen-user.service"} <= set(
         limits
     )
-    assert all(numbers == {PERMITTED} for numbers in limits.values()), limits
+    assert all(numbers == {PERMITTED_PRIORITY} for numbers in limits.values()), limits
 
 
 def test_the_priority_is_one_number_in_documents_settings_and_code() -> None:
@@ -57,10 +57,12 @@ def test_the_priority_is_one_number_in_documents_settings_and_code() -> None:
     assert {"docs/INSTALL.md", "config/drumigen.toml"} <= set(priorities)
     assert all(numbers == {ours} for numbers in priorities.values()), priorities
     assert EngineSetup().priority == ours
-    assert ours < PERMITTED
+    assert ours < PERMITTED_PRIORITY
 
 
-@pytest.mark.parametrize("said", [f"`LimitRTPRIO={PERMITTED}`", "as Debian's JACK sets it"])
+@pytest.mark.parametrize(
+    "said", [f"`LimitRTPRIO={PERMITTED_PRIORITY}`", "as Debian's JACK sets it"]
+)
 def test_it_is_said_what_the_limit_is_for(said: str) -> None:
     text = (ROOT / "docs" / "INSTALL.md").read_text(encoding="utf-8")
     (section,) = [part for part in text.split("\n## ") if part.startswith("4. Keeping time")]
@@ -73,4 +75,4 @@ def test_who_lacks_permission_is_told_the_same_number(monkeypatch: pytest.Monkey
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.sched_setscheduler", refused, raising=False)
-    assert f"rtprio {PERMITTED}" in _fifo(70)
+    assert f"rtprio {PERMITTED_PRIORITY}" in _fifo(70)

@@ -18,8 +18,14 @@ from drumigen_daemon.engine.messages import EngineParameters, PlannedBar
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.listen.messages import ListenState
 from drumigen_daemon.listen.process import SYNTH_GAIN
-from drumigen_daemon.listen.song_level import BARS, HEADROOM, LOUDNESS, STEP_MAX, SongLevel
-from drumigen_daemon.listen.stroke_energies import USUAL, StrokeEnergies
+from drumigen_daemon.listen.song_level import (
+    HEADROOM,
+    LEVEL_STEP_MAX,
+    LEVELED_BARS,
+    LIVE_LOUDNESS,
+    SongLevel,
+)
+from drumigen_daemon.listen.stroke_energies import TYPICAL_STROKES, StrokeEnergies
 from drumigen_daemon.offline import planned_songs, rendered
 from drumigen_daemon.session import Session
 from drumigen_daemon.sound.fluidsynth import INSTALL_FLUIDSYNTH, Synth
@@ -59,7 +65,7 @@ def gains(bars: Sequence[PlannedBar], told: ListenState, level: SongLevel) -> li
 
 @pytest.fixture
 def level() -> SongLevel:
-    made = SongLevel(lambda _: USUAL)
+    made = SongLevel(lambda _: TYPICAL_STROKES)
     made.gain((), state(rolling=False))
     return made
 
@@ -77,18 +83,18 @@ def test_a_soft_drummer_is_turned_up_and_a_hard_one_down(level: SongLevel) -> No
 def test_bars_that_are_as_loud_as_another_leave_the_level_where_it_is(level: SongLevel) -> None:
     found = gains(song(*[70] * 40), state(), level)
     assert max(found) - min(found) < 3.0
-    assert found[BARS:] == [found[BARS]] * (40 - BARS)
+    assert found[LEVELED_BARS:] == [found[LEVELED_BARS]] * (40 - LEVELED_BARS)
 
 
 def test_what_gets_louder_later_is_louder(level: SongLevel) -> None:
-    found = gains(song(*[50] * BARS, *[75] * BARS), state(), level)
-    assert found[-1] == pytest.approx(found[BARS - AHEAD - 1], abs=0.5)
+    found = gains(song(*[50] * LEVELED_BARS, *[75] * LEVELED_BARS), state(), level)
+    assert found[-1] == pytest.approx(found[LEVELED_BARS - AHEAD - 1], abs=0.5)
 
 
 def test_what_is_far_louder_than_a_soft_intro_is_known_before_it_sounds(level: SongLevel) -> None:
     found = gains(song(*[25] * 8, *[127] * 8), state(), level)
-    (loud,) = gains(song(127), state(), SongLevel(lambda _: USUAL))
-    assert found[8 - AHEAD] < found[8 - AHEAD - 1] - STEP_MAX
+    (loud,) = gains(song(127), state(), SongLevel(lambda _: TYPICAL_STROKES))
+    assert found[8 - AHEAD] < found[8 - AHEAD - 1] - LEVEL_STEP_MAX
     assert found[8] <= loud + HEADROOM
 
 
@@ -96,7 +102,7 @@ def test_it_moves_little_at_a_time_and_at_bar_lines_only(level: SongLevel) -> No
     bars = song(*[30] * 3, *[45] * 10)
     found = gains(bars, state(), level)
     steps = np.abs(np.diff(found))
-    assert 0.0 < steps.max() <= STEP_MAX
+    assert 0.0 < steps.max() <= LEVEL_STEP_MAX
     before = level.gain(bars[-1:], state())
     assert level.gain(song(*[127] * 13)[-1:], state()) <= before
     assert level.gain(bars[-1:], state(tempo=180)) <= before
@@ -111,7 +117,9 @@ def test_the_next_song_begins_at_its_own_level(level: SongLevel) -> None:
     gains(song(*[40] * 20), state(), level)
     level.gain((), state(rolling=False))
     first = level.gain(song(110, 110, 110), state())
-    assert first == pytest.approx(SongLevel(lambda _: USUAL).gain(song(110, 110, 110), state()))
+    assert first == pytest.approx(
+        SongLevel(lambda _: TYPICAL_STROKES).gain(song(110, 110, 110), state())
+    )
 
 
 def test_silent_bars_and_an_empty_plan_are_no_news(level: SongLevel) -> None:
@@ -191,7 +199,7 @@ def test_live_every_song_of_every_style_is_as_loud_as_the_others(
     medians = {name: median(levels) for name, levels in measured.items()}
     assert max(medians.values()) - min(medians.values()) <= 3.0, medians
     for name, levels in measured.items():
-        assert levels == pytest.approx([LOUDNESS] * len(SEEDS), abs=4.0), name
+        assert levels == pytest.approx([LIVE_LOUDNESS] * len(SEEDS), abs=4.0), name
 
 
 def test_the_energies_of_a_font_are_those_that_are_heard(
@@ -205,4 +213,4 @@ def test_the_energies_of_a_font_are_those_that_are_heard(
     level = SongLevel(energies.of)
     found = gains(bars, state(style=STYLES.find("rock")), level)
     sounds = heard(rendered(bars, Session(style="rock")), bars, [found[-1]] * 8, font)
-    assert sounds.integrated() == pytest.approx(LOUDNESS, abs=2.0)
+    assert sounds.integrated() == pytest.approx(LIVE_LOUDNESS, abs=2.0)

@@ -17,11 +17,11 @@ from drumigen.units import TICKS_PER_BEAT
 from drumigen_daemon.engine.messages import PlannedBar
 from drumigen_daemon.listen.messages import ListenState
 
-LOUDNESS: Final = -28.0
+LIVE_LOUDNESS: Final = -28.0
 """About the LUFS of every song: no peak of a sparse one is clipped."""
-BARS: Final = 16
+LEVELED_BARS: Final = 16
 """Of each style, from which its level is found."""
-STEP_MAX: Final = 2.0
+LEVEL_STEP_MAX: Final = 2.0
 """Decibels by which the level moves at a bar line: less than is noticed in a groove."""
 HEADROOM: Final = 8.0
 """Decibels by which a bar may be louder than its song: a fill, or what comes after a soft intro."""
@@ -76,20 +76,20 @@ class SongLevel:
         for planned in bars:
             if planned.style == first.style:
                 struck = _struck(planned.bar)
-                if planned.number in song.bars or len(song.bars) < BARS:
+                if planned.number in song.bars or len(song.bars) < LEVELED_BARS:
                     song.bars[planned.number] = struck
                 song.loudest = max(song.loudest, _power(struck, strokes))
         wanted, most = state.level_db, math.inf
         if song.loudest > 0.0:
             pace = _decibels(state.line.tempo / 60.0)
             powers = [_power(struck, strokes) for struck in song.bars.values()]
-            own = LOUDNESS - _decibels(_gated(powers)) - pace
+            own = LIVE_LOUDNESS - _decibels(_gated(powers)) - pace
             wanted = (len(powers) * own + USUAL_BARS * state.level_db) / (len(powers) + USUAL_BARS)
-            most = LOUDNESS + HEADROOM - _decibels(song.loudest) - pace
+            most = LIVE_LOUDNESS + HEADROOM - _decibels(song.loudest) - pace
         if song.gain is None:
             song.gain = wanted
         elif first.number != song.bar:
-            song.gain += max(-STEP_MAX, min(STEP_MAX, wanted - song.gain))
+            song.gain += max(-LEVEL_STEP_MAX, min(LEVEL_STEP_MAX, wanted - song.gain))
         song.gain = min(song.gain, most)
         song.bar = first.number
         return song.gain

@@ -41,7 +41,7 @@ _DECIBELS: Final = {
     Voice.SHAKER: -38.1,
     Voice.PERCUSSION: -31.8,
 }
-USUAL: Final[Strokes] = {voice: 10 ** (level / 10) for voice, level in _DECIBELS.items()}
+TYPICAL_STROKES: Final[Strokes] = {voice: 10 ** (level / 10) for voice, level in _DECIBELS.items()}
 
 
 class StrokeEnergies:
@@ -60,7 +60,7 @@ class StrokeEnergies:
     def of(self, program: int) -> Strokes:
         """Return the energies of the set ``program``: measured, or what is usual."""
         self._asked = program
-        return self._known.get(program, USUAL)
+        return self._known.get(program, TYPICAL_STROKES)
 
     def measure(self) -> None:
         """Measure all sets, one after the other: that which was asked for last before others."""

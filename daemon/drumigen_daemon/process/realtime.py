@@ -14,7 +14,7 @@ SWITCH_INTERVAL: Final = 0.0001
 CONTROL_NICENESS: Final = -10
 """Of the control plane, where permitted (RLIMIT_NICE; audio groups usually are)."""
 
-PERMITTED: Final = 95
+PERMITTED_PRIORITY: Final = 95
 """The priority up to which a user needs permission: as Debian's JACK sets it, and our units do."""
 
 _PR_SET_TIMERSLACK: Final = 29  # <linux/prctl.h>
@@ -91,7 +91,7 @@ def _fifo(priority: int) -> str:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
         _shorten_timers()
-        permitted = max(priority, PERMITTED)
+        permitted = max(priority, PERMITTED_PRIORITY)
         return f"ordinary ({error.strerror}: allow rtprio {permitted}, e.g. by the group audio)"
     return f"fifo {priority}"
 
