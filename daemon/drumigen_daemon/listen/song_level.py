@@ -30,7 +30,7 @@ USUAL_BARS: Final = 1.0
 GATE: Final = 0.1
 """Bars of less than this share of the mean power are pauses, as in ITU-R BS.1770."""
 
-Strokes = Mapping[Voice, float]
+StrokeSums = Mapping[Voice, float]
 """Energies of strokes at velocity 127: seconds of full scale, as BS.1770 weights it."""
 
 
@@ -38,7 +38,7 @@ Strokes = Mapping[Voice, float]
 class _Song:
     """What is known of the bars of one style, on one set of drums, since the song began."""
 
-    bars: dict[int, Strokes] = field(default_factory=dict)
+    bars: dict[int, StrokeSums] = field(default_factory=dict)
     """By number: of each voice the sum of its strokes, one at velocity 127 being 1, a beat."""
     loudest: float = 0.0
     gain: float | None = None
@@ -49,7 +49,7 @@ class _Song:
 class SongLevel:
     """The level at which a song has to sound."""
 
-    def __init__(self, strokes_of: Callable[[int], Strokes]) -> None:
+    def __init__(self, strokes_of: Callable[[int], StrokeSums]) -> None:
         """Know no song; ``strokes_of`` returns the energies of a set, by its program."""
         self._strokes_of = strokes_of
         self._songs: dict[tuple[str, int], _Song] = {}
@@ -95,7 +95,7 @@ class SongLevel:
         return song.gain
 
 
-def _struck(bar: Bar) -> Strokes:
+def _struck(bar: Bar) -> StrokeSums:
     """Return what is struck in ``bar``, by voice, in a beat."""
     beats = bar.meter.ticks / TICKS_PER_BEAT
     struck: dict[Voice, float] = {}
@@ -105,7 +105,7 @@ def _struck(bar: Bar) -> Strokes:
     return struck
 
 
-def _power(struck: Strokes, strokes: Strokes) -> float:
+def _power(struck: StrokeSums, strokes: StrokeSums) -> float:
     """Return the mean power of a bar at a beat a second."""
     return sum(count * strokes[voice] for voice, count in struck.items())
 

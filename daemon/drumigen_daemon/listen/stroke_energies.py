@@ -10,7 +10,7 @@ from typing import Final
 from drumigen.drum_sound import DrumSound
 from drumigen.errors import SoundError
 from drumigen.kit import Voice, load_kit
-from drumigen_daemon.listen.song_level import Strokes
+from drumigen_daemon.listen.song_level import StrokeSums
 from drumigen_daemon.sound.fluidsynth import Synth
 
 _GATE: Final = 4_800
@@ -41,7 +41,9 @@ _DECIBELS: Final = {
     Voice.SHAKER: -38.1,
     Voice.PERCUSSION: -31.8,
 }
-TYPICAL_STROKES: Final[Strokes] = {voice: 10 ** (level / 10) for voice, level in _DECIBELS.items()}
+TYPICAL_STROKES: Final[StrokeSums] = {
+    voice: 10 ** (level / 10) for voice, level in _DECIBELS.items()
+}
 
 
 class StrokeEnergies:
@@ -50,14 +52,14 @@ class StrokeEnergies:
     def __init__(self, font: Path, rate: int, gain: float) -> None:
         """Measure ``font``, rendered at ``rate`` and ``gain``, when :meth:`start` is called."""
         self._font, self._rate, self._gain = font, rate, gain
-        self._known: dict[int, Strokes] = {}
+        self._known: dict[int, StrokeSums] = {}
         self._asked = 0
 
     def start(self) -> None:
         """Measure in a thread that nobody waits for."""
         threading.Thread(target=self.measure, name="measuring the font", daemon=True).start()
 
-    def of(self, program: int) -> Strokes:
+    def of(self, program: int) -> StrokeSums:
         """Return the energies of the set ``program``: measured, or what is usual."""
         self._asked = program
         return self._known.get(program, TYPICAL_STROKES)
