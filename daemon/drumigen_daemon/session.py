@@ -7,8 +7,8 @@ from enum import StrEnum
 from drumigen.arrange import Section
 from drumigen.feel.feel import PUSH_MAX_MS, Feel
 from drumigen.kit import Voice
-from drumigen.mixer import Mix
 from drumigen.timeline import Meter
+from drumigen.voice_mixer import Mix
 from drumigen_daemon.engine.messages import EngineParameters
 
 

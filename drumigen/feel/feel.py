@@ -4,7 +4,7 @@ What frozen, human and tight do to a bar is :mod:`.humanize`'s.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -188,61 +188,3 @@ class Feel:
         """Return the swing of ``voice`` in MPC percent."""
         share = self.swing_shares.get(voice, 1.0)
         return min(SWING_MAX, SWING_MIN + (self.swing - SWING_MIN) * share)
-
-    def mixed(self, other: "Feel", share: float) -> "Feel":
-        """Return the feel ``share`` (0-1) of the way to ``other``.
-
-        Numbers lie between the two; what is no number (model, swing unit, templates and levels
-        of different lengths) is the nearer one's.
-        """
-        share = min(1.0, max(0.0, share))
-        near = other if share > 0.5 else self
-
-        def between(one: float, two: float) -> float:
-            return one + (two - one) * share
-
-        def maps(
-            one: Mapping[Voice, float], two: Mapping[Voice, float], rest: float
-        ) -> dict[Voice, float]:
-            voices = dict.fromkeys((*one, *two))
-            return {v: between(one.get(v, rest), two.get(v, rest)) for v in voices}
-
-        dynamics = replace(
-            near.dynamics,
-            levels=_rows_between(self.dynamics.levels, other.dynamics.levels, share),
-            pull=between(self.dynamics.pull, other.dynamics.pull),
-            ghost=between(self.dynamics.ghost, other.dynamics.ghost),
-            spread=between(self.dynamics.spread, other.dynamics.spread),
-            variety=between(self.dynamics.variety, other.dynamics.variety),
-        )
-        names = ("ghosts", "flams", "drags", "rolls")
-        wanted = {
-            n: between(getattr(self.ornaments, n), getattr(other.ornaments, n)) for n in names
-        }
-        return replace(
-            near,
-            amount=between(self.amount, other.amount),
-            swing=between(self.swing, other.swing),
-            swing_spread=between(self.swing_spread, other.swing_spread),
-            swing_shares=maps(self.swing_shares, other.swing_shares, 1.0),
-            push_ms=maps(self.push_ms, other.push_ms, 0.0),
-            push_spread_ms=between(self.push_spread_ms, other.push_spread_ms),
-            wobble_ms=between(self.wobble_ms, other.wobble_ms),
-            residual_ms=between(self.residual_ms, other.residual_ms),
-            spread_ms=between(self.spread_ms, other.spread_ms),
-            keep=between(self.keep, other.keep),
-            dynamics=dynamics,
-            ornaments=Ornaments(**wanted),
-        )
-
-
-def _rows_between(
-    one: Mapping[Voice, tuple[float, ...]], two: Mapping[Voice, tuple[float, ...]], share: float
-) -> dict[Voice, tuple[float, ...]]:
-    near = two if share > 0.5 else one
-    rows = dict(near)
-    for voice, row in near.items():
-        a, b = one.get(voice, row), two.get(voice, row)
-        if len(a) == len(b):
-            rows[voice] = tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))
-    return rows

@@ -17,11 +17,11 @@ from drumigen.arrange import (
     stuttered,
 )
 from drumigen.kit import TIMEKEEPERS, Voice
-from drumigen.mixer import LEVEL_MAX, Mix, mixed
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, Hit, Rule, problems
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_SIXTEENTH, Tick
+from drumigen.voice_mixer import LEVEL_MAX, Mix, mixed
 from strategies import bars, meters, playable_bars, voices
 
 points = st.integers(-100, 100)

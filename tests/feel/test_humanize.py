@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drumigen.bank.bank import load_bank
+from drumigen.feel.blend import blended
 from drumigen.feel.feel import Dynamics, Feel, FeelModel, Ornaments, SwingUnit
 from drumigen.feel.humanize import humanize
 from drumigen.kit import Voice
@@ -391,14 +392,14 @@ def test_a_roll_keeps_its_ramp() -> None:
 def test_a_feel_between_two_is_a_feel_and_its_ends_are_the_two(
     one: Feel, two: Feel, share: float, bar: Bar
 ) -> None:
-    humanize(bar, one.mixed(two, share), 1, 1)
+    humanize(bar, blended(one, two, share), 1, 1)
     for number in (0, 5):
-        assert humanize(bar, one.mixed(two, 0), 1, number) == humanize(bar, one, 1, number)
-        assert humanize(bar, one.mixed(two, 1), 1, number) == humanize(bar, two, 1, number)
+        assert humanize(bar, blended(one, two, 0), 1, number) == humanize(bar, one, 1, number)
+        assert humanize(bar, blended(one, two, 1), 1, number) == humanize(bar, two, 1, number)
 
 
 def test_half_way_between_two_feels_the_swing_is_between_theirs() -> None:
-    between = Feel(swing=50, push_ms={Voice.SNARE: 20}).mixed(Feel(swing=60), 0.5)
+    between = blended(Feel(swing=50, push_ms={Voice.SNARE: 20}), Feel(swing=60), 0.5)
     assert between.swing == 55
     assert between.push_ms == {Voice.SNARE: 10}
 

@@ -13,11 +13,11 @@ from drumigen.catalogue import load_catalogue
 from drumigen.errors import ControlError, DrumigenError
 from drumigen.feel.feel import PUSH_MAX_MS, SWING_MAX, SWING_MIN
 from drumigen.kit import Voice, load_kit
-from drumigen.mixer import LEVEL_MAX
 from drumigen.resources import toml_value
 from drumigen.styles import StyleCatalogue
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_MAX, TEMPO_MIN
+from drumigen.voice_mixer import LEVEL_MAX
 from drumigen_daemon.engine.messages import NUDGE_LIMIT_MS, OFFSET_LIMIT_MS
 from drumigen_daemon.process.plugins import installed
 

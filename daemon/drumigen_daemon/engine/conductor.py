@@ -1,6 +1,6 @@
 """The conductor: whose clock counts, where the song is on it, and when the player rolls.
 
-Sans I/O.  It joins the clock follower, our own clock and the transport, and moves the player
+Sans I/O.  It joins the clock follower, our own clock and the song position, and moves the player
 along the timeline of the song that comes out.
 """
 
@@ -32,7 +32,7 @@ from drumigen_daemon.engine.messages import ClockSource, EngineParameters, Trans
 from drumigen_daemon.engine.output_protocol import Output
 from drumigen_daemon.engine.player import Player
 from drumigen_daemon.engine.re_one import ticks_to_the_one
-from drumigen_daemon.engine.transport import Transport
+from drumigen_daemon.engine.song_position import SongPosition
 from drumigen_daemon.histogram import CLOCK_BOUNDS, Tally
 from drumigen_daemon.process.log_line import LogLevel
 
@@ -57,7 +57,7 @@ class Conductor:
         self._output = output
         self._log = log
         self._parameters = EngineParameters()
-        self._transport = Transport()
+        self._song = SongPosition()
         self._clocks = Clocks(self._parameters.tempo, now, log)
         self._internal = self._clocks.internal
         self.follower = self._clocks.follower
@@ -84,22 +84,22 @@ class Conductor:
     @property
     def transport(self) -> TransportState:
         """Stopped, armed or rolling."""
-        return self._transport.state
+        return self._song.state
 
     @property
     def moves(self) -> int:
         """Counts starts, continues and relocates."""
-        return self._transport.moves
+        return self._song.moves
 
     @property
     def position(self) -> Tick:
         """Where the song will start, while it does not roll."""
-        return self._transport.position
+        return self._song.position
 
     @property
     def timeline(self) -> Timeline:
         """Song ticks against seconds: what is played along, or would be."""
-        return self._held or self._transport.timeline(self._clock)
+        return self._held or self._song.timeline(self._clock)
 
     @property
     def jitter(self) -> Seconds:
@@ -142,19 +142,17 @@ class Conductor:
             self.clock_errors.add(abs(at - expected.time_of(number * TICKS_PER_PULSE)))
         if at - heard_before > SILENCE:
             self._lost_start.begins(number)
-        if self._source.foretold and self._transport.state is TransportState.STOPPED:
+        if self._source.foretold and self._song.state is TransportState.STOPPED:
             self._choose_clock(at)
         if self._source.foretold:
             return
-        if self._transport.pulse(number):
+        if self._song.pulse(number):
             self._epoch = self.follower.epoch
             self._roll()
             # how fast it goes, the next pulse will tell
-            self._player.hold_from(
-                self._transport.position + TICKS_PER_PULSE * self._transport.reading
-            )
+            self._player.hold_from(self._song.position + TICKS_PER_PULSE * self._song.reading)
             self._held_until = at + PERIOD_MAX
-        elif self._transport.state is TransportState.ROLLING:
+        elif self._song.state is TransportState.ROLLING:
             self._timeline_moved = True
             self._release()
         elif self._parameters.start_on_clock and self._lost_start.is_certain_at(number):
@@ -181,18 +179,18 @@ class Conductor:
         if status == STOP:
             self.stop(at)
         elif status == CONTINUE:
-            self._transport.continue_()
+            self._song.continue_()
         elif status == SONG_POSITION:
-            tick = self._transport.tick_of_sixteenth(message[1] | message[2] << 7)
+            tick = self._song.tick_of_sixteenth(message[1] | message[2] << 7)
             # who has been silent says where the next pulse is, however near we have kept
             silent = at - self.follower.last_pulse_at > SILENCE_TOLD
             if silent or not self._is_at(tick, at):
                 self._pause(at)
-                self._transport.locate(tick)
+                self._song.locate(tick)
         elif not self._has_just_started(at):
             self._pause(at)
-            self._transport.start()
-        if self._transport.state is TransportState.ARMED:
+            self._song.start()
+        if self._song.state is TransportState.ARMED:
             self._await_master(source, at)
 
     def advance(self, now: Seconds) -> float:
@@ -227,7 +225,7 @@ class Conductor:
         if not self._player.rolling:
             if (parameters.source, parameters.clock_out) != (before.source, before.clock_out):
                 self._choose_clock(now)
-            self._transport.read_as(self._reading())
+            self._song.read_as(self._reading())
             self._roll_if_foretold(
                 now
             )  # if it waits for a clock that is not to be followed any more
@@ -235,21 +233,21 @@ class Conductor:
     def start(self, now: Seconds) -> None:
         """Roll from tick 0 at the next pulse; nothing if that is where the song is."""
         if not self._is_at(Tick(0), now):
-            self._go(now, self._transport.start)
+            self._go(now, self._song.start)
 
     def continue_(self, now: Seconds) -> None:
         """Roll from the stored position at the next pulse; nothing while rolling."""
-        if self._transport.state is not TransportState.ROLLING:
-            self._go(now, self._transport.continue_)
+        if self._song.state is not TransportState.ROLLING:
+            self._go(now, self._song.continue_)
 
     def stop(self, now: Seconds) -> None:
         """Stop and silence; the position is kept."""
         self._owed = None
-        if self._transport.state is TransportState.STOPPED:
+        if self._song.state is TransportState.STOPPED:
             return
-        if self._transport.state is TransportState.ROLLING:
+        if self._song.state is TransportState.ROLLING:
             self._player.clock.tell(bytes([STOP]), now)
-        self._transport.stop(self._source.next_pulse(now))
+        self._song.stop(self._source.next_pulse(now))
         self._silence.at_rest()
         self._halt(now)
         self._choose_clock(now)
@@ -261,7 +259,7 @@ class Conductor:
         self._owed = None
         rolling = self._player.rolling
         self._pause(now)
-        self._transport.locate(tick)
+        self._song.locate(tick)
         if rolling:
             self._player.clock.tell(bytes([STOP]), now)
         self._roll_if_foretold(now)
@@ -278,7 +276,7 @@ class Conductor:
             self._move_song(ticks, self._source.next_pulse(now))
             timeline = self.timeline
             self._player.jump(timeline, math.ceil(timeline.tick_at(now)), now)
-            self._transport.moves += 1
+            self._song.moves += 1
         self.resyncs += 1
 
     def nudge(self, by: Seconds, now: Seconds) -> None:
@@ -308,11 +306,11 @@ class Conductor:
             self._join(pulse, tick, now)
             return
         self._use(self.follower if external else self._internal, now)
-        step = TICKS_PER_PULSE * self._transport.reading
+        step = TICKS_PER_PULSE * self._song.reading
         pulse = max(0, math.floor(timeline.tick_at(now) / step))
         tick = round(pulse * step)
         clock = Timeline(
-            Bpm(timeline.tempo / self._transport.reading),
+            Bpm(timeline.tempo / self._song.reading),
             float(pulse * TICKS_PER_PULSE),
             timeline.time_of(tick),
         )
@@ -325,7 +323,7 @@ class Conductor:
 
     def _join(self, pulse: int, tick: int, now: Seconds) -> None:
         self._epoch = self.follower.epoch
-        self._transport.join(pulse, tick)
+        self._song.join(pulse, tick)
         self._held = None
         self._player.roll(self.timeline, math.ceil(self.timeline.tick_at(now)))
 
@@ -336,18 +334,18 @@ class Conductor:
 
         A song position pointer knows nothing finer.
         """
-        half = TICKS_PER_SIXTEENTH / 2 * self._transport.reading
-        rolls = self._transport.state is TransportState.ROLLING
+        half = TICKS_PER_SIXTEENTH / 2 * self._song.reading
+        rolls = self._song.state is TransportState.ROLLING
         return rolls and abs(self.timeline.tick_at(now) - tick) <= half
 
     def _has_just_started(self, at: Seconds) -> bool:
         """Whether a Start would say nothing new: it is the last one, from another port."""
-        transport, follower = self._transport, self.follower
-        if transport.position != 0 or transport.state is TransportState.STOPPED:
+        song, follower = self._song, self.follower
+        if song.position != 0 or song.state is TransportState.STOPPED:
             return False
-        if transport.state is TransportState.ARMED:
+        if song.state is TransportState.ARMED:
             return True
-        no_second_pulse = follower.last_pulse == transport.pulse_of_position
+        no_second_pulse = follower.last_pulse == song.pulse_of_position
         return no_second_pulse and at - follower.last_pulse_at < START_TWICE
 
     @property
@@ -367,7 +365,7 @@ class Conductor:
             clock.end()
         elif changed or not clock.sends:
             clock.start(self._clock, source.next_pulse(Seconds(now + self._output.lead)))
-        self._transport.read_as(self._reading())
+        self._song.read_as(self._reading())
 
     def _reading(self) -> float:
         if self._source.foretold:
@@ -380,7 +378,7 @@ class Conductor:
     def _go(self, now: Seconds, arm: Callable[[], None]) -> None:
         self._owed = None
         self._pause(now)
-        if self._transport.state is not TransportState.ROLLING:
+        if self._song.state is not TransportState.ROLLING:
             self._choose_clock(now)
         arm()
         self._roll_if_foretold(now)
@@ -391,7 +389,7 @@ class Conductor:
         self._silence.armed(at, by_master=True)
 
     def _await_pulse(self, now: Seconds) -> None:
-        if self._transport.state is not TransportState.ARMED:
+        if self._song.state is not TransportState.ARMED:
             return
         self._silence.armed(now, by_master=False)
         if self.follower.state is not LockState.LOCKED:
@@ -400,11 +398,11 @@ class Conductor:
 
     def _roll_if_foretold(self, now: Seconds) -> None:
         """Roll along a clock that is known beforehand, if we wait to roll and it counts."""
-        position = self._transport.position
-        if self._transport.state is not TransportState.ARMED or not self._source.foretold:
+        position = self._song.position
+        if self._song.state is not TransportState.ARMED or not self._source.foretold:
             return
         pulse = self._source.start_pulse(Seconds(now + self._output.lead + START_MARGIN))
-        self._transport.pulse(pulse)
+        self._song.pulse(pulse)
         at = Seconds(self._clock.time_of(pulse * TICKS_PER_PULSE) - START_MARGIN / 2)
         tell = self._player.clock.tell
         if position == 0:
@@ -417,7 +415,7 @@ class Conductor:
 
     def _roll(self) -> None:
         self._held = None
-        self._player.roll(self.timeline, self._transport.position)
+        self._player.roll(self.timeline, self._song.position)
 
     def _roll_midway(self, at: Seconds) -> None:
         self._held = None
@@ -442,27 +440,27 @@ class Conductor:
 
     def _move_song(self, ticks: int, pulse: int) -> None:
         """Let ``pulse`` be ``ticks`` later in the song than it was."""
-        tick = self._transport.timeline(self._clock).tick_at(
+        tick = self._song.timeline(self._clock).tick_at(
             self._clock.time_of(pulse * TICKS_PER_PULSE)
         )
-        self._transport.anchor(pulse, round(tick) + ticks)
+        self._song.anchor(pulse, round(tick) + ticks)
 
     def _end_standing_in(self, tick: Tick, source: str, at: Seconds) -> None:
         """Give the song to the master that said Start long ago: here is its first pulse."""
         self._log("info", "the master's clock has come: rolling along it from where it said")
         self.stop(at)
         self._use(self.follower, at)
-        self._transport.locate(tick)
-        self._transport.continue_()
+        self._song.locate(tick)
+        self._song.continue_()
         self._await_master(source, at)
 
     def _make_up_for_lost_start(self, at: Seconds) -> None:
         self._log("warning", "a clock without a Start: rolling as if it began with its first pulse")
-        self._transport.join(self._lost_start.first_pulse, self._transport.position)
+        self._song.join(self._lost_start.first_pulse, self._song.position)
         self._roll_midway(at)
 
     def _follow(self, now: Seconds) -> None:
-        if self._transport.state is not TransportState.ROLLING:
+        if self._song.state is not TransportState.ROLLING:
             return
         if self.follower.epoch != self._epoch:
             # the phase has jumped: finish the bar on the old timeline
@@ -474,7 +472,7 @@ class Conductor:
     @property
     def _moves_at_bar_line(self) -> bool:
         """Whether the song is to go on along another timeline at the next bar line."""
-        return self._held is not None or self._reading() != self._transport.reading
+        return self._held is not None or self._reading() != self._song.reading
 
     def _check_bar_line(self, now: Seconds) -> float:
         """Move the song if the bar is about to end; return when to look again."""
@@ -494,10 +492,10 @@ class Conductor:
             )
             self.resyncs += 1
         reading = self._reading()
-        if reading != self._transport.reading:
+        if reading != self._song.reading:
             pulse = round(self._clock.tick_at(bar_line) / TICKS_PER_PULSE)
-            self._transport.read_as(reading)
-            self._transport.anchor(pulse, bar.end)
+            self._song.read_as(reading)
+            self._song.anchor(pulse, bar.end)
         self._player.follow(self.timeline, now)
         return math.inf
 
@@ -506,7 +504,7 @@ class Conductor:
         if self._source.foretold:
             return math.inf
         turn, wake = SilenceVerdict.GO_ON, math.inf
-        match self._transport.state:
+        match self._song.state:
             case TransportState.STOPPED:
                 self._silence.at_rest()
                 if not self._clocks.hears(now):
@@ -519,7 +517,7 @@ class Conductor:
         if turn is SilenceVerdict.STOP:
             self.stop(now)
         elif turn is SilenceVerdict.OWN_CLOCK:
-            self._owed = self._transport.position if self._silence.of_master else None
+            self._owed = self._song.position if self._silence.of_master else None
             self._silence.at_rest()
             self._use(self._internal, now)
             self._roll_if_foretold(now)

@@ -10,9 +10,9 @@ from msgspec.structs import replace as replaced
 
 from drumigen.errors import DrumigenError
 from drumigen.midi.file import song_to_bytes
-from drumigen.mixer import Mix
 from drumigen.timeline import Meter
 from drumigen.units import Bpm
+from drumigen.voice_mixer import Mix
 from drumigen_daemon.controls.values import TEMPERATURE, known_styles, one_line, use_styles
 from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.messages import GeneratorSetup

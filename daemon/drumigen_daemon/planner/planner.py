@@ -39,7 +39,7 @@ from drumigen_daemon.planner.fallback import Fallback, unlike
 from drumigen_daemon.planner.nominal_tempo import NominalTempo
 from drumigen_daemon.planner.playhead import LOOK_AHEAD_BARS, Playhead
 from drumigen_daemon.planner.prefetch import Prefetch
-from drumigen_daemon.planner.shape import BarPlace, FeelMixer, Shape
+from drumigen_daemon.planner.shape import BarPlace, FeelBlender, Shape
 from drumigen_daemon.session import Call, Quantum, Session, Stutter
 from drumigen_daemon.status.status import PlanCounters
 
@@ -79,7 +79,7 @@ class Planner:
         self._arrangement = Arrangement(session, form_of)
         self._fallback = Fallback(bank_of)
         self._prefetch = Prefetch(self._arrangement, self._fallback.memory, styles)
-        self._feels = FeelMixer(feel_of)
+        self._feels = FeelBlender(feel_of)
         self._feel_tempo = round(session.parameters.tempo)
         self._nominal_tempo = NominalTempo()
         self._nominal: Bpm | None = None

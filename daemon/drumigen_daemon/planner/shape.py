@@ -14,20 +14,21 @@ from drumigen.arrange import (
     only,
     stuttered,
 )
+from drumigen.feel.blend import blended
 from drumigen.feel.feel import Feel
 from drumigen.feel.humanize import humanize
 from drumigen.kit import TIMEKEEPERS
-from drumigen.mixer import Mix, mixed
 from drumigen.pattern import Bar
+from drumigen.voice_mixer import Mix, mixed
 from drumigen_daemon.planner.calls import Piece
 from drumigen_daemon.session import FeelKnobs
 
 FEELS_MAX: Final = 64
-"""Feels that are kept mixed and turned: a knob's way leaves that many behind."""
+"""Feels that are kept blended and turned: a knob's way leaves that many behind."""
 
 
-class FeelMixer:
-    """Mixes and turns the feels of styles, and keeps what it has made."""
+class FeelBlender:
+    """Blends and turns the feels of styles, and keeps what it has made."""
 
     def __init__(self, feel_of: Callable[[str], Feel]) -> None:
         """Know the feel of each style by ``feel_of``."""
@@ -40,7 +41,7 @@ class FeelMixer:
         if key not in self._made:
             feel = self._feel_of(style)
             if share and blend not in ("", style):
-                feel = feel.mixed(self._feel_of(blend), share / 100)
+                feel = blended(feel, self._feel_of(blend), share / 100)
             if len(self._made) >= FEELS_MAX:
                 self._made.clear()
             self._made[key] = knobs.turned(feel)

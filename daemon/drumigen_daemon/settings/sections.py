@@ -14,9 +14,9 @@ import msgspec
 from drumigen.arrange import Section
 from drumigen.catalogue import styles_folder
 from drumigen.kit import Voice
-from drumigen.mixer import Mix
 from drumigen.timeline import Meter
 from drumigen.units import TEMPO_DEFAULT, Bpm
+from drumigen.voice_mixer import Mix
 from drumigen_daemon.controls.binding import ControllerMap
 from drumigen_daemon.controls.values import (
     BLEND,

@@ -1,7 +1,7 @@
-"""Transport, sans I/O: start, continue, stop and song position over a train of pulses.
+"""Song position, sans I/O: start, continue, stop and locate over a train of pulses.
 
-Whoever gives the clock counts pulses from 0 and knows their timeline; the
-transport says which song tick a pulse is.  MIDI's rule: the first pulse after Start or Continue
+Whoever gives the clock counts pulses from 0 and knows their timeline; this says which song tick a
+pulse is.  MIDI's rule: the first pulse after Start or Continue
 *is* the position (MIDI 1.0, "MIDI Clock" and "Song Position Pointer").  It is kept by the number of
 that pulse, so whoever counts must never give that pulse another number.  What is done on such a
 message is :mod:`.conductor`'s; ``re-one`` is :mod:`.re_one`'s.
@@ -12,7 +12,7 @@ from drumigen.units import TICKS_PER_PULSE, TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen_daemon.engine.messages import TransportState
 
 
-class Transport:
+class SongPosition:
     """Which song tick each pulse of the clock is, and whether the song rolls."""
 
     def __init__(self) -> None:

@@ -1,7 +1,6 @@
 """Mutes, solos and levels: which voices are heard, and how loud.
 
-Two styles are blended elsewhere: their feel by ``Feel.mixed``, their bars by what the network is
-told.
+Two styles are blended elsewhere: see :mod:`drumigen.feel.blend`.
 """
 
 from collections.abc import Mapping
