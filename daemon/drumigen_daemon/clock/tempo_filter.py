@@ -40,7 +40,8 @@ _NOISES = (0.02, 0.25, 2.0, 16.0)  # at first, in units of NOISE_START
 _ROUGHER = 10.0
 _NOTABLE = 1.0  # squared standard deviations: less is no hint of a step
 _SURPRISE = 12.0
-_CALM = 0.01  # less is a hint of less jitter
+_JUMP_MIN = 0.0015  # seconds: a frame of USB, which is no more than jitter
+_CALM = 0.1  # less is a hint of less jitter
 _STEADY_MAX = 10  # hypotheses of a steady tempo
 _YOUNG_PULSES = 4  # pulses for which a new hypothesis is kept whatever its weight
 _OLD_PULSES = 24  # after which like hypotheses are one
@@ -241,7 +242,7 @@ class TempoFilter:
             rough = lead.with_noise(lead.noise * _ROUGHER, _P_ROUGH)
             rough.hear(at, self._late)
             out.append(rough)
-        if abs(error) > 0.1 * v:
+        if abs(error) > max(0.1 * v, _JUMP_MIN):
             skipped = max(0, round(error / v))
             jump = lead.child(_P_JUMP / v * chance_of_lost(skipped))
             # a clock that was heard beside ours all along is at no other pulse now than it was
