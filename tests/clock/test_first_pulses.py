@@ -96,7 +96,7 @@ def test_two_copies_nearly_half_way_are_no_doubled_tempo_where_that_is_a_rare_on
 
 @pytest.mark.parametrize("bpm", [275.0, 281.0])
 def test_frames_of_usb_are_no_jumps_of_a_fast_clock(bpm: float) -> None:
-    """Some pulses are 9 ms apart and the next one 8: that looked like 9 ms, and a jump each time."""
+    """Some pulses are 9 ms apart and the next one 8: that looked like 9, and a jump each time."""
     for offset in range(10):
         follower = ClockFollower()
         for begin, count in ((BEGIN - 10.0, 193), (BEGIN, 214)):
