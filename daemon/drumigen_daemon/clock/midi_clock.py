@@ -288,8 +288,8 @@ class ClockFollower:
             self._period += max(_SMOOTH, 2.0 / track.heard) * (period - self._period)
         if lead.jumps != self._jumps and lead.weight > 0.8:
             self._jumps = lead.jumps
-            # within the first beat it is the first pulses that were off, not the song
-            self._epoch += track.heard > CLOCK_PPQN
+            # in the first beats it is the first pulses that were off, not the song
+            self._epoch += track.heard > _TWO_BEATS
         limit = _LOCKED_WITHIN if self._state is not LockState.LOCKED else 2.0 * _LOCKED_WITHIN
         limit = max(limit, 0.6 * lead.noise**0.5)
         steady = track.heard > 8 and lead.spread < limit * limit
