@@ -3,9 +3,12 @@
 ``python benchmarks/groove_by_style.py [--meter 5/4] [--humanize 0] [--human PATH]`` plays 20 songs
 of 32 bars of each style, at tempi spread over its range, as the daemon plays them, and prints a
 line a style in Markdown.  Bars that eval's own detector finds to be fills are left out of time
-keeping.
+keeping; in other metres than 4/4, where it finds fewer, also bars that the song has a fill in.
+``--meter`` may be given again: a table each.
 ``--human`` gives a folder of takes, such as the Groove MIDI Dataset: what people do follows then,
 by the same measures, of the takes of training and validation that keep time.
+``--dynamics --human PATH`` plays 60 songs in styles and tempi of the validation takes instead, as
+``drumigen eval`` does, and prints its figures of velocity: with ``--humanize 0`` too.
 """
 
 import argparse
@@ -15,6 +18,7 @@ from pathlib import Path
 from drumigen.styles import Style, load_styles
 from drumigen.timekeeping import keeps_time
 from drumigen.timeline import Meter
+from drumigen.training.declipping import declipped
 from drumigen.training.groove_measures import (
     Spread,
     alike_at,
@@ -28,11 +32,16 @@ from drumigen.training.groove_measures import (
     time_kept,
     velocities_of,
 )
+from drumigen.training.labels import fills_of
+from drumigen.training.played_evaluation import judge_dynamics
+from drumigen.training.strokes import in_four
 from drumigen.training.takes import Take, read_takes
 from drumigen.units import Bpm
+from drumigen_daemon.commands.evaluate import played_takes
 from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
+from drumigen_daemon.planner.arrangement import Arrangement
 from drumigen_daemon.session import FeelKnobs, Session
 
 TOGETHER = 20
@@ -49,15 +58,20 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--bars", type=int, default=32)
-    options.add_argument("--meter", type=Meter.parse, default=Meter())
+    options.add_argument("--meter", type=Meter.parse, action="append")
     options.add_argument("--humanize", type=int, default=100, help="percent")
     options.add_argument("--style", action="append", help="only this one; may be given again")
     options.add_argument("--human", type=Path, help="folder of takes")
+    options.add_argument("--dynamics", action="store_true", help="velocities alone")
     asked = options.parse_args()
+    if asked.dynamics:
+        dynamics(asked)
+        return
     styles = [style for style in load_styles() if not asked.style or style.name in asked.style]
-    print(HEAD)
-    for style, takes in played(styles, asked):
-        print(line(style, takes), flush=True)
+    for meter in asked.meter or [Meter()]:
+        print(f"\n{meter}:\n\n{HEAD}")
+        for style, takes in played(styles, meter, asked):
+            print(line(style, takes), flush=True)
     if asked.human:
         read = [take for take in read_takes(asked.human) if take.split in ("train", "validation")]
         print("\nPeople:\n\n" + HEAD)
@@ -67,8 +81,19 @@ def main() -> None:
                 print(line(style, takes))
 
 
+def dynamics(asked: argparse.Namespace) -> None:
+    """Print what eval says of velocities, for one seed."""
+    read = [take for take in read_takes(asked.human) if take.split in ("train", "validation")]
+    own = groove_takes([take for take in read if take.split == "validation"])
+    names = {take.name for take in own}
+    level = [take for take in declipped(read, 1) if take.name in names]
+    made = list(played_takes(None, own, 1, feel=FeelKnobs(humanize=asked.humanize)))
+    for figure in judge_dynamics(made, own, level):
+        print(f"{figure.name}: {figure.value:.3f}, people {figure.human:.3f}, goal {figure.goal}")
+
+
 def played(
-    styles: Sequence[Style], asked: argparse.Namespace
+    styles: Sequence[Style], meter: Meter, asked: argparse.Namespace
 ) -> Iterator[tuple[Style, list[Take]]]:
     """Yield each style with its songs."""
     writer = ModelWriter()
@@ -81,7 +106,7 @@ def played(
                 Session(
                     style=style.name,
                     seed=seed,
-                    meter=asked.meter,
+                    meter=meter,
                     feel=FeelKnobs(humanize=asked.humanize),
                     parameters=EngineParameters(
                         tempo=Bpm(low + (high - low) * (seed - 0.5) / asked.seeds)
@@ -101,7 +126,9 @@ def played(
 def line(style: Style, takes: Sequence[Take]) -> str:
     """Return a style's line of the table."""
     keepers = style.form.keepers
-    kept = time_kept(takes, fills=False, keepers=keepers)
+    kept = (
+        time_kept(takes, fills=False, keepers=keepers) if in_four(takes) else between(takes, style)
+    )
     first = sum(keeps_time(take.bars[0], keepers) for take in takes)
     levels = velocities_of(takes)
     lengths = fill_lengths(takes)
@@ -113,6 +140,23 @@ def line(style: Style, takes: Sequence[Take]) -> str:
         f"| {quartiles(fill_share(takes))}, {quartiles(fills_at_ends(takes))}, "
         f"{quartiles(lengths, 1)} |"
     )
+
+
+def between(takes: Sequence[Take], style: Style) -> Spread:
+    """Return how much of each song keeps time between its fills, found and planned."""
+    shares = []
+    for take in takes:
+        session = Session(
+            style=style.name, seed=int(take.name.split("/")[1]), meter=take.bars[0].meter
+        )
+        arrangement = Arrangement(session, lambda _: style.form)
+        bars = [
+            bar
+            for number, (bar, fill) in enumerate(zip(take.bars, fills_of(take), strict=True))
+            if not fill and arrangement.fill_from(number) is None
+        ]
+        shares.append(sum(keeps_time(bar, style.form.keepers) for bar in bars) / len(bars))
+    return Spread(tuple(shares))
 
 
 def mean(spread: Spread) -> float:

@@ -24,7 +24,10 @@ class Form:
         keepers: what keeps time in every bar that is no fill; any of them, or all together.
         backbeat: share (0-1) of such bars that have a backbeat.
         fills: chance (0-1) that a bar ends in a fill, by its place in a phrase of eight.
-        fill_beats: lengths of fills in beats, each as likely; quantiles of the takes'.
+        fill_beats: beats that fills are written for, each as likely; within them one may begin
+            later.
+        returns: times how often a bar comes back, as the style's drummers do it (0-3): what the
+            network writes anew is liker what was there in some styles than in others.
 
     Raises:
         SettingsError: a figure is out of range; the line names it.
@@ -34,6 +37,7 @@ class Form:
     backbeat: float = 0.0
     fills: tuple[float, ...] = (0.05, 0.05, 0.05, 0.2, 0.05, 0.05, 0.05, 0.4)
     fill_beats: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0)
+    returns: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what no style can have."""
@@ -43,6 +47,7 @@ class Form:
         _within("backbeat", (self.backbeat,), 0.0, 1.0)
         _within("fills", self.fills, 0.0, 1.0)
         _within("fill_beats", self.fill_beats, 0.5, 4.0)
+        _within("returns", (self.returns,), 0.0, 3.0)
         if len(self.fills) != FILL_CYCLE_BARS or not self.fill_beats:
             message = (
                 f"form.fills has {len(self.fills)} chances: give {FILL_CYCLE_BARS}; "

@@ -180,6 +180,7 @@ class _FormTable(msgspec.Struct, forbid_unknown_fields=True):
     backbeat: float = Form().backbeat
     fills: tuple[float, ...] = Form().fills
     fill_beats: tuple[float, ...] = Form().fill_beats
+    returns: float = Form().returns
 
 
 class _StyleFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -284,7 +285,7 @@ def _style(path: Path) -> Style:
 
 def _form(path: Path, read: _FormTable) -> Form:
     try:
-        return Form(read.keepers, read.backbeat, read.fills, read.fill_beats)
+        return Form(read.keepers, read.backbeat, read.fills, read.fill_beats, read.returns)
     except SettingsError as error:
         message = f"{path}: {error}"
         raise SettingsError(message) from error

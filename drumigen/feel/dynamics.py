@@ -31,10 +31,10 @@ def shaped_velocities(
 ) -> list[int]:
     """Return the velocity of each hit.
 
-    A voice with dynamics is drawn towards its levels by ``pull``; one that is struck all alike
-    takes their shape around its own level.  A ghost stays a ghost, an accent an accent; a soft
-    stroke on a backbeat is an accent to be.  Beats in which a voice rolls (is written off the
-    sixteenths) keep the ramp they have.  ``share`` (0-1) scales all of it.
+    A voice with dynamics is drawn towards the shape of its levels, about its own level in the bar,
+    by ``pull``; one that is struck all alike takes their shape as it is.  A ghost stays a ghost,
+    an accent an accent; a soft stroke on a backbeat is an accent to be.  Beats in which a voice
+    rolls (is written off the sixteenths) keep the ramp they have.  ``share`` (0-1) scales it all.
     """
     written = [place.hit.velocity for place in placed]
     if not share or not dynamics.levels:
@@ -58,9 +58,11 @@ def shaped_velocities(
         ]
         flat = len(indices) >= _FLAT_HITS and len({written[i] for i in indices}) == 1
         middle = fmean(goals)
+        own = _own_level([written[i] for i in indices], middle, voice, ghost=ghost)
         for index, goal in zip(indices, goals, strict=True):
             here = written[index]
-            away = goal - middle if flat else dynamics.pull * (goal - here)
+            # towards the levels themselves all drummers would meet in one
+            away = (1.0 if flat else dynamics.pull) * (own + goal - middle - here)
             loose = dynamics.spread * (1.0 if flat else dynamics.pull)
             velocity = here + share * (away + loose * noise[where.start + placed[index].tick])
             low, high = (1, GHOST_BELOW - 1) if ghost else (1, 127)
@@ -73,6 +75,12 @@ def shaped_velocities(
         _of_the_day(velocity, place.hit.voice, share * dynamics.variety, where.seed)
         for place, velocity in zip(placed, velocities, strict=True)
     ]
+
+
+def _own_level(written: Sequence[int], usual: float, voice: Voice, *, ghost: bool) -> float:
+    """Return how loud a voice is in its bar; soft strokes do not tell it of a snare's accents."""
+    counted = [v for v in written if v >= GHOST_BELOW or voice is not Voice.SNARE or ghost]
+    return fmean(counted) if counted else usual
 
 
 def _of_the_day(velocity: int, voice: Voice, variety: float, seed: int) -> int:

@@ -26,8 +26,6 @@ _LEAN_MAX: Final = 9.0
 """Milliseconds either way that a performer on stage may be off the clock by as a whole."""
 _BACKBEAT_LEAST: Final = 0.5
 """Share of bars with a backbeat below which nobody is in a style that has one."""
-_BACKBEAT_FREE: Final = 0.9
-"""Part of a drummer's backbeats that the network plays without being asked."""
 _DENSITY_MAX: Final = 100.0
 """Hits a quarter note: more than a drummer, and than any bar holds."""
 _LEAN_LIMIT: Final = 1000.0
@@ -152,28 +150,33 @@ class Profile:
         shift = self.spread[low] + (self.spread[high] - self.spread[low]) * (place - low)
         return persona.density * math.exp(shift)
 
-    def likeness(self, persona: Persona, seed: int, bar: int) -> int:
-        """Return which bar ``bar`` comes back to, as conditions say it: N, -N, or 0 for none."""
+    def likeness(self, persona: Persona, seed: int, bar: int, returns: float = 1.0) -> int:
+        """Return which bar ``bar`` comes back to, as conditions say it: N, -N, or 0 for none.
+
+        ``returns`` is times how often one does.
+        """
         rng = _rng("likeness", seed, bar)
         chance = rng.random()
         lag = rng.choices(range(1, LIKENESS_LAGS + 1), self.lags)[0]
-        same = min(_SAME_MAX, _SAME_LEAST + _SAME_MORE * persona.same)
+        same = min(_SAME_MAX, returns * (_SAME_LEAST + _SAME_MORE * persona.same))
         if chance < same:
             return lag
         return -lag if chance < same + _VERSIONS_LESS * persona.versions else 0
 
-    def is_backbeat_due(self, persona: Persona, seed: int, bar: int, usual: float) -> bool:
+    def is_backbeat_due(
+        self, persona: Persona, seed: int, bar: int, usual: float, free: float
+    ) -> bool:
         """Tell whether bar ``bar`` has to have a backbeat, whatever the network says.
 
         ``usual`` is the share (0-1) of the style's bars that have one: where few do nothing is
-        forced.  Of the drummer's own share most come unasked; those that are due make up for the
-        rest, not for the bars that are to have none.
+        forced.  Of the drummer's own share a part, ``free`` (0-1), comes unasked; those that are
+        due make up for the rest, not for the bars that are to have none.
         """
         if usual < _BACKBEAT_LEAST:
             return False
         share = max(_BACKBEAT_LEAST, usual if persona.backbeat is None else persona.backbeat)
-        free = _BACKBEAT_FREE * share
-        due = (share - free) / (1 - free)
+        unasked = free * share
+        due = (share - unasked) / (1 - unasked)
         return _rng("backbeat", seed, bar).random() < due
 
     def is_fill(self, seed: int, bar: int) -> bool:

@@ -72,7 +72,7 @@ def judge_played(
     return [
         *_told_apart(by_seed, own, others, alone),
         *_time(made, own),
-        *_dynamics(made, own, levels),
+        *judge_dynamics(made, own, levels),
         *_form(made, own, train),
         *_rest(made, own, others),
     ]
@@ -129,7 +129,13 @@ def _mean(spread: Spread) -> float:
     return float(np.mean(spread.values))
 
 
-def _dynamics(made: Sequence[Take], own: Sequence[Take], levels: Sequence[Take]) -> list[Figure]:
+def judge_dynamics(
+    made: Sequence[Take], own: Sequence[Take], levels: Sequence[Take]
+) -> list[Figure]:
+    """Return the figures of the velocities of ``made``, beside those of the human takes ``own``.
+
+    ``levels`` are the same takes with their velocities de-clipped.
+    """
     played, human, clipped = map(velocities_of, (made, levels, own))
     counts = np.bincount(played, minlength=CEILING + 1) / len(played)
     usual = np.bincount(human, minlength=CEILING + 1) / len(human)

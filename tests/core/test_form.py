@@ -36,7 +36,13 @@ def test_a_song_begins_with_an_intro_and_its_sections_return() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"keepers": ()}, {"backbeat": 1.5}, {"fills": (0.1,)}, {"fill_beats": (9.0,)}],
+    [
+        {"keepers": ()},
+        {"backbeat": 1.5},
+        {"fills": (0.1,)},
+        {"fill_beats": (9.0,)},
+        {"returns": 9.0},
+    ],
 )
 def test_what_no_style_can_have_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="form"):

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drumigen.bank.bank import load_bank
+from drumigen.bank.grammars import PERFORMERS
 from drumigen.errors import PatternError
 from drumigen.feel.feel import Dynamics, Feel, FeelModel, SwingUnit
 from drumigen.feel.feel_file import read_feel
@@ -16,7 +17,7 @@ from drumigen.feel.humanize import humanize
 from drumigen.kit import Voice
 from drumigen.model.mock import mock_bar
 from drumigen.pattern import Bar, Hit
-from drumigen.styles import load_styles
+from drumigen.styles import Style, load_styles
 from drumigen.timeline import Meter
 from drumigen.units import Bpm, Tick
 from strategies import straight_bars
@@ -134,6 +135,18 @@ def test_any_performance_is_a_groove_that_can_be_played(bars: list[Bar], tempo: 
     assert {(hit.tick, hit.voice) for hit in bars[0].hits} <= {
         (hit.tick, hit.voice) for hit in felt.hits
     }
+
+
+OF_TAKES = [style for style in STYLES if style.name not in PERFORMERS]
+
+
+@pytest.mark.parametrize("style", OF_TAKES, ids=lambda style: style.name)
+def test_who_learnt_from_people_has_as_many_ghosts_as_he_wrote(style: Style) -> None:
+    """Some drummers play none, and a bar of theirs gets none by rule."""
+    written = load_bank(style.bank).phrases[0]
+    assert [len(bar.hits) for bar in written] == [
+        len(humanize(bar, style.feel, 1, number).hits) for number, bar in enumerate(written)
+    ]
 
 
 def test_silence_is_no_groove() -> None:

@@ -365,21 +365,35 @@ def test_dynamics_are_a_structure_of_voice_and_place() -> None:
 def test_ghosts_stay_ghosts_and_accents_accents() -> None:
     hits = (Hit(Tick(0), Voice.SNARE, 110), Hit(Tick(480), Voice.SNARE, 20))
     felt = humanize(Bar(FOUR, hits), Feel(dynamics=LEVELS), 1, 0)
-    assert [hit.velocity for hit in felt.hits] == [100, 28]
+    assert [hit.velocity for hit in felt.hits] == [110, 20]
 
 
 def test_a_soft_backbeat_is_no_ghost() -> None:
     hits = tuple(Hit(Tick(step * 480), Voice.SNARE, 20) for step in (2, 4))
     levels = replace(LEVELS, pull=0.5, backbeats=(4, 12))
     felt = humanize(Bar(FOUR, hits), Feel(dynamics=levels), 1, 0)
-    assert [hit.velocity for hit in felt.hits] == [24, 60]
+    assert [hit.velocity for hit in felt.hits] == [20, 60]
 
 
 def test_backbeats_come_again_in_a_long_bar() -> None:
     hits = tuple(Hit(Tick(step * 480), Voice.SNARE, 20) for step in (18, 20))
     levels = replace(LEVELS, pull=0.5, backbeats=(4, 12))
     felt = humanize(Bar(Meter(7, 4), hits), Feel(dynamics=levels), 1, 0)
-    assert [hit.velocity for hit in felt.hits] == [24, 60]
+    assert [hit.velocity for hit in felt.hits] == [20, 60]
+
+
+@pytest.mark.parametrize("level", [30, 60, 115])
+def test_who_plays_softly_or_hard_goes_on_so_in_the_shape_of_the_style(level: int) -> None:
+    hits = tuple(
+        Hit(Tick(480 * step), Voice.CLOSED_HAT, level + (3 if step % 8 else -3))
+        for step in range(16)
+    )
+    feel = Feel(dynamics=replace(LEVELS, pull=0.2))
+    felt = humanize(Bar(FOUR, hits), feel, 1, 0)
+    assert fmean(hit.velocity for hit in felt.hits) == pytest.approx(level + 2, abs=2)
+    on = [hit.velocity for hit in felt.hits if hit.tick % 1920 == 0]
+    after = [hit.velocity for hit in felt.hits if hit.tick % 1920 == 480]
+    assert fmean(on) > fmean(after)
 
 
 def test_a_roll_keeps_its_ramp() -> None:

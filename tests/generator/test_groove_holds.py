@@ -8,7 +8,7 @@ import pytest
 
 from drumigen.pattern import Bar
 from drumigen.styles import load_styles
-from drumigen.timekeeping import SAME, keeps_time, likeness
+from drumigen.timekeeping import SAME, has_backbeat, keeps_time, likeness
 from drumigen.timeline import Meter
 from drumigen.units import Bpm
 from drumigen_daemon.generator.model_writer import ModelWriter
@@ -87,3 +87,14 @@ def test_odd_metres_keep_time_too(meter: str) -> None:
         for bar in grooves(style, 1, bars, meter)
     ]
     assert sum(kept) >= 0.8 * len(kept)
+
+
+def test_odd_metres_have_the_backbeat_of_their_plan() -> None:
+    """On 2 and 5 of 5/4, in styles whose drummers have one in nine bars of ten."""
+    names = ("funk", "pop", "dance")
+    had = [
+        has_backbeat(bar)
+        for style, bars in zip(names, played([session(s, 1, "5/4") for s in names], 6), strict=True)
+        for bar in grooves(style, 1, bars, "5/4")
+    ]
+    assert sum(had) >= 0.7 * len(had)

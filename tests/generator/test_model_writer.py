@@ -105,6 +105,22 @@ def test_knobs_become_conditions(writer: ModelWriter, monkeypatch: pytest.Monkey
     assert dict(mixed.styles) == pytest.approx({"funk": 0.7, "jazz": 0.3})
 
 
+def test_a_song_that_has_become_softer_than_its_drummer_is_told_to_be_louder(
+    writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, soft, loud = told(
+        monkeypatch, writer, *(Item(asked(), struck_at(level)) for level in (77, 50, 110))
+    )
+    assert soft.intensity > plain.intensity + 15  # type: ignore[operator]
+    assert loud.intensity < plain.intensity - 15  # type: ignore[operator]
+
+
+def struck_at(velocity: int) -> tuple[WrittenBar, ...]:
+    hits = tuple(dataclasses.replace(hit, velocity=velocity) for hit in mock_bar(FOUR).hits)
+    bar = dataclasses.replace(mock_bar(FOUR), hits=hits)
+    return tuple(WrittenBar(asked(number=number), bar) for number in range(3))
+
+
 def test_a_wobbling_tempo_is_told_as_one(
     writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,26 @@ def test_bars_come_back_as_often_as_the_persona_does_it() -> None:
     assert {abs(PROFILE.likeness(often, 1, bar)) for bar in range(400)} >= set(range(1, 9))
 
 
+def test_a_style_says_how_much_oftener_or_seldomer_bars_come_back() -> None:
+    persona = Persona(4.0, 70.0, same=0.3)
+    back = [
+        sum(PROFILE.likeness(persona, 1, bar, returns) > 0 for bar in range(400)) / 400
+        for returns in (0.0, 0.5, 1.0)
+    ]
+    assert back[0] == 0
+    assert back[1] == pytest.approx(back[2] / 2, abs=0.06)
+
+
+def test_backbeats_that_do_not_come_unasked_are_asked_for() -> None:
+    drummer = Persona(4.0, 70.0, backbeat=0.8)
+    asked = [
+        sum(PROFILE.is_backbeat_due(drummer, 1, bar, 0.9, free) for bar in range(400)) / 400
+        for free in (0.0, 1.0)
+    ]
+    assert asked == pytest.approx([0.8, 0.0], abs=0.06)
+    assert not PROFILE.is_backbeat_due(drummer, 1, 0, 0.1, 0.0)  # a style that has none
+
+
 def test_on_stage_no_bar_is_suddenly_empty() -> None:
     persona = PROFILE.personas[0]
     free = [PROFILE.density(persona, 1, bar, on_stage=False) for bar in range(400)]

@@ -47,8 +47,9 @@ def style(name: str) -> Style:
 @every_style
 @with_feel
 def test_a_style_swings_as_it_is_set(report: FeelReport, name: str, player: str) -> None:
+    """Two takes, timed as widely as people's, tell it to two percent."""
     figures = of(report, name, player)
-    assert isnan(figures.swing) or abs(figures.swing - figures.swing_set) <= 1.5
+    assert isnan(figures.swing) or abs(figures.swing - figures.swing_set) <= 2
 
 
 @every_style
@@ -57,7 +58,7 @@ def test_voices_stand_to_one_another_as_the_template_has_it(
     report: FeelReport, name: str, player: str
 ) -> None:
     error = of(report, name, player).offset_error_ms
-    assert isnan(error) or error <= 1.5
+    assert isnan(error) or error <= 2
 
 
 @every_style
@@ -83,7 +84,7 @@ def test_velocity_is_a_structure_of_voice_and_place(
     report: FeelReport, name: str, player: str
 ) -> None:
     figures = of(report, name, player)
-    assert figures.explained_apart >= 0.6
+    assert figures.explained_apart >= 0.55
     assert figures.explained >= (0.35 if name in PHRASES_APART else 0.55)
 
 

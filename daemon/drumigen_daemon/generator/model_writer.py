@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from drumigen.arrange import Section
@@ -33,6 +34,7 @@ from drumigen.model.tokens import notes_of, velocity_span
 from drumigen.pattern import Bar
 from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
+from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
 from drumigen.variation import GHOST_LOOSE_MAX, with_crash
 from drumigen_daemon.generator.messages import BarRequest, Item
@@ -54,6 +56,9 @@ STAGE_DYNAMICS: Final = 0.95
 SOFTER: Final = 6.0
 """Velocity by which a persona is told to be softer than it was: so much louder than told it plays,
 measured on 60 songs."""
+STEADIED_MAX: Final = 20.0
+"""Velocity by which a bar is told to be louder or softer, at most, because those before it were
+not as loud as they were to be."""
 NEWER: Final = 1.15
 """Times the temperature of bars that come back to none: what is new is to be so."""
 CALMER: Final = 0.85
@@ -64,6 +69,9 @@ FILL_SNARES: Final = 4
 """Strokes in its second half by which a fill is one."""
 SWUNG_FROM: Final = 58.0
 """MPC percent from which the second of two eighths is nearer to another sixteenth."""
+FREE: Final = 0.9
+"""Part of a drummer's backbeats that the network plays without being asked, in 4/4; in other
+metres, of which it has heard few, it cannot be counted on for any."""
 DROPPED: Final = 0.5
 """Share of bars that come back less one soft stroke, with who comes back seldom; with who plays a
 loop none do.  Of the human ones 44 % are not exact."""
@@ -285,6 +293,7 @@ class _Player:
             told = replace(told, density=density_of(source))
         elif told.likeness:
             told = replace(told, likeness=min(0, told.likeness))
+        told = _steadied(told, context)
         calm = CALMER**attempt if request.number == 0 else 1.0
         newer = 1.0 if told.likeness else NEWER
         heat = request.temperature * newer * calm
@@ -318,7 +327,8 @@ class _Player:
         profile = self._profiles.get(self.name_of(request.style), _BLAND)
         usual = self._form(request).backbeat
         persona = self._persona(request)
-        return profile.is_backbeat_due(persona, request.seed, request.number, usual)
+        free = FREE if request.meter == Meter() else 0.0
+        return profile.is_backbeat_due(persona, request.seed, request.number, usual, free)
 
     def _source(self, item: Item, told: Conditions) -> Bar | None:
         """Return the bar that is to come back, if there is one that was asked for alike."""
@@ -351,6 +361,7 @@ class _Player:
         section = str(request.section)
         part = "fill" if request.fill else "solo" if _is_solo(request) else "groove"
         groove = part == "groove"
+        returns = self._form(request).returns
         return Conditions(
             self._shares(request),
             tempo,
@@ -366,7 +377,7 @@ class _Player:
             part,
             _told_keeper(persona, request) if groove else None,
             busy if groove or request.busy is not None else None,
-            profile.likeness(persona, request.seed, request.number) if groove else None,
+            profile.likeness(persona, request.seed, request.number, returns) if groove else None,
         )
 
     def _heard(self, request: BarRequest, tempo: Bpm) -> Bpm:
@@ -381,6 +392,22 @@ class _Player:
             share = request.share / 100
             return (name, 1 - share), (blend, share)
         return ((name, 1.0),)
+
+
+def _steadied(told: Conditions, context: Sequence[Played]) -> Conditions:
+    """Return ``told`` for a song that is to stay as loud as it was to be.
+
+    A bar is written like those before it, so what these are off by would go on and grow.
+    """
+    missed = [
+        under.intensity - fmean(hit.velocity for hit in bar.hits)
+        for bar, under in context
+        if bar.hits and under.intensity is not None and not under.fill
+    ]
+    if told.intensity is None or not missed:
+        return told
+    away = max(-STEADIED_MAX, min(STEADIED_MAX, fmean(missed)))
+    return replace(told, intensity=max(1.0, min(127.0, told.intensity + away)))
 
 
 def _attempts(request: BarRequest) -> int:
