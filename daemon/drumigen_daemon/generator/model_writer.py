@@ -394,7 +394,7 @@ class _Player:
         return ((name, 1.0),)
 
 
-def _steadied(told: Conditions, context: Sequence[Played]) -> Conditions:
+def _steadied(told: Conditions, context: Sequence[ConditionedBar]) -> Conditions:
     """Return ``told`` for a song that is to stay as loud as it was to be.
 
     A bar is written like those before it, so what these are off by would go on and grow.
