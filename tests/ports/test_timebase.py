@@ -202,3 +202,19 @@ def test_once_settled_a_few_readings_a_second_are_enough_and_a_suspicion_wants_m
     assert 450 < sum(1010 <= true < 1020 for true in observed) <= 500
     assert sum(1020 <= true < 1020.04 for true in observed) >= 7
     assert timebase.slips == 0
+
+
+@pytest.mark.parametrize("frames", [64, 128, 256])
+@pytest.mark.parametrize("seed", range(5))
+def test_who_begins_in_the_middle_of_a_song_waits_a_few_periods_only(
+    frames: int, seed: int
+) -> None:
+    base = constant(80)
+    timebase = Timebase(RATE, slew=1e-3)
+    told: list[tuple[float, float]] = []  # when, and how far off
+    for at, value, true in readings(base, seconds=2, seed=seed, period=frames / RATE):
+        timebase.observe(at, value)
+        if timebase.usable:
+            told.append((true - 1000.0, abs(timebase.to_monotonic(value) - true)))
+    assert told[0][0] < 0.15
+    assert max(off for _, off in told) < 0.5e-3

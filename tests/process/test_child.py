@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from drumigen.errors import PortError
+from drumigen_daemon.process import child as child_module
 from drumigen_daemon.process.child import Child, Patience
 
 pytestmark = pytest.mark.process
@@ -81,6 +82,20 @@ async def test_a_killed_child_is_replaced_and_can_be_spoken_to() -> None:
     nursery.child.kill()
     await until(lambda: len(nursery.heard) == 2)
     assert nursery.child.restarts == 1
+    nursery.child.end("bye")
+    async with asyncio.timeout(10):
+        await task
+
+
+async def test_who_had_lived_long_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "CHILD_HEALTHY_SECONDS", 0.0)
+    monkeypatch.setattr(child_module, "BACK_OFF_FIRST", 60.0)
+    monkeypatch.setattr(child_module, "BACK_OFF_MOST", 60.0)
+    nursery = Nursery("obeys")
+    task = asyncio.create_task(nursery.child.run())
+    await until(lambda: len(nursery.heard) == 1)
+    nursery.child.kill()
+    await until(lambda: len(nursery.heard) == 2)
     nursery.child.end("bye")
     async with asyncio.timeout(10):
         await task

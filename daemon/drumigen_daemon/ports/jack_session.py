@@ -127,7 +127,7 @@ class JackSession:
         return self.queue.timebase.present(now)
 
     def settle(self) -> None:
-        """Wait half a second, so that the first stamps and events are mapped well."""
+        """Wait until the first stamps and events are mapped well: half a second, mostly less."""
         deadline = time.monotonic() + UNEVEN_SECONDS_MAX
         while not self.queue.timebase.usable and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -12,6 +12,10 @@ ENOUGH: Final = 0.02
 """Seconds from one observation to the next once the map is settled: 12 a bucket, as many as JACK
 gives with periods of 1024 frames."""
 
+FIRST_OBSERVATIONS: Final = 12
+"""Observations that make up each of the first buckets, if they come in less than :data:`BUCKET`:
+who begins in the middle of a song shall not wait."""
+
 DOUBT: Final = 0.05
 """Seconds of observations that decide whether the base lost time when that was suspected."""
 
@@ -47,7 +51,7 @@ USABLE: Final = 2
 """Buckets after which the map is good to a millisecond, and from which on it is slewed."""
 
 SETTLED_BUCKETS: Final = 8
-"""Buckets after which the map is good to 0.1 ms: 2 s."""
+"""Buckets after which the map is good to 0.1 ms: 2 s at most."""
 
 
 class Timebase:
@@ -75,6 +79,7 @@ class Timebase:
         "_late",
         "_line",
         "_nominal",
+        "_observations",
         "_shown",
         "_skipped",
         "_slew",
@@ -93,6 +98,7 @@ class Timebase:
         self._best: tuple[float, float, float] | None = None  # residual, monotonic, base
         self._bucket_end = 0.0
         self._buckets = 0
+        self._observations = 0  # of the bucket under way
         # of offset (s) and rate (ratio): variance, covariance, variance
         self._covariance = (NOISE**2, 0.0, RATE_ERROR**2)
         self._late: list[float] = []
@@ -106,7 +112,7 @@ class Timebase:
 
     @property
     def usable(self) -> bool:
-        """True once the offset is known, half a second after the first observation."""
+        """True once the offset is known, half a second after the first observation at most."""
         return self._buckets >= USABLE
 
     @property
@@ -157,7 +163,7 @@ class Timebase:
         self._line = self._shown = (at, base, period)
         self._best = (0.0, at, base)
         self._bucket_end = at + BUCKET
-        self._buckets = 0
+        self._buckets = self._observations = 0
         self._late.clear()
         self._suspected = self._doubtful = self._skipped = False
         self.wanted = -math.inf
@@ -178,9 +184,12 @@ class Timebase:
             if not self._buckets and residual < 0:
                 self._line = self._shown = (at, base, self._line[2])
                 self._best = (0.0, at, base)
-        if at >= self._bucket_end:
+        self._observations += 1
+        early = self._buckets < USABLE and self._observations >= FIRST_OBSERVATIONS
+        if early or at >= self._bucket_end:
             self._close_bucket(*self._best)
             self._best = None
+            self._observations = 0
             self._bucket_end = at + BUCKET
             self._show(base)
         if self.settled and not (self._doubtful or self._suspected):

@@ -131,7 +131,9 @@ class Child(Generic[T]):
             if status == EXIT_UNAVAILABLE and self.restarts == 1:
                 raise PortError(reason)
             deaths = 0 if loop.time() - born > CHILD_HEALTHY_SECONDS else deaths + 1
-            pause = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2**deaths) * random.uniform(0.5, 1.0)  # noqa: S311
+            # who had lived long is replaced at once: a song waits
+            pause = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2**deaths) if deaths else 0.0
+            pause *= random.uniform(0.5, 1.0)  # noqa: S311
             log.warning("%s: %s; starting another in %.2f s", self._module, reason, pause)
             await asyncio.sleep(pause)
 
