@@ -250,6 +250,11 @@ def _style_at(name: str) -> Style:
     return replace(_style(path), name=str(path))
 
 
+def shown_style(name: str) -> str:
+    """Return what a screen calls style ``name``: of one that was given by its path, the file's."""
+    return Path(name).stem if _is_path(name) else name
+
+
 def _is_path(name: str) -> bool:
     return name.strip().endswith(".toml")
 

@@ -246,3 +246,19 @@ def test_without_a_terminal_a_bar_is_a_line() -> None:
     for said in ("bar 2/16", "funk", "4/4", "120 BPM", "4 hits", "generated"):
         assert said in line
     assert "/" not in bar_line(replace(STATE, sounding=None), 0)
+
+
+def test_a_style_that_was_given_by_its_path_is_called_by_its_name() -> None:
+    path = "/home/ann/songs/mine.toml"
+    second = PlannedBar(1, Tick(7680), GROOVE, path)
+    state = replace(
+        view_state(Shown(ROLLING, second), NOW), style=path, next_style="/etc/other.toml"
+    )
+    drawn = "\n".join(lines(state))
+    assert "mine" in drawn
+    assert "other" in drawn
+    assert "ann" not in drawn
+    assert "etc" not in drawn
+    for each in (state, replace(state, sounding=None)):
+        assert "mine " in f"{bar_line(each, 0)} "
+        assert "ann" not in bar_line(each, 0)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from drumigen.kit import FROM_TOP, VOICES, Voice
 from drumigen.pattern import Bar
+from drumigen.styles import shown_style
 from drumigen.text import counted
 from drumigen.units import TICKS_PER_SIXTEENTH
 from drumigen_daemon.engine.messages import PlannedBar, TransportState
@@ -125,9 +126,9 @@ def bar_line(state: ViewState, bars: int) -> str:
     where = f"bar {state.bar}{total}"
     bar = state.sounding
     if bar is None:
-        return f"{where}  {state.style}"
+        return f"{where}  {shown_style(state.style)}"
     return (
-        f"{where:<10} {bar.style:<13} {bar.bar.meter}  {state.tempo:g} BPM  "
+        f"{where:<10} {shown_style(bar.style):<13} {bar.bar.meter}  {state.tempo:g} BPM  "
         f"{len(bar.bar.hits):>3} hits  {bar.origin}"
     )
 
@@ -156,8 +157,8 @@ def _place(state: ViewState, look: Look) -> Iterator[Text]:
     yield Text(state.meter)
     yield Text(f"{state.tempo:.1f} BPM", style="bold")
     arrow = "→" if look.unicode else "->"
-    pending = f" {arrow} {state.next_style}" if state.next_style else ""
-    yield Text(f"{state.style}{pending}", style="bold" if pending else "")
+    pending = f" {arrow} {shown_style(state.next_style)}" if state.next_style else ""
+    yield Text(f"{shown_style(state.style)}{pending}", style="bold" if pending else "")
     rolling = state.transport is TransportState.ROLLING
     yield Text(state.transport.value, style="green" if rolling else "yellow")
     good = state.lock in ("locked", "internal")
