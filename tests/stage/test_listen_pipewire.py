@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ LINES_MOST = 60
 """Lines, nearly all of them bars, in which something must be said."""
 APART = 0.045
 """Seconds: three of a roll's."""
+TOGETHER = 0.01
+"""Seconds."""
 WINDOW = RATE // 20
 FAR, CLOSE = RATE // 5, RATE // 60
 
@@ -112,11 +114,12 @@ def heard(sink: PipeWire, folder: Path, *song: str) -> Heard:
     sound = floats_of(folder / "heard.wav").mean(axis=1)
     reference = frames_of(folder / "reference.wav").mean(axis=1)
     struck = sorted({played.tempo_map.seconds_at(note.tick) for note in played.notes})
-    # in a roll one stroke is like the next
+    # drums that are struck together are one sound, and in a roll one stroke is like the next
+    sounds = [at for before, at in pairwise([-1.0, *struck]) if at - before > TOGETHER]
     strokes = [
-        at for at in struck if all(at == other or abs(at - other) > APART for other in struck)
+        at for at in sounds if all(at == other or abs(at - other) > APART for other in sounds)
     ]
-    assert len(strokes) > len(struck) / 2
+    assert len(strokes) > len(sounds) / 2
     return Heard(struck, sound, lags(sound, reference, strokes), len(strokes))
 
 
