@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from drumigen.errors import DrumigenError, PortError
+from drumigen.units import Seconds
 from drumigen_daemon.capture.journal import CaptureJournal
 from drumigen_daemon.control_socket import ControlSocket
 from drumigen_daemon.controls.binding import load_controller
@@ -35,7 +36,7 @@ from drumigen_daemon.settings.paths import (
     token_path,
 )
 from drumigen_daemon.settings.sections import Settings, StartMode, adopted, restart_needed
-from drumigen_daemon.status.advice import advice
+from drumigen_daemon.status.advice_log import AdviceLog
 from drumigen_daemon.status.prometheus import MetricsServer
 from drumigen_daemon.status.systemd import Notifier
 from drumigen_daemon.status.tempo_advice import TempoAdvice
@@ -43,8 +44,6 @@ from drumigen_daemon.web.link import WebLink, greeting
 
 log = logging.getLogger(__name__)
 
-_FIGURES: Final = re.compile(r"[0-9.]+")
-"""What may change in a line that says the same."""
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 ENGINE_ENDING_SECONDS_MAX: Final = 2.0
 """Seconds that the engine has to end once it was told to."""
@@ -143,25 +142,6 @@ class _StartAtOnce:
             daemon.control("start")
 
 
-class _Waiting:
-    """Says in the log what the song waits for, whenever that changes."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._told: Mapping[str, str] = {}
-        daemon.listen(self._look)
-
-    def _look(self) -> None:
-        status = self._daemon.status
-        if not status.ready:
-            return
-        lines = {_FIGURES.sub("", line): line for line in advice(status)}
-        for kind, line in lines.items():
-            if kind not in self._told:
-                log.info("%s", line)
-        self._told = lines
-
-
 # --- how it is started and stopped ------------------------------------------------------------
 
 
@@ -218,7 +198,8 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     advice = TempoAdvice(daemon.styles)
     daemon.listen(lambda: advice.look(daemon.status))
     notifier = _make_notifier(daemon)
-    _Waiting(daemon)
+    told = AdviceLog()
+    daemon.listen(lambda: told.look(daemon.status, Seconds(time.monotonic())))
     if settings.clock.start is StartMode.AT_ONCE:
         _StartAtOnce(daemon)
 

@@ -1,6 +1,7 @@
 """What the user reads of what to know or do, in `drumigen status`, the log and the screens."""
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,9 @@ from drumigen_daemon.engine.messages import (
     TransportState,
 )
 from drumigen_daemon.histogram import LATENESS_BOUNDS, Tally
+from drumigen_daemon.process.log_limit import LIMIT_SECONDS, LINES
 from drumigen_daemon.status.advice import advice, note_on
+from drumigen_daemon.status.advice_log import AdviceLog
 from drumigen_daemon.status.connections import Connections, PortsStanding
 from drumigen_daemon.status.status import Status, described
 
@@ -149,3 +152,19 @@ def test_the_largest_lateness_is_told_as_it_was() -> None:
     status = replace(ROLLING, engine=EngineCounters(lateness=tally.histogram))
     said = summary(json.loads(json.dumps(described(status, Seconds(0.0)))))
     assert "notes late by 0.1 ms (99 of 100), 71.2 ms at most" in said
+
+
+def test_however_often_it_stops_the_log_stays_short(caplog: pytest.LogCaptureFixture) -> None:
+    written = AdviceLog()
+    stopped, rolling = (replace(each, ready=True) for each in (STOPPED, ROLLING))
+    with caplog.at_level(logging.INFO, "drumigen_daemon.status.advice_log"):
+        for second in range(2):
+            for _ in range(100):
+                written.look(stopped, Seconds(float(second)))
+                written.look(rolling, Seconds(float(second)))
+        assert 1 <= len(caplog.messages) <= LINES
+        written.look(rolling, Seconds(LIMIT_SECONDS + 1))
+        assert f"(and {200 - LINES} more like this)" in caplog.messages[-1]
+        written.look(stopped, Seconds(LIMIT_SECONDS + 2))
+        assert "start it by" in caplog.messages[-1]
+        assert "more like this" not in caplog.messages[-1]
