@@ -292,6 +292,12 @@ def test_a_report_holds_every_goal_and_tells_a_drummer_from_a_machine() -> None:
     missed = {figure.name for figure in bad.missed}
     assert {"AUC, two bars, mean", "bars verbatim in training"} <= missed
     assert {"bars verbatim, dilla", "producers told apart by hits"} <= missed
+    one = {
+        seed: [take for take in takes if take.style == "dilla"] for seed, takes in producers.items()
+    }
+    alone = evaluate(human, train, Generated({1: loop}, one))
+    told = {figure.name for figure in alone.figures} - set(names)
+    assert told == {"bars verbatim, dilla"}
     assert good.feel_statistics["human"].timing_kl == 0
     assert (
         good.feel_statistics["quantised"].timing_explained

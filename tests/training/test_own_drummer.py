@@ -18,6 +18,8 @@ from drumigen.timeline import Meter
 from drumigen.training.style_notes import style_notes
 from drumigen.training.takes import Take
 from drumigen.units import Bpm, Tick
+from drumigen_daemon.commands.evaluate import played_takes
+from drumigen_daemon.controls.values import use_styles
 
 
 def swung(by: int) -> Bar:
@@ -53,6 +55,18 @@ def test_what_is_noted_of_a_style_is_what_the_catalogue_reads(tmp_path: Path) ->
     (style,) = learnt_styles(create_mock_checkpoint(tmp_path / "own.safetensors", config, notes))
     assert (style.name, style.tempo) == ("mine", (Bpm(88), Bpm(89)))
     assert style.feel.swing == pytest.approx(60, abs=1)
+
+
+def test_what_an_own_drummer_plays_is_judged_in_a_style_that_nobody_knew(tmp_path: Path) -> None:
+    notes = {"styles": style_notes([take("mine", 88.4)], ()), "takes": {"mine": 1}}
+    config = ModelConfig(("mine",), width=24, layers=1, heads=2, kv_heads=1, detail_width=16)
+    model = create_mock_checkpoint(tmp_path / "own.safetensors", config, notes)
+    try:
+        (played,) = played_takes(model, [take("mine", 88.4)], 1, count=1, bars=2)
+    finally:
+        use_styles(None, None)
+    assert (played.style, len(played.bars)) == ("mine", 2)
+    assert any(bar.hits for bar in played.bars)
 
 
 def test_a_style_without_a_stroke_is_not_described() -> None:

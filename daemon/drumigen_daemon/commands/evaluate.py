@@ -20,7 +20,7 @@ from drumigen.training.takes import Take, read_takes
 from drumigen.training.teacher_forcing import teacher_forced
 from drumigen.units import Bpm
 from drumigen_daemon.commands.train import say_how_read
-from drumigen_daemon.controls.values import known_styles
+from drumigen_daemon.controls.values import known_styles, use_styles
 from drumigen_daemon.engine.messages import EngineParameters
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
@@ -102,7 +102,8 @@ def played_takes(
 
     It goes through the control plane, planner and feel that the daemon plays by.
     """
-    writer = ModelWriter(model)
+    use_styles(None, model)  # what it learnt under a name of its own is a style, too
+    writer = ModelWriter(model, styles=known_styles())
     chosen = list(enumerate(like(wanted, count, seed)))
     for first in range(0, count, TOGETHER):
         part = chosen[first : first + TOGETHER]

@@ -9,7 +9,7 @@ from drumigen_daemon.commands.arguments import RANDOM_SEED_MAX, count
 def add_arguments(to: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     to.add_argument(
-        "folder", nargs="?", type=Path, help="the Groove MIDI Dataset, or takes laid out like it"
+        "folder", nargs="?", type=Path, help="the Groove MIDI Dataset, or a folder a style"
     )
     to.add_argument(
         "--feel",
