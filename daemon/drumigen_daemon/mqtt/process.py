@@ -278,7 +278,8 @@ class Bridge:
                 self._stay_online(payload)
                 continue
             if topic == self._topics.presence:
-                self._meet(payload)
+                if not message.retain:  # else whoever said so may be long gone
+                    self._meet(payload)
                 continue
             wanted = None
             if isinstance(payload, bytes):
