@@ -210,8 +210,9 @@ def _events(
     """
     events: list[Event] = []
     now = 0
+    marks = _EndMarks(data, end)
     while True:
-        ended, place, now = _run(data, place, end, now, events, odd)
+        ended, place, now = _run(data, place, end, now, events, odd, marks)
         going_on = None if ended is _End.STATED else _place_to_go_on(data, place + 1, end)
         if going_on is None:
             return tuple(events), ended, place
@@ -220,7 +221,13 @@ def _events(
 
 
 def _run(  # noqa: PLR0911, PLR0912, PLR0913, PLR0917 - a case for each kind of event
-    data: bytes, place: int, end: int, now: int, events: list[Event], odd: Counter[str]
+    data: bytes,
+    place: int,
+    end: int,
+    now: int,
+    events: list[Event],
+    odd: Counter[str],
+    marks: "_EndMarks",
 ) -> tuple[_End, int, int]:
     """Add events from ``place``, at tick ``now``, on; return how they ended, where and when."""
     running = 0
@@ -254,7 +261,7 @@ def _run(  # noqa: PLR0911, PLR0912, PLR0913, PLR0917 - a case for each kind of 
             if size < 0:
                 return _End.BROKEN, before, now
             if place + size > end:
-                going_on = _after_exclusive(data, place, end) if status == 0xF0 else None
+                going_on = marks.after(place) if status == 0xF0 else None
                 if going_on is None:
                     return _End.RAN_OUT, before, now
                 odd["exclusive data are shorter than they state"] += 1
@@ -272,13 +279,28 @@ def _run(  # noqa: PLR0911, PLR0912, PLR0913, PLR0917 - a case for each kind of 
     return _End.RAN_OUT, place, now
 
 
-def _after_exclusive(data: bytes, place: int, end: int) -> int | None:
-    """Return where events go on behind the end mark of exclusive data; None for nowhere."""
-    while (mark := data.find(b"\xf7", place, end)) >= 0:
-        place = mark + 1
-        if place == end or _reads_on(data, place, end, 0):
-            return place
-    return None
+class _EndMarks:
+    """The end marks of exclusive data in a track: each is looked at once, however many ask."""
+
+    def __init__(self, data: bytes, end: int) -> None:
+        self._data, self._end = data, end
+        self._mark = -1  # the last one that was found; the end if there are no more
+        self._going_on: int | None = None
+
+    def after(self, place: int) -> int | None:
+        """Return where events go on behind the first mark from ``place`` on; None for nowhere.
+
+        Places only grow.
+        """
+        while self._mark < place:
+            mark = self._data.find(b"\xf7", place, self._end)
+            if mark < 0:
+                self._mark, self._going_on = self._end, None
+            elif mark + 1 == self._end or _reads_on(self._data, mark + 1, self._end, 0):
+                self._mark, self._going_on = mark, mark + 1
+            else:
+                place = mark + 1
+        return self._going_on
 
 
 def _place_to_go_on(data: bytes, place: int, last: int, end: int | None = None) -> int | None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -311,6 +312,22 @@ def test_twenty_thousand_metres_take_linear_time() -> None:
         marks = tuple(MeterMark(Tick(tick), m) for tick, m in zip(ticks, metres, strict=False))
         song = Song((Note(Tick(ticks[-1] + bar), 9, 36, 100, 60),), meters=marks)
         steps.append(lines_run(partial(transcribed, song, GM)))
+    assert steps[1] < 2.5 * steps[0]
+
+
+def test_exclusive_data_that_overrun_take_linear_time() -> None:
+    def read(data: bytes) -> None:
+        with suppress(MidiFileError):
+            song_from_bytes(data)
+
+    steps = []
+    header = b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk"
+    # a snare, and data that go beyond the track, with an end mark behind which nothing goes on
+    snare, overrun = b"\0\x99\x26\x40\x10\x89\x26\0", b"\0\xf0\xff\xff\x7f\xf7" + b"\xff" * 4
+    for count in (200, 400):
+        track = (2 * snare + overrun) * count
+        data = header + len(track).to_bytes(4) + track
+        steps.append(lines_run(partial(read, data)))
     assert steps[1] < 2.5 * steps[0]
 
 
