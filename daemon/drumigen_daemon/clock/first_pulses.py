@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from drumigen_daemon.clock.second_master import first_of_two
+from drumigen_daemon.clock.second_master import DOUBLED_WITHIN, first_of_two
 
 MOST: Final = 48
 """Stamps that are kept."""
@@ -30,9 +30,6 @@ _TWICE = 8.0  # one comes twice
 _TWICE_AGAIN = 1.0  # and does so all the time
 _MARGIN = 2.0  # by which another count must be likelier
 _REACH = 0.030  # seconds by which a pulse may be late
-
-_TOGETHER: Final = 0.002
-"""Seconds within which two pulses look like one that was doubled."""
 
 
 class FirstPulses:
@@ -67,7 +64,7 @@ class FirstPulses:
         """
         self.count_is_due = False
         stamps = self.stamps
-        together = sum(b - a < _TOGETHER for a, b in itertools.pairwise(stamps))
+        together = sum(b - a < DOUBLED_WITHIN for a, b in itertools.pairwise(stamps))
         noise, twice = max(noise, 1e-8), _TWICE if together <= 2 else _TWICE_AGAIN
         best = min(_numberings(stamps, x, period, noise, twice).values(), default=None)
         if best is None or best.span == counted or best.span < 1 or counted < 1:

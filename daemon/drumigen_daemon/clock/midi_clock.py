@@ -20,13 +20,10 @@ from drumigen.units import (
     Seconds,
 )
 from drumigen_daemon.clock.first_pulses import FirstPulses
-from drumigen_daemon.clock.second_master import Masters
+from drumigen_daemon.clock.second_master import COASTS_AFTER, DOUBLED_WITHIN, TWO_BEATS, Masters
 from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN, TempoFilter
 
-_TWO_BEATS = 2 * CLOCK_PPQN  # pulses
 _KNOWN_AFTER = 8  # pulses after which a tempo is worth remembering
-_COAST_AFTER = 2.25  # periods since the last pulse: one lost pulse (2) is no drop-out
-_TWICE = 0.002  # seconds within which a pulse that is not due is the last one doubled
 _SMOOTH = 0.15  # of each pulse, in the tempo that is shown: about a sixteenth
 _TEMPO_JUMP = 0.02  # share of the tempo that is shown at once
 _LOCKED_WITHIN = 0.001  # seconds, standard deviation of the next sixteenth
@@ -216,28 +213,28 @@ class ClockFollower:
         self._first.add(at)
         since = at - self._last
         period = track.v
-        long_gap = abs(since) > _TWO_BEATS * period
+        long_gap = abs(since) > TWO_BEATS * period
         if long_gap or (track.heard == 1 and since > 1.1 * PERIOD_MAX):
             if long_gap:
                 self._epoch += 1
                 self._drop_out()
             self._slow = 0 if long_gap else self._slow + 1
             skipped = round((at - track.x) / period) - 1
-            self._owed = max(0, min(skipped, _TWO_BEATS))
+            self._owed = max(0, min(skipped, TWO_BEATS))
             return self._acquire(at, track.number + 1 + max(0, skipped))
         return self._take(track, at, since)
 
     def _take(self, track: TempoFilter, at: float, since: float) -> int | None:
         """Take a pulse ``since`` seconds after the last one: held up, doubled, or on its way."""
         period = track.v
-        together = abs(since) < min(_TWICE, 0.25 * period)
+        together = abs(since) < min(DOUBLED_WITHIN, 0.25 * period)
         if since < 0.75 * period and track.early(at):
-            if self._owed and since > -_TWICE:
+            if self._owed and since > -DOUBLED_WITHIN:
                 return self._held_up(track, at)
             if track.certain and together:
                 self._duplicates += 1
                 return None
-        elif since > _COAST_AFTER * period:
+        elif since > COASTS_AFTER * period:
             self._drop_out()
         elif together and track.knows:
             return self._held_up(track, at)
@@ -289,16 +286,16 @@ class ClockFollower:
         if lead.jumps != self._jumps and lead.weight > 0.8:
             self._jumps = lead.jumps
             # in the first beats it is the first pulses that were off, not the song
-            self._epoch += track.heard > _TWO_BEATS
+            self._epoch += track.heard > TWO_BEATS
         limit = _LOCKED_WITHIN if self._state is not LockState.LOCKED else 2.0 * _LOCKED_WITHIN
         limit = max(limit, 0.6 * lead.noise**0.5)
         steady = track.heard > 8 and lead.spread < limit * limit
         self._state = LockState.LOCKED if steady else LockState.LOCKING
         even = lead.noise < (_UNEVEN * period) ** 2
-        self._uneven = max(self._uneven - 2, 0) if even else min(self._uneven + 1, _TWO_BEATS)
+        self._uneven = max(self._uneven - 2, 0) if even else min(self._uneven + 1, TWO_BEATS)
         skipped = track.number - before - 1
         # a stall within a stall owes its own pulses and those of the one before
-        self._owed = min(self._owed + skipped, _TWO_BEATS) if skipped > 0 else 0
+        self._owed = min(self._owed + skipped, TWO_BEATS) if skipped > 0 else 0
         if not lead.took:
             return None
         self._pulses += 1
@@ -341,7 +338,7 @@ class ClockFollower:
         track = self._filter
         if track is None or track.heard < 2:
             return math.inf
-        return self._last + _COAST_AFTER * track.v
+        return self._last + COASTS_AFTER * track.v
 
     @property
     def timeline(self) -> Timeline | None:
@@ -430,7 +427,7 @@ class ClockFollower:
     @property
     def uneven(self) -> bool:
         """Whether pulses have been so uneven for two beats that their tempo is but a guess."""
-        return self._uneven >= _TWO_BEATS
+        return self._uneven >= TWO_BEATS
 
     @property
     def too_slow(self) -> bool:

@@ -12,16 +12,17 @@ from typing import Final
 from drumigen.units import CLOCK_PPQN
 from drumigen_daemon.clock.tempo_filter import PERIOD_MAX, PERIOD_MIN
 
-SILENT_AFTER: Final = 2 * CLOCK_PPQN
-"""Periods (two beats) without a pulse after which a master has left."""
+TWO_BEATS: Final = 2 * CLOCK_PPQN
+"""Periods without a pulse after which a master has left."""
+COASTS_AFTER: Final = 2.25
+"""Periods since the last pulse after which it is missed: one lost pulse (2) is no drop-out."""
+DOUBLED_WITHIN: Final = 0.002
+"""Seconds within which two pulses look like one that was doubled."""
 
-_STOPPED_AFTER = 2.25  # periods without a pulse after which another's Start takes over
 _CONFLICT = 0.25  # share of pulses that are not the followed clock's, or come twice, in...
 _CONFLICT_MEMORY = 24.0  # ...about so many pulses of late; a few in a row tell of late pulses
 _CONFLICT_OVER = 0.1  # share at which it is over
 
-_TOGETHER: Final = 0.002
-"""Seconds within which two pulses look like one that was doubled."""
 _LATER: Final = 12
 """Stamps from which on these tell two clocks apart however close they are."""
 _LOPSIDED: Final = {4: 0.4, 6: 0.25, 8: 0.2}
@@ -62,7 +63,7 @@ class Masters:
         self.now = max(at, self.now) if heard else at
         if heard and source != self._followed:
             heard[source] = at
-            if abs(at - heard.get(self._followed, at)) <= SILENT_AFTER * period:
+            if abs(at - heard.get(self._followed, at)) <= TWO_BEATS * period:
                 return False
         self._followed = source
         heard[source] = at
@@ -73,7 +74,7 @@ class Masters:
         if source == self._followed or not self._heard:
             return
         silent = self.now - self._heard.get(self._followed, -math.inf)
-        if source in self.of_late(period) or silent > _STOPPED_AFTER * period:
+        if source in self.of_late(period) or silent > COASTS_AFTER * period:
             self._followed = source
 
     def count(self, *, counted: bool) -> None:
@@ -92,7 +93,7 @@ class Masters:
 
     def of_late(self, period: float) -> tuple[str, ...]:
         """Return the sources heard in the last two beats, the followed one first."""
-        limit = self.now - SILENT_AFTER * period
+        limit = self.now - TWO_BEATS * period
         followed = self._followed
         others = [s for s, at in self._heard.items() if at >= limit and s != followed]
         return (followed, *others) if self._heard.get(followed, -math.inf) >= limit else (*others,)
@@ -118,7 +119,7 @@ def first_of_two(stamps: Sequence[float]) -> Sequence[float] | None:
         return None
     apart = sum(b - a for a, b in zip(first, second, strict=True)) / pairs
     enough = len(stamps) >= _LATER
-    if not enough and not _TOGETHER <= apart < 0.5 * own:
+    if not enough and not DOUBLED_WITHIN <= apart < 0.5 * own:
         return None  # copies begin with a short gap, late pulses with a long one
     rest = _rest(first, own) + _rest(second, own)
     variance = max(rest / (2 * pairs - 3), _FINEST**2)
