@@ -28,7 +28,7 @@ from drumigen_daemon.generator.messages import (
 )
 from drumigen_daemon.generator.writers import make_writer
 from drumigen_daemon.jobs.messages import JobError, JobRequest
-from drumigen_daemon.jobs.queue import JobState, LocalJobs
+from drumigen_daemon.jobs.queue import Job, JobState, LocalJobs
 from drumigen_daemon.workers import broker as brokers
 from drumigen_daemon.workers import writer
 from drumigen_daemon.workers.client import BarsClient
@@ -453,10 +453,8 @@ async def test_without_a_worker_or_a_broker_songs_are_rendered_here(redis_server
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_song_is_not_lost_when_the_broker_takes_nothing_for_a_while(
-    songs: Worker, redis_server: Redis
-) -> None:
-    jobs = jobs_of(redis_server)
+async def begun(jobs: CeleryJobs) -> Job:
+    """Return a long song that is being rendered."""
     job = await jobs.submit(JobRequest(bars=64))
 
     async def runs() -> bool:
@@ -464,6 +462,14 @@ async def test_a_song_is_not_lost_when_the_broker_takes_nothing_for_a_while(
         return found is not None and found.bars > 1
 
     await until(runs)
+    return job
+
+
+async def test_a_song_is_not_lost_when_the_broker_takes_nothing_for_a_while(
+    songs: Worker, redis_server: Redis
+) -> None:
+    jobs = jobs_of(redis_server)
+    job = await begun(jobs)
     broker: Any = redis_server.client()
     broker.config_set("maxmemory", "1")
     wait_for(lambda: "the broker takes nothing" in songs.said, 60, "nobody noticed")
@@ -479,13 +485,7 @@ async def test_a_song_is_not_lost_with_the_process_that_renders_it(
     songs: Worker, redis_server: Redis
 ) -> None:
     jobs = jobs_of(redis_server)
-    job = await jobs.submit(JobRequest(bars=64))
-
-    async def runs() -> bool:
-        found = await jobs.find(job.id)
-        return found is not None and found.bars > 1
-
-    await until(runs)
+    job = await begun(jobs)
     for child in songs.children:
         os.kill(child, signal.SIGKILL)
     assert [each async for each in jobs.watch(job.id)][-1].state is JobState.DONE

@@ -268,11 +268,8 @@ def write_bars(
     writer = ModelWriter(
         model, device, styles, caches=WORKER_CACHES_MAX, top_k=setup.top_k, top_p=setup.top_p
     )
-    app, clock, names = (
-        celery_application(address, results=True),
-        BrokerClock(),
-        Names(address.queue),
-    )
+    app = celery_application(address, results=True)
+    clock, names = BrokerClock(), Names(address.queue)
     broker = connected(address, ADVERT_TIMEOUT)
     name, bars_queue = node_name("bars"), names.bars(identity.key)
     digests = style_digests(styles)
@@ -310,11 +307,8 @@ def render_songs(address: WorkersAddress, setup: GeneratorSetup) -> int:
         SettingsError: the file of the password cannot be read.
     """
     identity = identity_of(setup, drawn=False)
-    app, clock, names = (
-        celery_application(address, results=True),
-        BrokerClock(),
-        Names(address.queue),
-    )
+    app = celery_application(address, results=True)
+    clock, names = BrokerClock(), Names(address.queue)
     name = node_name("songs")
     app.conf.task_queues = [queue(names.songs(identity.key), kept=True)]
     add_song_task(app, address, setup)
