@@ -16,7 +16,7 @@ from drumigen.model.vocabulary import LIKENESS_LAGS, PHRASE_BARS
 from drumigen.timekeeping import Keeper
 
 _DENSITY_KNOB: Final = (0.35, 2.2)
-_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.15, 1.23, 0.95, 0.3
+_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.15, 1.27, 0.95, 0.3
 """Bars come back more often than they are told to have done: some that should have cannot, as
 fills are not returned to; and what is new is like what was there without being told so."""
 _BUSY_KNOB: Final = (0.45, 2.6)
@@ -42,7 +42,7 @@ HUMAN_LAGS: Final = (0.146, 0.05, 0.018, 0.034, 0.009, 0.011, 0.007, 0.015)
 class Persona:
     """One of a style's drummers: hits a quarter, mean velocity, ms off the beat, who it is.
 
-    ``weight`` is how much of the style was learnt from this one, and how often it is drawn.
+    ``weight`` is how many bars of the style were learnt from this one.
     ``grooves`` tells that most of the bars keep time, ``keeper`` is what on (a name of
     :class:`~drumigen.timekeeping.Keeper`), ``busy`` the strokes a quarter beside it.  ``same`` and
     ``versions`` are the shares of bars that are one of the last eight again, and a version of one;
@@ -130,7 +130,8 @@ class Profile:
             found = [p for p in found if p.grooves] or found
             if keepers:
                 found = [p for p in found if p.keeper in ("", *keepers)] or found
-        weights = [persona.weight for persona in found]
+        # by its root: else a few drummers' long takes would be most of a style
+        weights = [math.sqrt(persona.weight) for persona in found]
         drawn = _rng("persona", seed).choices(found, weights)[0]
         if on_stage and drawn.lean is not None:
             drawn = replace(drawn, lean=max(-_LEAN_MAX, min(_LEAN_MAX, drawn.lean)))

@@ -4,22 +4,22 @@ Every measure takes takes of consecutive bars in 4/4, human or played alike.  A 
 last bar are left out where bars are judged one by one: people begin late and end early.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import compress
 from math import ceil
 from statistics import fmean, median
 from typing import Final
 
 import numpy as np
 
-from drumigen.kit import TOMS, VOICES, Voice
+from drumigen.fills import fill_ticks, usual_drums
+from drumigen.kit import Voice
 from drumigen.pattern import Bar
 from drumigen.timekeeping import (
     CYMBALS,
     SAME,
     Keeper,
-    cells,
     has_backbeat,
     keeps_time,
     likeness,
@@ -37,7 +37,6 @@ from drumigen.training.labels import GROOVE_SHARE, fills_of
 from drumigen.training.strokes import CLASSES, Doubles, Ints, Strokes, in_four, strokes_of
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
-from drumigen.variation import GHOST_LOOSE_MAX
 
 GROOVE_BARS: Final = 8
 """Bars that a groove take has at least."""
@@ -54,8 +53,6 @@ BACK: Final = 8
 DISTINCT_BARS: Final = 16
 DISTINCT: Final = 0.8
 FOUR_BEATS: Final = 4
-USUAL_IN_TAKE: Final = 0.25
-"""Share of a take's bars that strike what is usual in it."""
 
 VIEWS: Final = {
     "all": (HIT, VELOCITY, OFFSET),
@@ -164,33 +161,17 @@ def fill_share(takes: Sequence[Take]) -> Spread:
 def fill_lengths(takes: Sequence[Take]) -> Spread:
     """Return how many beats each fill takes, in halves.
 
-    It begins where a tom or a struck snare first leaves what the take's other bars strike: one in
-    four of them, at that sixteenth.
+    It begins where a tom or a struck snare first leaves what the take's other bars strike.
     """
     found: list[float] = []
     for take in takes:
         fills = fills_of(take)
-        drums = [_drums(bar) for bar in take.bars]
-        others = [bar for bar, fill in zip(drums, fills, strict=True) if not fill]
-        counts = Counter(cell for bar in others for cell in bar)
-        least = USUAL_IN_TAKE * len(others)
-        for bar, struck, fill in zip(take.bars, drums, fills, strict=True):
-            new = [step for step, voice in struck if counts[step, voice] < least]
-            if fill and new:
-                left = bar.meter.ticks - min(new) * TICKS_PER_SIXTEENTH
+        usual = usual_drums([bar for bar, fill in zip(take.bars, fills, strict=True) if not fill])
+        for bar in compress(take.bars, fills):
+            left = fill_ticks(bar, usual)
+            if left:
                 found.append(ceil(2 * left / TICKS_PER_BEAT) / 2)
     return Spread(tuple(found))
-
-
-def _drums(bar: Bar) -> frozenset[tuple[int, Voice]]:
-    """Return which sixteenths toms and struck snares are on."""
-    struck = tuple(
-        hit
-        for hit in bar.hits
-        if hit.voice in TOMS
-        or (VOICES[hit.voice].class_of_nine is Voice.SNARE and hit.velocity > GHOST_LOOSE_MAX)
-    )
-    return cells(replace(bar, hits=struck))
 
 
 def fills_at_ends(takes: Sequence[Take]) -> Spread:

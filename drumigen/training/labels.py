@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from drumigen.kit import TOMS, VOICES, Voice
+from drumigen.fills import fills_among
+from drumigen.kit import Voice
 from drumigen.model.conditions import SECTION_NAMES, Conditions, density_of
 from drumigen.model.vocabulary import LIKENESS_LAGS
 from drumigen.pattern import Bar
@@ -21,13 +22,9 @@ from drumigen.timekeeping import (
 )
 from drumigen.training.takes import Take
 from drumigen.units import TICKS_PER_BEAT, ms_per_tick
-from drumigen.variation import GHOST_LOOSE_MAX
 
 _OPEN: Final = frozenset((Voice.RIDE, Voice.RIDE_BELL, Voice.CRASH, Voice.OPEN_HAT))
 _CLOSED: Final = frozenset((Voice.CLOSED_HAT, Voice.PEDAL_HAT))
-FILL_EXTRA: Final = 3
-"""Toms, or struck snares in its second half, that a bar has beyond the take's usual to be a
-fill."""
 FORM_BARS: Final = 12
 """A shorter take has no form."""
 EDGE_BARS: Final = 2
@@ -131,21 +128,7 @@ def fills_of(take: Take) -> tuple[bool, ...]:
     """Return for each bar whether it is a fill: more toms, or a busier snare at its end."""
     if take.fill:
         return tuple(len(bar.hits) >= 4 for bar in take.bars)
-    toms = [sum(hit.voice in TOMS for hit in bar.hits) for bar in take.bars]
-    rolls = [
-        sum(
-            VOICES[hit.voice].class_of_nine is Voice.SNARE
-            and hit.velocity > GHOST_LOOSE_MAX
-            and 2 * hit.tick >= bar.meter.ticks
-            for hit in bar.hits
-        )
-        for bar in take.bars
-    ]
-    usual = statistics.median(toms), statistics.median(rolls)
-    return tuple(
-        tom >= usual[0] + FILL_EXTRA or roll >= usual[1] + FILL_EXTRA
-        for tom, roll in zip(toms, rolls, strict=True)
-    )
+    return fills_among(take.bars)
 
 
 def sections_of(take: Take) -> tuple[str | None, ...]:
