@@ -22,7 +22,7 @@ from drumigen.model.checkpoint import Checkpoint, load_model
 from drumigen.model.conditions import SECTION_NAMES, Conditions, density_of, tempo_heard
 from drumigen.model.demands import FIRM, Demands
 from drumigen.model.generation import CACHES_MAX, ConditionedBar, Contexts, Row, generate_batch
-from drumigen.model.habit import as_before
+from drumigen.model.habit import as_before, near_the_clock
 from drumigen.model.persona import (
     Persona,
     Profile,
@@ -37,7 +37,7 @@ from drumigen.pattern import Bar
 from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
 from drumigen.timeline import Meter
-from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick
+from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Bpm, Tick, ticks_per_ms
 from drumigen.variation import with_crash
 from drumigen_daemon.generator.messages import BarRequest, Item
 from drumigen_daemon.generator.writers import BankWriter
@@ -229,9 +229,22 @@ class _Player:
             for bar, value, item in zip(bars, worth, items, strict=True)
         ]
         return [
-            _landed(_as_usual(bar, item), item.request)
-            for bar, item in zip(bars, items, strict=True)
+            _landed(self._as_usual(bar, item, tempo), item.request)
+            for bar, item, tempo in zip(bars, items, tempi, strict=True)
         ]
+
+    def _as_usual(self, bar: Bar, item: Item, tempo: Bpm) -> Bar:
+        """Return ``bar`` as near to the clock as its drummer is, and struck as the bars before.
+
+        A fill and a solo are struck as they are.
+        """
+        before = [old for old in item.context if old.bar.meter == bar.meter]
+        lean = self._persona(item.request).lean
+        if lean is not None:
+            bar = near_the_clock(bar, [old.bar for old in before], lean * ticks_per_ms(tempo))
+        if item.request.fill or _is_solo(item.request):
+            return bar
+        return as_before(bar, [old.bar for old in before if not old.request.fill])
 
     def _worth(self, bar: Bar, item: Item) -> float:
         """Return how much of what is asked ``bar`` does, 0 to 1; from 1 on it will do."""
@@ -439,18 +452,6 @@ def _steadied(told: Conditions, context: Sequence[ConditionedBar]) -> Conditions
         return told
     away = max(-STEADIED_MAX, min(STEADIED_MAX, fmean(missed)))
     return replace(told, intensity=max(1.0, min(127.0, told.intensity + away)))
-
-
-def _as_usual(bar: Bar, item: Item) -> Bar:
-    """Return ``bar`` struck as its drummer struck the grooves before it; a fill is its own."""
-    if item.request.fill or _is_solo(item.request):
-        return bar
-    grooves = [
-        old.bar
-        for old in item.context
-        if not old.request.fill and old.bar.meter == item.request.meter
-    ]
-    return as_before(bar, grooves)
 
 
 def _attempts(request: BarRequest) -> int:
