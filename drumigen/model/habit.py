@@ -19,7 +19,7 @@ from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
 HABIT: Final = 0.5
 """Share (0-1) of the way towards it that a stroke goes whose place was struck many times."""
 
-BACK: Final = 0.5
+BROUGHT_BACK: Final = 0.5
 """Share (0-1) of what the last bars are off by that the next one is moved: who drifts less than
 people do sounds like a machine."""
 
@@ -71,15 +71,15 @@ def _mode(place: _Place) -> tuple[int, int]:
 def near_the_clock(bar: Bar, others: Sequence[Bar], lean: float) -> Bar:
     """Return ``bar`` moved nearer to where its drummer is, ``lean`` ticks off the clock.
 
-    It goes :data:`BACK` of what it and ``others`` are off by on average, told by the hits that are
-    written on quarters: a song that drifts comes back little by little.
+    It goes :data:`BROUGHT_BACK` of what it and ``others`` are off by on average, so that a song
+    that drifts comes back little by little.  Hits that are written on quarters tell.
     """
     offsets = [
         hit.offset for one in (*others, bar) for hit in one.hits if hit.tick % TICKS_PER_BEAT == 0
     ]
     if not offsets:
         return bar
-    away = round(BACK * (lean - fmean(offsets)))
+    away = round(BROUGHT_BACK * (lean - fmean(offsets)))
     hits = tuple(
         replace(hit, offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset + away)))
         for hit in bar.hits

@@ -217,11 +217,15 @@ def _measured(style: Style, player: str, played: Sequence[Performance]) -> FeelF
     off = [float(np.std([d for *_, d in _deviations(performance)])) for performance in played]
     per_beat = EIGHTHS if style.feel.swing_unit is SwingUnit.EIGHTH else SIXTEENTHS
     hats = (Voice.CLOSED_HAT, Voice.RIDE)
+    swings = [swing_percent(one, per_beat) for one in strokes]
+    # not two songs are set alike: only those that could be measured stand beside what they were
+    measured = [one.seed for one, swing in zip(played, swings, strict=True) if not isnan(swing)]
+    seeds = measured or [one.seed for one in played]
     return FeelFigures(
         style=style.name,
         player=player,
-        swing_set=_mean(swing_of_song(style.feel, performance.seed) for performance in played),
-        swing=_mean(swing_percent(one, per_beat) for one in strokes),
+        swing_set=_mean(swing_of_song(style.feel, seed) for seed in seeds),
+        swing=_mean(swings),
         offset_error_ms=_offset_error(played),
         sd_ms=_mean(off),
         lag_one=_mean(map(lag_one, pulses)),

@@ -6,10 +6,13 @@ from functools import cache
 import msgspec
 import pytest
 
+from drumigen.fills import is_fill
 from drumigen.pattern import Bar
 from drumigen.styles import load_styles
 from drumigen.timekeeping import SAME, has_backbeat, keeps_time, likeness
 from drumigen.timeline import Meter
+from drumigen.training.labels import lean_of
+from drumigen.training.takes import Take
 from drumigen.units import Bpm
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
@@ -59,6 +62,23 @@ def test_who_keeps_time_keeps_it_from_bar_one_on(style: str) -> None:
         asked = grooves(style, seed, bars)
         assert keeps_time(bars[0], form.keepers)
         assert sum(keeps_time(bar, form.keepers) for bar in asked) >= 0.8 * len(asked)
+
+
+def test_fills_that_come_by_themselves_are_fills() -> None:
+    found = []
+    for (style, seed), bars in songs().items():
+        plain = grooves(style, seed, bars)
+        found += [is_fill(bar, plain) for bar in bars if bar not in plain]
+    assert len(found) > 2 * len(SEEDS)
+    assert sum(found) >= 0.55 * len(found)
+
+
+def test_songs_are_near_the_clock() -> None:
+    for (style, seed), bars in songs().items():
+        tempo = session(style, seed).parameters.tempo
+        lean = lean_of(Take("", style, "", tempo, tuple(bars)))
+        assert lean is not None
+        assert abs(lean) < 40
 
 
 def test_no_velocity_is_a_ceiling() -> None:
