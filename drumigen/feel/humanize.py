@@ -135,8 +135,9 @@ def template_step(tick: int, song_bar: int, template_bars: int) -> int:
 def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
     """Return the offsets less the bar's own swing and less what voices have against one another.
 
-    The busiest voice keeps its pulse, which drifts from bar to bar; the others are set against
-    those that they sound with, over and over until that is settled.
+    The busiest voice keeps its pulse, which drifts from bar to bar, but for the foot on the hats:
+    that is far ahead of all it is played with.  The others are set against those that they sound
+    with, over and over until that is settled.
     """
     late = own_lateness(placed, feel.swing_unit)
     at: defaultdict[int, dict[Voice, float]] = defaultdict(dict)
@@ -146,7 +147,7 @@ def _own_residual(placed: Sequence[Placed], feel: Feel) -> list[float]:
     for tick, row in at.items():
         for voice in row:
             ticks[voice].append(tick)
-    _, *others = sorted(ticks, key=lambda voice: (-len(ticks[voice]), voice))
+    _, *others = sorted(ticks, key=lambda v: (v is Voice.PEDAL_HAT, -len(ticks[v]), v))
     for _ in range(_SWEEPS if others else 0):
         for voice in others:
             gaps = [

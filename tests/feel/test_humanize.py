@@ -471,3 +471,14 @@ def test_no_two_songs_lay_the_kick_alike_against_the_hat() -> None:
     assert gaps(3)[0] != 0
     still = replace(feel, amount=0)
     assert all(hit.offset == 0 for hit in humanize(both, still, 3, 0).hits)
+
+
+def test_a_foot_that_is_early_takes_no_hand_with_it() -> None:
+    """However busy it is, a hand is the pulse that the others are set against."""
+    hits = [Hit(Tick(480 * step), Voice.PEDAL_HAT, 60, -150) for step in range(0, 16, 2)]
+    hits += [Hit(Tick(480 * step), Voice.RIDE, 80, -20) for step in range(0, 16, 4)]
+    feel = Feel(push_ms={Voice.PEDAL_HAT: -10}, residual_ms=0, spread_ms=0, keep=1.0)
+    felt = humanize(Bar(FOUR, tuple(hits)), feel, 1, 0, tempo=120)
+    at = {voice: {h.offset for h in felt.hits if h.voice is voice} for voice in Voice}
+    assert at[Voice.RIDE] == {-20}
+    assert at[Voice.PEDAL_HAT] == {-20 - 38}  # 10 ms at 120 BPM

@@ -78,7 +78,7 @@ def test_songs_are_near_the_clock() -> None:
         tempo = session(style, seed).parameters.tempo
         lean = lean_of(Take("", style, "", tempo, tuple(bars)))
         assert lean is not None
-        assert abs(lean) < 40
+        assert abs(lean) < 30
 
 
 def test_no_velocity_is_a_ceiling() -> None:
