@@ -14,7 +14,7 @@ from typing import Final
 from drumigen.feel.dynamics import GHOST_BELOW
 from drumigen.kit import Voice
 from drumigen.pattern import OFFSET_MAX, VELOCITY_MAX, Bar, Hit
-from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH
+from drumigen.units import TICKS_PER_BEAT
 
 HABIT: Final = 0.5
 """Share (0-1) of the way towards it that a stroke goes whose place was struck many times."""
@@ -24,14 +24,14 @@ BROUGHT_BACK: Final = 0.5
 people do sounds like a machine."""
 
 _Place = tuple[Voice, int, bool]
-"""Voice, sixteenth of the bar, and whether it is a ghost note: an accent is another stroke."""
+"""Voice, tick of the bar, and whether it is a ghost note: an accent is another stroke."""
 
 
 def as_before(bar: Bar, others: Sequence[Bar], share: float = HABIT) -> Bar:
     """Return ``bar`` with velocities nearer to those that ``others`` have at the same places.
 
-    How loud the bar is as a whole, against them, stays as it is.  A place that they have n strokes
-    at is believed to n / (n + 1); ghosts stay ghosts, and accents accents.
+    How loud the bar is as a whole, against them, stays about as it is.  A place that they have n
+    strokes at is believed to n / (n + 1); ghosts stay ghosts, and accents accents.
     """
     struck: defaultdict[_Place, list[int]] = defaultdict(list)
     for other in others:
@@ -58,7 +58,7 @@ def as_before(bar: Bar, others: Sequence[Bar], share: float = HABIT) -> Bar:
 
 def _place(hit: Hit) -> _Place:
     ghost = hit.voice is Voice.SNARE and hit.velocity < GHOST_BELOW
-    return hit.voice, hit.tick // TICKS_PER_SIXTEENTH, ghost
+    return hit.voice, hit.tick, ghost
 
 
 def _mode(place: _Place) -> tuple[int, int]:
@@ -68,20 +68,26 @@ def _mode(place: _Place) -> tuple[int, int]:
     return (1, GHOST_BELOW - 1) if ghost else (GHOST_BELOW, VELOCITY_MAX)
 
 
-def near_the_clock(bar: Bar, others: Sequence[Bar], lean: float) -> Bar:
+def near_the_clock(bar: Bar, others: Sequence[Bar], lean: float, most: float) -> Bar:
     """Return ``bar`` moved nearer to where its drummer is, ``lean`` ticks off the clock.
 
     It goes :data:`BROUGHT_BACK` of what it and ``others`` are off by on average, so that a song
-    that drifts comes back little by little.  Hits that are written on quarters tell.
+    that drifts comes back little by little, and in any case to ``most`` ticks off there.  Hits
+    that are written on quarters tell.
     """
-    offsets = [
-        hit.offset for one in (*others, bar) for hit in one.hits if hit.tick % TICKS_PER_BEAT == 0
-    ]
-    if not offsets:
+    here, before = _offsets_on_quarters((bar,)), _offsets_on_quarters(others)
+    if not here and not before:
         return bar
-    away = round(BROUGHT_BACK * (lean - fmean(offsets)))
+    away = BROUGHT_BACK * (lean - fmean(here + before))
+    if here:
+        own = fmean(here) - lean
+        away = max(-most, min(most, own + away)) - own
     hits = tuple(
-        replace(hit, offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset + away)))
+        replace(hit, offset=max(-OFFSET_MAX, min(OFFSET_MAX, hit.offset + round(away))))
         for hit in bar.hits
     )
     return replace(bar, hits=hits)
+
+
+def _offsets_on_quarters(bars: Sequence[Bar]) -> list[int]:
+    return [hit.offset for bar in bars for hit in bar.hits if hit.tick % TICKS_PER_BEAT == 0]

@@ -16,7 +16,7 @@ from drumigen.model.vocabulary import LIKENESS_LAGS, PHRASE_BARS
 from drumigen.timekeeping import Keeper
 
 _DENSITY_KNOB: Final = (0.35, 2.2)
-_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.15, 1.25, 0.95, 0.3
+_SAME_LEAST, _SAME_MORE, _SAME_MAX, _VERSIONS_LESS = 0.15, 1.18, 0.95, 0.2
 """Bars come back more often than they are told to have done: some that should have cannot, as
 fills are not returned to; and what is new is like what was there without being told so."""
 _BUSY_KNOB: Final = (0.45, 2.6)

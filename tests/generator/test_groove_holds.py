@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cache
+from statistics import fmean
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from drumigen.timeline import Meter
 from drumigen.training.labels import lean_of
 from drumigen.training.takes import Take
 from drumigen.units import Bpm
+from drumigen_daemon.generator.messages import BarRequest, Item, WrittenBar
 from drumigen_daemon.generator.model_writer import ModelWriter
 from drumigen_daemon.offline import planned_songs
 from drumigen_daemon.planner.arrangement import Arrangement
@@ -70,7 +72,7 @@ def test_fills_that_come_by_themselves_are_fills() -> None:
         plain = grooves(style, seed, bars)
         found += [is_fill(bar, plain) for bar in bars if bar not in plain]
     assert len(found) > 2 * len(SEEDS)
-    assert sum(found) >= 0.55 * len(found)
+    assert sum(found) >= 0.65 * len(found)
 
 
 def test_songs_are_near_the_clock() -> None:
@@ -78,7 +80,7 @@ def test_songs_are_near_the_clock() -> None:
         tempo = session(style, seed).parameters.tempo
         lean = lean_of(Take("", style, "", tempo, tuple(bars)))
         assert lean is not None
-        assert abs(lean) < 30
+        assert abs(lean) < 28
 
 
 def test_no_velocity_is_a_ceiling() -> None:
@@ -96,6 +98,18 @@ def test_bars_come_back() -> None:
         if number
     ]
     assert 0.1 <= sum(back) / len(back) <= 0.7
+
+
+@pytest.mark.parametrize("style", ["rock", "jazz", "funk"])
+def test_an_intensity_that_is_turned_down_is_heard_in_the_next_bars(style: str) -> None:
+    """The network would go on as loud as it was."""
+    line: list[WrittenBar] = []
+    for number in range(12):
+        request = BarRequest(style, number, Meter(), 1, intensity=100 if number < 8 else 0)
+        (bar,) = writer().write([Item(request, tuple(line[-8:]))], Bpm(110))
+        line.append(WrittenBar(request, bar))
+    level = [fmean(hit.velocity for hit in written.bar.hits) for written in line]
+    assert max(level[8:]) < 0.75 * min(level[4:8])
 
 
 @pytest.mark.parametrize("meter", ["5/4", "7/8", "3/4", "6/8"])

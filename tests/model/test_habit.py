@@ -30,6 +30,7 @@ def levels(bar: Bar) -> list[int]:
 
 
 ACCENTED = hats(90, 50, 90, 50, 90, 50, 90, 50)
+FAR = 1000.0
 FLAT = hats(70, 70, 70, 70, 70, 70, 70, 70)
 
 
@@ -89,7 +90,9 @@ def test_velocities_of_a_song_become_a_structure() -> None:
 
 
 def test_a_bar_that_is_off_comes_back_half_of_the_way() -> None:
-    (moved,) = {hit.offset for hit in near_the_clock(hats(*levels(FLAT), offset=-80), (), 0).hits}
+    (moved,) = {
+        hit.offset for hit in near_the_clock(hats(*levels(FLAT), offset=-80), (), 0, FAR).hits
+    }
     assert moved == -40
 
 
@@ -98,7 +101,7 @@ def test_a_song_that_drifts_stays_near_where_its_drummer_is() -> None:
     for _ in range(64):  # each bar is written as early as those before it, and a little more
         before = fmean(hit.offset for bar in played[-8:] for hit in bar.hits) if played else 0
         played.append(
-            near_the_clock(hats(*levels(FLAT), offset=round(before) - 10), played[-8:], -12)
+            near_the_clock(hats(*levels(FLAT), offset=round(before) - 10), played[-8:], -12, FAR)
         )
     assert all(-40 < hit.offset < 0 for bar in played for hit in bar.hits)
 
@@ -109,11 +112,26 @@ def test_a_song_that_drifts_stays_near_where_its_drummer_is() -> None:
 def test_all_of_a_bar_moves_alike(offsets: list[int], lean: float, others: int) -> None:
     hits = tuple(replace(h, offset=o) for h, o in zip(FLAT.hits, offsets, strict=True))
     bar = replace(FLAT, hits=hits)
-    moved = near_the_clock(bar, [FLAT] * others, lean)
+    moved = near_the_clock(bar, [FLAT] * others, lean, FAR)
     assert len({new.offset - old.offset for old, new in zip(hits, moved.hits, strict=True)}) == 1
 
 
 def test_who_strikes_no_quarter_is_left_alone() -> None:
     upbeats = replace(FLAT, hits=FLAT.hits[1::2])
-    assert near_the_clock(upbeats, (), 50) == upbeats
-    assert near_the_clock(Bar(Meter()), (), 50) == Bar(Meter())
+    assert near_the_clock(upbeats, (), 50, FAR) == upbeats
+    assert near_the_clock(Bar(Meter()), (), 50, FAR) == Bar(Meter())
+
+
+def test_no_bar_is_far_from_its_drummer() -> None:
+    (moved,) = {
+        hit.offset for hit in near_the_clock(hats(*levels(FLAT), offset=-400), (), -20, 60).hits
+    }
+    assert moved == -80
+
+
+def test_a_drag_keeps_its_shape() -> None:
+    soft, loud = (
+        Hit(Tick(tick), Voice.LOW_TOM, velocity) for tick, velocity in ((0, 30), (240, 110))
+    )
+    drag = Bar(Meter(), (soft, loud))
+    assert as_before(drag, [drag] * 8) == drag

@@ -33,7 +33,7 @@ from drumigen.model.persona import (
 )
 from drumigen.model.sampling import TEMPERATURE_RANGE, Sampling
 from drumigen.model.tokens import notes_of, velocity_span
-from drumigen.pattern import Bar
+from drumigen.pattern import Bar, struck
 from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
 from drumigen.timeline import Meter
@@ -66,6 +66,12 @@ NEWER: Final = 1.15
 CALMER: Final = 0.85
 """Times the temperature with each attempt at a song's first bar: all else is written in view of
 it, so it is to be usual.  In other bars it would make songs too alike."""
+OFF_MOST_MS: Final = 25.0
+"""Milliseconds by which a bar may be earlier or later than its drummer is."""
+LOUDER_FREELY: Final = 8.0
+"""Velocity by which a bar may be louder or softer than an intensity that is asked for..."""
+SCALED: Final = (0.55, 1.6)
+"""...and times which it is struck at most to get there."""
 BUSIER_FILL: Final = 1.4
 LOUDER_FILL: Final = 7.0
 """Strokes a quarter by which people are busier on drums in a fill, and velocity by which they are
@@ -238,13 +244,18 @@ class _Player:
 
         A fill and a solo are struck as they are.
         """
-        before = [old for old in item.context if old.bar.meter == bar.meter]
-        lean = self._persona(item.request).lean
+        request = item.request
+        lean = self._persona(request).lean
         if lean is not None:
-            bar = near_the_clock(bar, [old.bar for old in before], lean * ticks_per_ms(tempo))
-        if item.request.fill or _is_solo(item.request):
+            before = [old.bar for old in item.context if old.bar.meter == bar.meter]
+            in_ticks = ticks_per_ms(tempo)
+            bar = near_the_clock(bar, before, lean * in_ticks, OFF_MOST_MS * in_ticks)
+        if not request.fill and not _is_solo(request):
+            bar = as_before(bar, _grooves_before(item))
+        told = self._told(request, self._heard(request, tempo)).intensity
+        if request.intensity is None or told is None:
             return bar
-        return as_before(bar, [old.bar for old in before if not old.request.fill])
+        return _as_loud_as_asked(bar, told + SOFTER)
 
     def _worth(self, bar: Bar, item: Item) -> float:
         """Return how much of what is asked ``bar`` does, 0 to 1; from 1 on it will do."""
@@ -264,11 +275,11 @@ class _Player:
     def _worth_as_fill(self, bar: Bar, item: Item) -> float:
         """Return the same of a fill: it is to be one beside the bars before it, without a hole.
 
-        What sounds of it is its end, as long as the form of its style has room for: it is to fill
-        that, and soon.
+        What sounds of it is its end, by default as long as the form of its style has room for: it
+        is to fill that, and soon.
         """
         request = item.request
-        grooves = [old.bar for old in item.context if not old.request.fill]
+        grooves = _grooves_before(item)
         room = round(TICKS_PER_BEAT * self._form(request).fill_length(request.seed, request.number))
         begin = bar.meter.ticks - room
         end = replace(bar, hits=tuple(hit for hit in bar.hits if hit.tick >= begin))
@@ -454,6 +465,33 @@ def _steadied(told: Conditions, context: Sequence[ConditionedBar]) -> Conditions
     return replace(told, intensity=max(1.0, min(127.0, told.intensity + away)))
 
 
+def _grooves_before(item: Item) -> list[Bar]:
+    """Return the bars before that are neither fill nor solo, in the metre that is asked for."""
+    return [
+        old.bar
+        for old in item.context
+        if old.bar.meter == item.request.meter
+        and not old.request.fill
+        and not _is_solo(old.request)
+    ]
+
+
+def _as_loud_as_asked(bar: Bar, level: float) -> Bar:
+    """Return ``bar`` not much louder or softer than ``level``, its mean velocity.
+
+    The network plays on as it played before, however it is told to be: a knob that is turned to
+    the end is to be heard in the next bar.
+    """
+    if not bar.hits:
+        return bar
+    mean = fmean(hit.velocity for hit in bar.hits)
+    wanted = max(level - LOUDER_FREELY, min(level + LOUDER_FREELY, mean))
+    low, high = SCALED
+    factor = max(low, min(high, wanted / mean))
+    hits = tuple(replace(hit, velocity=struck(hit.velocity, factor)) for hit in bar.hits)
+    return replace(bar, hits=hits)
+
+
 def _attempts(request: BarRequest) -> int:
     """Return how often the bar of ``request`` is written at most."""
     if request.fill:
@@ -470,9 +508,9 @@ def _told_keeper(persona: Persona, request: BarRequest) -> Keeper | None:
 
 def _has_hole(bar: Bar) -> bool:
     """Tell whether nothing at all sounds on one of the felt beats of ``bar``."""
-    struck = {step for step, _ in cells(bar)}
+    steps = {step for step, _ in cells(bar)}
     beat = felt_beat(bar.meter) // TICKS_PER_SIXTEENTH
-    return not struck.issuperset(range(0, bar.meter.sixteenths, beat))
+    return not steps.issuperset(range(0, bar.meter.sixteenths, beat))
 
 
 def _is_solo(request: BarRequest) -> bool:
@@ -505,8 +543,8 @@ def _is_thin(bar: Bar) -> bool:
 
 def _landed(bar: Bar, request: BarRequest) -> Bar:
     """Return ``bar`` with a crash on one if it follows a fill and has no cymbal there."""
-    struck = {VOICES[hit.voice].class_of_nine for hit in bar.at(Tick(0))}
-    if not request.after_fill or Voice.CRASH in struck:
+    on_one = {VOICES[hit.voice].class_of_nine for hit in bar.at(Tick(0))}
+    if not request.after_fill or Voice.CRASH in on_one:
         return bar
     loudest = max((hit.velocity for hit in bar.hits), default=100)
     return with_crash(bar, max(70, min(118, loudest)))
