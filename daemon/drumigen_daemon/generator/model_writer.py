@@ -73,10 +73,10 @@ LOUDER_FREELY: Final = 8.0
 SCALED: Final = (0.55, 1.6)
 """...and times which it is struck at most to get there."""
 BUSIER_FILL: Final = 1.4
+"""Strokes a quarter by which people are busier on drums in a fill: the mean of 1,743 of them."""
 LOUDER_FILL: Final = 7.0
-"""Strokes a quarter by which people are busier on drums in a fill, and velocity by which they are
-louder than in their takes' other bars: means of 1,743 fills.  Four in five are like no bar that
-was."""
+"""Velocity by which a fill is told to be louder than the bars around it: people's are by 10, of
+which some comes by itself.  Four in five of people's are like no bar that was."""
 FILL_SHORTER: Final = TICKS_PER_BEAT
 """Ticks by which a fill may be shorter than the form has room for."""
 SWUNG_FROM: Final = 58.0
@@ -235,14 +235,14 @@ class _Player:
             for bar, value, item in zip(bars, worth, items, strict=True)
         ]
         return [
-            _landed(self._as_usual(bar, item, tempo), item.request)
+            _landed(self._settled(bar, item, tempo), item.request)
             for bar, item, tempo in zip(bars, items, tempi, strict=True)
         ]
 
-    def _as_usual(self, bar: Bar, item: Item, tempo: Bpm) -> Bar:
-        """Return ``bar`` as near to the clock as its drummer is, and struck as the bars before.
+    def _settled(self, bar: Bar, item: Item, tempo: Bpm) -> Bar:
+        """Return ``bar`` near to where its drummer is, struck as before, and as loud as asked.
 
-        A fill and a solo are struck as they are.
+        A fill and a solo are struck as they are written.
         """
         request = item.request
         lean = self._persona(request).lean
