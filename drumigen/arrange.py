@@ -11,7 +11,7 @@ from typing import Final
 
 from drumigen.fitting import felt_beat
 from drumigen.kit import SNARES, TIMEKEEPERS, Voice
-from drumigen.pattern import Bar, Hit, repaired, struck
+from drumigen.pattern import Bar, Hit, louder, repaired
 from drumigen.timeline import Meter
 from drumigen.units import TICKS_PER_BEAT, TICKS_PER_SIXTEENTH, Tick
 from drumigen.variation import GHOST_LOOSE_MAX
@@ -159,11 +159,7 @@ def adapted(bar: Bar, density: int, intensity: int, seed: int) -> Bar:
         bar = _thinned(bar, -density / 100)
     elif density > 0:
         bar = _thickened(bar, density / 100, seed)
-    if intensity:
-        factor = 1 + intensity / 200
-        hits = (replace(h, velocity=struck(h.velocity, factor)) for h in bar.hits)
-        bar = replace(bar, hits=tuple(hits))
-    return bar
+    return louder(bar, 1 + intensity / 200) if intensity else bar
 
 
 def _thinned(bar: Bar, share: float) -> Bar:

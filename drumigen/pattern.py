@@ -89,6 +89,12 @@ def struck(velocity: int, factor: float) -> int:
     return round(velocity + room * (1 - exp(-_SLOWED * velocity * (factor - 1) / room)))
 
 
+def louder(bar: Bar, factor: float) -> Bar:
+    """Return ``bar`` with every stroke so many times as hard, as :func:`struck` makes it."""
+    hits = (replace(hit, velocity=struck(hit.velocity, factor)) for hit in bar.hits)
+    return replace(bar, hits=tuple(hits))
+
+
 VELOCITY_MAX = 127
 _SLOWED = 0.7
 

@@ -1,8 +1,7 @@
 """A drummer's habits: to strike a place of the bar as hard as before, and to stay with the clock.
 
-In 64 bars of a take that keeps time voice and place explain 0.64 to 0.85 of people's velocity, by
-style, and 0.43 to 0.67 of what the network draws: it knows a drummer's shape less well than the
-drummer does.
+Voice and place explain more of people's velocity than of what the network draws: it knows a
+drummer's shape less well than the drummer does (docs/GROOVE.md has both, by style).
 """
 
 from collections import defaultdict

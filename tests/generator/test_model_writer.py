@@ -109,10 +109,10 @@ def test_a_song_that_has_become_softer_than_its_drummer_is_told_to_be_louder(
     writer: ModelWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, soft, loud = told(
-        monkeypatch, writer, *(Item(asked(), struck_at(level)) for level in (77, 50, 110))
+        monkeypatch, writer, *(Item(asked(), struck_at(level)) for level in (72, 50, 110))
     )
-    assert soft.intensity >= plain.intensity + 15  # type: ignore[operator]
-    assert loud.intensity <= plain.intensity - 15  # type: ignore[operator]
+    assert soft.intensity > plain.intensity + 15  # type: ignore[operator]
+    assert loud.intensity < plain.intensity - 15  # type: ignore[operator]
 
 
 def struck_at(velocity: int) -> tuple[WrittenBar, ...]:
@@ -268,9 +268,9 @@ def test_a_bar_that_is_next_to_empty_is_written_again(
     assert struck_in(bar) == struck_in(mock_bar(FOUR))
 
 
-def struck_in(bar: Bar) -> list[tuple[int, Voice]]:
-    """Return what is struck when; how near to the clock is its drummer's."""
-    return [(hit.tick, hit.voice) for hit in bar.hits]
+def struck_in(bar: Bar) -> list[tuple[int, Voice, int]]:
+    """Return what is struck when, and how hard; how near to the clock is its drummer's."""
+    return [(hit.tick, hit.voice, hit.velocity) for hit in bar.hits]
 
 
 def test_a_song_begins_with_what_tells_where_the_one_is(

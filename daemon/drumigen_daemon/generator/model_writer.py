@@ -33,7 +33,7 @@ from drumigen.model.persona import (
 )
 from drumigen.model.sampling import TEMPERATURE_RANGE, Sampling
 from drumigen.model.tokens import notes_of, velocity_span
-from drumigen.pattern import Bar, struck
+from drumigen.pattern import Bar, louder
 from drumigen.styles import Style, StyleCatalogue, load_styles
 from drumigen.timekeeping import CYMBALS, SAME, Keeper, amended, cells, has_backbeat, keeps_time
 from drumigen.timeline import Meter
@@ -488,8 +488,7 @@ def _as_loud_as_asked(bar: Bar, level: float) -> Bar:
     wanted = max(level - LOUDER_FREELY, min(level + LOUDER_FREELY, mean))
     low, high = SCALED
     factor = max(low, min(high, wanted / mean))
-    hits = tuple(replace(hit, velocity=struck(hit.velocity, factor)) for hit in bar.hits)
-    return replace(bar, hits=hits)
+    return louder(bar, factor)
 
 
 def _attempts(request: BarRequest) -> int:
