@@ -1,10 +1,12 @@
-"""Every style, played at default settings: its time, backbeat, first bar, returns, level and fills.
+"""Every style, played at default settings: time, backbeat, first bar, returns, level and fills.
 
 ``python benchmarks/groove_by_style.py [--meter 5/4] [--humanize 0] [--human PATH]`` plays 20 songs
 of 32 bars of each style, at tempi spread over its range, as the daemon plays them, and prints a
 line a style in Markdown.  Bars that eval's own detector finds to be fills are left out of time
 keeping; in other metres than 4/4, where it finds fewer, also bars that the song has a fill in.
-``--meter`` may be given again: a table each.
+``--meter`` may be given again: a table each.  *Velocity R2* is the share of its variance that voice
+and place explain in the first 32 bars; *off the clock* are milliseconds, of a tenth of the takes,
+half and nine tenths.
 ``--human`` gives a folder of takes, such as the Groove MIDI Dataset: what people do follows then,
 by the same measures, of the takes of training and validation that keep time.
 ``--dynamics --human PATH`` plays 60 songs in styles and tempi of the validation takes instead, as
@@ -32,9 +34,10 @@ from drumigen.training.groove_measures import (
     time_kept,
     velocities_of,
 )
-from drumigen.training.labels import fills_of
+from drumigen.training.labels import fills_of, lean_of
 from drumigen.training.played_evaluation import judge_dynamics
-from drumigen.training.strokes import in_four
+from drumigen.training.rhythm import explained
+from drumigen.training.strokes import in_four, strokes_of
 from drumigen.training.takes import Take, read_takes
 from drumigen.units import Bpm
 from drumigen_daemon.commands.evaluate import played_takes
@@ -46,10 +49,12 @@ from drumigen_daemon.session import FeelKnobs, Session
 
 TOGETHER = 20
 """Songs that are written together: more would not be remembered as they are read."""
+COMPARED_BARS = 32
+"""Fewer strokes a place explain more: takes are compared at equal lengths."""
 HEAD = (
     "| style | time: median, tenth, worst | left out | bar 1 | backbeat | alike 1, best of 8 "
-    "| heard before | at 127 | fills: of bars, in 4th, beats |\n|---|---|---|---|---|---|---|---|"
-    "---|"
+    "| heard before | at 127 | fills: of bars, in 4th, beats | velocity R2 | off the clock |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -138,8 +143,21 @@ def line(style: Style, takes: Sequence[Take]) -> str:
         f"| {alike_at(takes, 1).median:.2f} {best_of_last(takes).median:.2f} "
         f"| {heard_before(takes).median:.2f} | {100 * (levels == 127).mean():.1f} % "
         f"| {quartiles(fill_share(takes))}, {quartiles(fills_at_ends(takes))}, "
-        f"{quartiles(lengths, 1)} |"
+        f"{quartiles(lengths, 1)} | {quartiles(structure(takes))} "
+        f"| {', '.join(f'{off_clock(takes).at(share):.0f}' for share in (0.1, 0.5, 0.9))} |"
     )
+
+
+def structure(takes: Sequence[Take]) -> Spread:
+    """Return how much of its velocity voice and place explain in each take that is long enough."""
+    played = [strokes_of(take, COMPARED_BARS) for take in takes if len(take.bars) >= COMPARED_BARS]
+    return Spread(tuple(explained(strokes, strokes.velocities) for strokes in played))
+
+
+def off_clock(takes: Sequence[Take]) -> Spread:
+    """Return how many milliseconds late each take is on its quarters."""
+    leans = (lean_of(take) for take in takes)
+    return Spread(tuple(lean for lean in leans if lean is not None))
 
 
 def between(takes: Sequence[Take], style: Style) -> Spread:
